@@ -1,0 +1,51 @@
+//! Handle: who an address was given to, remembered after it was given back.
+//!
+//! An identity is what stays when a container is restarted or moved: namespace and name, else the
+//! container ID. The handle of an identity remembers its addresses, so that it gets them again,
+//! and counts its generations, so that an owner of the past can be told from the present one.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::names::Name;
+use crate::resource::FieldError;
+
+/// Who an address was given to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Handle {
+    /// The network.
+    pub network: Name,
+    /// Who: `namespace/name/interface`, or the container ID and interface.
+    pub identity: String,
+    /// Grows with every time that addresses are given under this identity.
+    pub generation: u64,
+    /// The node that uses the addresses at present; none after they were given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
+    /// The endpoint (namespace and name) that uses them at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<(Name, Name)>,
+    /// The addresses, in use or last used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Handle {
+    /// The name of the handle of an identity in a network: a hash, since an identity may hold
+    /// characters that a name cannot.
+    #[must_use]
+    pub fn resource_name(network: &Name, identity: &str) -> Name {
+        let mut hash = Sha256::new();
+        hash.update(network.as_str());
+        hash.update([0]);
+        hash.update(identity);
+        Name::new(hex::encode(&hash.finalize()[..16])).expect("hexadecimal digits make a name")
+    }
+
+    pub(crate) fn faults(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,20 @@
+//! One file per kind: its spec, its status if it has one, and what makes it valid.
+
+mod block;
+mod endpoint;
+mod handle;
+mod network;
+mod node;
+mod pool;
+mod reservation;
+mod token;
+
+pub use block::{Allocation, Block, Purpose};
+pub use endpoint::Endpoint;
+pub use handle::Handle;
+pub use network::{MtuChoice, Network, TransportSpec};
+pub(crate) use network::overlap;
+pub use node::{Node, NodeAddress, NodeNetworkStatus, NodeStatus};
+pub use pool::IpPool;
+pub use reservation::IpReservation;
+pub use token::{Token, TokenUse};

@@ -1,0 +1,133 @@
+//! Network: endpoints that can reach each other, and how.
+//!
+//! `driver` says how a network works: an attachment, which is how an endpoint is plugged into its
+//! host, and whether there is a transport between hosts. Which drivers and transports there are is
+//! the planner's knowledge; here they are names, and a transport's own options are kept as they
+//! were given, so that adding a transport does not touch this crate.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::names::Name;
+use crate::net::Mtu;
+use crate::resource::FieldError;
+
+/// Endpoints that can reach each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Network {
+    /// How it works: `routed`, `bridge`, `ptp`, `none`, `host` or `container`.
+    pub driver: Name,
+    /// How packets leave for another node; only for drivers that span nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportSpec>,
+    /// The pools that its addresses come from, in order of preference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<Name>,
+    /// The largest packet of its endpoints: `auto` or a number of bytes.
+    #[serde(default)]
+    pub mtu: MtuChoice,
+    /// Which of the node's addresses is used to reach peers that have both families.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underlay: Option<crate::net::Family>,
+}
+
+/// How packets leave for another node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct TransportSpec {
+    /// The transport's name, as `vxlan`.
+    pub name: Name,
+    /// Use it only for nodes in another subnet of the underlay; nodes in the same one are reached
+    /// without encapsulation.
+    pub cross_subnet: bool,
+    /// The transport's own options, as `vni`.
+    pub options: Map<String, Value>,
+}
+
+impl TryFrom<Map<String, Value>> for TransportSpec {
+    type Error = String;
+
+    fn try_from(mut options: Map<String, Value>) -> Result<TransportSpec, String> {
+        let name = match options.remove("type") {
+            Some(Value::String(text)) => Name::new(text).map_err(|e| format!("type: {e}"))?,
+            Some(other) => return Err(format!("type: {other} is not a name such as vxlan")),
+            None => return Err("type: missing; name a transport such as vxlan or direct".into()),
+        };
+        let cross_subnet = match options.remove("crossSubnet") {
+            None => false,
+            Some(Value::Bool(value)) => value,
+            Some(other) => return Err(format!("crossSubnet: {other} is neither true nor false")),
+        };
+        Ok(TransportSpec { name, cross_subnet, options })
+    }
+}
+
+impl From<TransportSpec> for Map<String, Value> {
+    fn from(spec: TransportSpec) -> Map<String, Value> {
+        let mut map = Map::new();
+        map.insert("type".into(), Value::String(spec.name.into()));
+        if spec.cross_subnet {
+            map.insert("crossSubnet".into(), Value::Bool(true));
+        }
+        map.extend(spec.options);
+        map
+    }
+}
+
+/// `auto`, or a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum MtuChoice {
+    /// The underlay's, less the transport's overhead.
+    #[default]
+    Auto,
+    /// Exactly this.
+    Fixed(Mtu),
+}
+
+impl TryFrom<Value> for MtuChoice {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<MtuChoice, String> {
+        match &value {
+            Value::String(text) if text == "auto" => Ok(MtuChoice::Auto),
+            Value::Number(number) if number.is_u64() => {
+                let bytes = number.as_u64().unwrap_or_default();
+                Mtu::new(bytes).map(MtuChoice::Fixed).map_err(|e| e.to_string())
+            }
+            other => Err(format!("{other} is neither \"auto\" nor a number of bytes")),
+        }
+    }
+}
+
+impl From<MtuChoice> for Value {
+    fn from(choice: MtuChoice) -> Value {
+        match choice {
+            MtuChoice::Auto => "auto".into(),
+            MtuChoice::Fixed(mtu) => mtu.get().into(),
+        }
+    }
+}
+
+impl Network {
+    pub(crate) fn faults(&self) -> Vec<FieldError> {
+        let mut faults = Vec::new();
+        for (index, pool) in self.pools.iter().enumerate() {
+            if self.pools[..index].contains(pool) {
+                faults.push(FieldError::new(
+                    format!("spec.pools[{index}]"),
+                    format!("{pool:?} is listed twice"),
+                ));
+            }
+        }
+        faults
+    }
+}
+
+/// Whether two prefixes share an address.
+#[must_use]
+pub(crate) fn overlap(a: &IpNet, b: &IpNet) -> bool {
+    a.contains(b) || b.contains(a)
+}

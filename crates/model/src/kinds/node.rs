@@ -1,0 +1,99 @@
+//! Node: a host that runs the agent.
+//!
+//! The spec is what its peers must know to reach it: its addresses on the underlay. The agent
+//! writes it when it starts and whenever the underlay changes. The status is what the node does at
+//! present: by which transports it sends and receives. It lets a network change its transport
+//! without loss, because a peer sends in a new way only once the receiver has said that it is
+//! ready, and a receiver takes the old way down only once no peer uses it any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{IfName, Name};
+use crate::net::{Family, Mtu};
+use crate::resource::FieldError;
+
+/// A host that runs the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Node {
+    /// Its addresses on the underlay, at most one per family, each with the prefix of its subnet.
+    #[serde(default)]
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// An address of a node on the underlay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeAddress {
+    /// Address and prefix length of the subnet, as `192.168.0.1/24`.
+    pub address: IpNet,
+    /// The interface that holds it.
+    pub interface: IfName,
+    /// The interface's MTU.
+    pub mtu: Mtu,
+    /// Why this one was chosen, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// What a node does at present.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeStatus {
+    /// The kernel's boot ID: another one means that the node has been restarted since.
+    #[serde(default, rename = "bootID", skip_serializing_if = "String::is_empty")]
+    pub boot_id: String,
+    /// Version of the agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// What it does for each network.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<Name, NodeNetworkStatus>,
+}
+
+/// What a node does for one network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeNetworkStatus {
+    /// Transports that it may send by to at least one peer.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sends: BTreeSet<Name>,
+    /// Transports that it is ready to receive by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub receives: BTreeSet<Name>,
+}
+
+impl Node {
+    /// The node's underlay address of one family.
+    #[must_use]
+    pub fn address(&self, family: Family) -> Option<&NodeAddress> {
+        self.addresses.iter().find(|a| Family::of_net(a.address) == family)
+    }
+
+    pub(crate) fn faults(&self) -> Vec<FieldError> {
+        let mut faults = Vec::new();
+        for family in Family::ALL {
+            let count =
+                self.addresses.iter().filter(|a| Family::of_net(a.address) == family).count();
+            if count > 1 {
+                faults.push(FieldError::new(
+                    "spec.addresses",
+                    format!("{count} {family} addresses given; a node has at most one per family"),
+                ));
+            }
+        }
+        for (index, entry) in self.addresses.iter().enumerate() {
+            let address = entry.address.addr();
+            if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
+                faults.push(FieldError::new(
+                    format!("spec.addresses[{index}].address"),
+                    format!("{address} cannot be reached by other nodes; give a unicast address"),
+                ));
+            }
+        }
+        faults
+    }
+}

@@ -1,0 +1,179 @@
+//! World: every resource that exists, by kind and in order.
+//!
+//! What the planner, IPAM and policy read. It is changed only by putting and removing whole
+//! resources, as they come from the store's watch or from files, and it does not matter in which
+//! order they come.
+
+use std::collections::BTreeMap;
+
+use crate::kinds::{
+    Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token,
+};
+use crate::names::Name;
+use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
+
+/// Every resource that exists.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct World {
+    /// Hosts, by name.
+    pub nodes: BTreeMap<Name, Resource<Node>>,
+    /// Networks, by name.
+    pub networks: BTreeMap<Name, Resource<Network>>,
+    /// Pools, by name.
+    pub pools: BTreeMap<Name, Resource<IpPool>>,
+    /// Reservations, by name.
+    pub reservations: BTreeMap<Name, Resource<IpReservation>>,
+    /// Endpoints, by namespace and name.
+    pub endpoints: BTreeMap<(Name, Name), Resource<Endpoint>>,
+    /// Blocks, by name.
+    pub blocks: BTreeMap<Name, Resource<Block>>,
+    /// Handles, by name.
+    pub handles: BTreeMap<Name, Resource<Handle>>,
+    /// Tokens, by name.
+    pub tokens: BTreeMap<Name, Resource<Token>>,
+}
+
+impl World {
+    /// Puts a resource, in place of one with the same key. Answers whether anything changed but
+    /// its version.
+    pub fn put(&mut self, resource: AnyResource) -> bool {
+        fn insert<K: Ord, S: crate::resource::Kind>(
+            map: &mut BTreeMap<K, Resource<S>>,
+            key: K,
+            resource: Resource<S>,
+        ) -> bool {
+            let changed = map.get(&key).is_none_or(|old| {
+                old.spec != resource.spec
+                    || old.status != resource.status
+                    || old.metadata.labels != resource.metadata.labels
+                    || old.metadata.uid != resource.metadata.uid
+            });
+            map.insert(key, resource);
+            changed
+        }
+        let name = resource.metadata().name.clone();
+        match resource {
+            AnyResource::Node(r) => insert(&mut self.nodes, name, r),
+            AnyResource::Network(r) => insert(&mut self.networks, name, r),
+            AnyResource::IpPool(r) => insert(&mut self.pools, name, r),
+            AnyResource::IpReservation(r) => insert(&mut self.reservations, name, r),
+            AnyResource::Endpoint(r) => {
+                let key = endpoint_key(r.metadata.namespace.clone(), name);
+                insert(&mut self.endpoints, key, r)
+            }
+            AnyResource::Block(r) => insert(&mut self.blocks, name, r),
+            AnyResource::Handle(r) => insert(&mut self.handles, name, r),
+            AnyResource::Token(r) => insert(&mut self.tokens, name, r),
+        }
+    }
+
+    /// Removes a resource. Answers whether it was there.
+    pub fn remove(&mut self, key: &ResourceKey) -> bool {
+        let name = &key.name;
+        match key.kind {
+            KindName::Node => self.nodes.remove(name).is_some(),
+            KindName::Network => self.networks.remove(name).is_some(),
+            KindName::IpPool => self.pools.remove(name).is_some(),
+            KindName::IpReservation => self.reservations.remove(name).is_some(),
+            KindName::Endpoint => {
+                let key = endpoint_key(key.namespace.clone(), name.clone());
+                self.endpoints.remove(&key).is_some()
+            }
+            KindName::Block => self.blocks.remove(name).is_some(),
+            KindName::Handle => self.handles.remove(name).is_some(),
+            KindName::Token => self.tokens.remove(name).is_some(),
+        }
+    }
+
+    /// One resource.
+    #[must_use]
+    pub fn get(&self, key: &ResourceKey) -> Option<AnyResource> {
+        let name = &key.name;
+        match key.kind {
+            KindName::Node => self.nodes.get(name).cloned().map(Into::into),
+            KindName::Network => self.networks.get(name).cloned().map(Into::into),
+            KindName::IpPool => self.pools.get(name).cloned().map(Into::into),
+            KindName::IpReservation => self.reservations.get(name).cloned().map(Into::into),
+            KindName::Endpoint => {
+                let key = endpoint_key(key.namespace.clone(), name.clone());
+                self.endpoints.get(&key).cloned().map(Into::into)
+            }
+            KindName::Block => self.blocks.get(name).cloned().map(Into::into),
+            KindName::Handle => self.handles.get(name).cloned().map(Into::into),
+            KindName::Token => self.tokens.get(name).cloned().map(Into::into),
+        }
+    }
+
+    /// Every resource of one kind, in order of key.
+    #[must_use]
+    pub fn list(&self, kind: KindName) -> Vec<AnyResource> {
+        fn all<K, S: crate::resource::Kind>(map: &BTreeMap<K, Resource<S>>) -> Vec<AnyResource>
+        where
+            AnyResource: From<Resource<S>>,
+        {
+            map.values().cloned().map(Into::into).collect()
+        }
+        match kind {
+            KindName::Node => all(&self.nodes),
+            KindName::Network => all(&self.networks),
+            KindName::IpPool => all(&self.pools),
+            KindName::IpReservation => all(&self.reservations),
+            KindName::Endpoint => all(&self.endpoints),
+            KindName::Block => all(&self.blocks),
+            KindName::Handle => all(&self.handles),
+            KindName::Token => all(&self.tokens),
+        }
+    }
+
+    /// The pool that an address belongs to, with its name.
+    #[must_use]
+    pub fn pool_of(&self, address: std::net::IpAddr) -> Option<&Resource<IpPool>> {
+        self.pools.values().find(|p| p.spec.cidr.contains(&address))
+    }
+
+    /// The faults of a resource in the light of all others, as pools that overlap.
+    #[must_use]
+    pub fn conflicts(&self, resource: &AnyResource) -> Vec<crate::resource::FieldError> {
+        use crate::kinds::overlap;
+        use crate::resource::FieldError;
+        match resource {
+            AnyResource::IpPool(pool) => self
+                .pools
+                .values()
+                .filter(|other| other.name() != pool.name())
+                .filter(|other| overlap(&other.spec.cidr, &pool.spec.cidr))
+                .map(|other| {
+                    FieldError::new(
+                        "spec.cidr",
+                        format!(
+                            "{} overlaps {} of IPPool {}; pools must not share addresses",
+                            pool.spec.cidr,
+                            other.spec.cidr,
+                            other.name()
+                        ),
+                    )
+                })
+                .collect(),
+            AnyResource::Network(network) => network
+                .spec
+                .pools
+                .iter()
+                .enumerate()
+                .filter(|(_, pool)| !self.pools.contains_key(*pool))
+                .map(|(index, pool)| {
+                    FieldError::new(
+                        format!("spec.pools[{index}]"),
+                        format!("there is no IPPool {pool}; apply it first or in the same file"),
+                    )
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn endpoint_key(namespace: Option<Name>, name: Name) -> (Name, Name) {
+    let namespace = namespace
+        .unwrap_or_else(|| Name::new("default").expect("letters make a name"));
+    (namespace, name)
+}

@@ -1,0 +1,112 @@
+use super::*;
+use crate::host_plan::{Origin, Planned};
+use crate::objects::{BridgePort, NextHop, Route, VethPeer};
+use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
+
+fn origin() -> Origin {
+    let name = Name::new("n").unwrap();
+    Origin { resource: ResourceKey { kind: KindName::Network, namespace: None, name }, rule: "t" }
+}
+
+fn plan(objects: Vec<(Place, Object)>) -> HostPlan {
+    let objects =
+        objects.into_iter().map(|(p, object)| (p, Planned { object, origin: origin() })).collect();
+    HostPlan { objects, ..HostPlan::default() }
+}
+
+fn name(text: &str) -> IfName {
+    IfName::new(text).unwrap()
+}
+
+fn veth() -> (Place, Object) {
+    let peer = VethPeer {
+        netns: Netns::Sandbox("/c".into()),
+        name: name("eth0"),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+    };
+    let link = Link {
+        kind: LinkKind::Veth(peer),
+        mtu: Some(Mtu::new(1450).unwrap()),
+        mac: None,
+        up: true,
+        port: None,
+    };
+    (Place::host(Key::Link(name("tbv1"))), Object::Link(link))
+}
+
+fn end() -> (Place, Object) {
+    let link = Link { kind: LinkKind::VethEnd, mtu: None, mac: None, up: true, port: None };
+    (Place::sandbox("/c", Key::Link(name("eth0"))), Object::Link(link))
+}
+
+fn route(dst: &str, next: NextHop) -> (Place, Object) {
+    let key = Key::Route { table: 254, dst: dst.parse().unwrap(), metric: 0 };
+    (Place::host(key), Object::Route(Route { next, source: None, mtu: None }))
+}
+
+fn text(ops: &[Op]) -> Vec<String> {
+    ops.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_plan_that_is_met_needs_nothing() {
+    let objects = vec![veth(), end(), route("10.0.0.0/26", NextHop::Blackhole)];
+    let observed: Observed = objects.iter().cloned().collect();
+    assert_eq!(diff(&plan(objects), &observed), vec![]);
+}
+
+#[test]
+fn links_come_before_routes_and_makings_before_removals() {
+    let old = route("10.9.0.0/26", NextHop::Blackhole);
+    let observed: Observed = [old].into_iter().collect();
+    let wanted = plan(vec![route("10.0.0.5/32", NextHop::Link(name("tbv1"))), veth(), end()]);
+    let ops = text(&diff(&wanted, &observed));
+    assert_eq!(ops.len(), 3, "{ops:?}");
+    assert!(ops[0].starts_with("create host link tbv1"), "{ops:?}");
+    assert!(ops[1].starts_with("create host route 10.0.0.5/32"), "{ops:?}");
+    assert_eq!(ops[2], "remove host route 10.9.0.0/26");
+}
+
+#[test]
+fn a_route_is_replaced_in_place() {
+    let observed: Observed = [route("10.0.0.0/26", NextHop::Blackhole)].into_iter().collect();
+    let wanted = plan(vec![route("10.0.0.0/26", NextHop::Link(name("tbv1")))]);
+    let ops = diff(&wanted, &observed);
+    assert!(matches!(&ops[..], [Op::Change { .. }]), "{ops:?}");
+}
+
+#[test]
+fn a_device_of_another_kind_is_removed_first() {
+    let (place, _) = veth();
+    let bridge = Link { kind: LinkKind::Bridge, mtu: None, mac: None, up: true, port: None };
+    let observed: Observed = [(place, Object::Link(bridge)), end()].into_iter().collect();
+    let ops = text(&diff(&plan(vec![veth(), end()]), &observed));
+    assert_eq!(ops.len(), 2, "{ops:?}");
+    assert!(ops[0].starts_with("remove") && ops[1].starts_with("create"), "{ops:?}");
+}
+
+#[test]
+fn a_pair_whose_other_end_is_lost_is_made_anew() {
+    let observed: Observed = [veth()].into_iter().collect();
+    let ops = text(&diff(&plan(vec![veth(), end()]), &observed));
+    assert_eq!(ops.len(), 2, "{ops:?}");
+    assert!(ops[0].starts_with("remove host link tbv1"), "{ops:?}");
+    assert!(ops[1].starts_with("create host link tbv1"), "{ops:?}");
+}
+
+#[test]
+fn a_link_that_is_down_or_unplugged_is_changed() {
+    let (place, object) = veth();
+    let Object::Link(link) = object else { unreachable!() };
+    let port = BridgePort { bridge: name("tbb1"), hairpin: true, isolated: false };
+    for present in [
+        Link { up: false, ..link.clone() },
+        Link { mtu: Some(Mtu::new(1500).unwrap()), ..link.clone() },
+        Link { port: Some(port), ..link },
+    ] {
+        let observed: Observed =
+            [(place.clone(), Object::Link(present)), end()].into_iter().collect();
+        let ops = diff(&plan(vec![veth(), end()]), &observed);
+        assert!(matches!(&ops[..], [Op::Change { .. }]), "{ops:?}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Network interfaces.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use tombolo_model::{IfName, MacAddr, Mtu, Vni};
+
+use super::Netns;
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// What sort of device it is.
+    pub kind: LinkKind,
+    /// Its MTU; left as it is if none.
+    pub mtu: Option<Mtu>,
+    /// Its link-layer address; left as it is if none.
+    pub mac: Option<MacAddr>,
+    /// Whether it is set up (`IFF_UP`); a plan never wants a link down.
+    pub up: bool,
+    /// The bridge that it is a port of, and how.
+    pub port: Option<BridgePort>,
+}
+
+/// A link as a port of a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BridgePort {
+    /// The bridge.
+    pub bridge: IfName,
+    /// Whether frames may leave by the port they came in by (`IFLA_BRPORT_MODE`): needed so that a
+    /// container reaches itself through a published port.
+    pub hairpin: bool,
+    /// Whether it may not talk to other isolated ports (`IFLA_BRPORT_ISOLATED`).
+    pub isolated: bool,
+}
+
+/// What sort of device a link is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LinkKind {
+    /// One end of a pair whose other end is made with it.
+    Veth(VethPeer),
+    /// The other end: it comes and goes with its first end, and is only looked after.
+    VethEnd,
+    /// A bridge, without STP.
+    Bridge,
+    /// A VXLAN device that learns nothing (RFC 7348).
+    Vxlan {
+        /// The network identifier.
+        vni: Vni,
+        /// UDP destination port.
+        port: u16,
+        /// Source address of the outer packets.
+        local: IpAddr,
+        /// The underlay's interface.
+        parent: IfName,
+    },
+    /// A device that is not ours, as `lo`: it is never made nor removed, only set up.
+    Existing,
+}
+
+/// The other end of a pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VethPeer {
+    /// Where it is put.
+    pub netns: Netns,
+    /// What it is called there.
+    pub name: IfName,
+    /// The link-layer address that it starts with.
+    pub mac: MacAddr,
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
+        }
+        if let Some(mac) = self.mac {
+            write!(f, " mac {mac}")?;
+        }
+        if let Some(port) = &self.port {
+            write!(f, " master {}", port.bridge)?;
+            if port.hairpin {
+                write!(f, " hairpin")?;
+            }
+            if port.isolated {
+                write!(f, " isolated")?;
+            }
+        }
+        write!(f, " {}", if self.up { "up" } else { "down" })
+    }
+}
+
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkKind::Veth(peer) => {
+                write!(f, "veth peer {} {} mac {}", peer.netns, peer.name, peer.mac)
+            }
+            LinkKind::VethEnd => f.write_str("veth end"),
+            LinkKind::Bridge => f.write_str("bridge"),
+            LinkKind::Vxlan { vni, port, local, parent } => {
+                write!(f, "vxlan id {vni} port {port} local {local} dev {parent} nolearning")
+            }
+            LinkKind::Existing => f.write_str("existing"),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Everything that Tombolo may want a kernel to hold.
+//!
+//! An object is a key, which says which one it is, and a value, which says how it is. Two objects
+//! with one key cannot exist side by side in one network namespace, so a plan and an observation
+//! are both maps from key to value, and their difference is a walk over the two.
+//!
+//! The values hold only what Tombolo decides. What the kernel adds by itself (indices, counters,
+//! timers) is left out when it is observed.
+
+mod link;
+mod nft;
+mod route;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use tombolo_model::{Family, IfName, MacAddr};
+
+pub use link::{BridgePort, Link, LinkKind, VethPeer};
+pub use nft::{
+    Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint, InterfaceMatch,
+    Match, NftSet, PacketField, Policy, Rule,
+};
+pub use route::{NextHop, Route, RoutingRule};
+
+/// The table that routes are in if nothing else is said (`RT_TABLE_MAIN`, linux/rtnetlink.h).
+pub const MAIN_TABLE: u32 = 254;
+
+/// A network namespace, as seen from one host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Netns {
+    /// The host's own.
+    Host,
+    /// A sandbox, by its path.
+    Sandbox(String),
+}
+
+impl fmt::Display for Netns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Netns::Host => f.pad("host"),
+            Netns::Sandbox(path) => f.pad(path),
+        }
+    }
+}
+
+/// Where an object is, and which one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The namespace.
+    pub netns: Netns,
+    /// The object in it.
+    pub key: Key,
+}
+
+impl Place {
+    /// An object of the host's own namespace.
+    #[must_use]
+    pub fn host(key: Key) -> Place {
+        Place { netns: Netns::Host, key }
+    }
+
+    /// An object in a sandbox.
+    #[must_use]
+    pub fn sandbox(path: &str, key: Key) -> Place {
+        Place { netns: Netns::Sandbox(path.to_owned()), key }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.netns, self.key)
+    }
+}
+
+/// Which object of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Key {
+    /// A network interface.
+    Link(IfName),
+    /// A kernel setting, as `net/ipv4/ip_forward`.
+    Sysctl(String),
+    /// An address on an interface.
+    Address {
+        /// The interface.
+        link: IfName,
+        /// Address and prefix length.
+        net: IpNet,
+    },
+    /// A permanent neighbour entry: address to link-layer address.
+    Neighbour {
+        /// The interface.
+        link: IfName,
+        /// The neighbour's address.
+        address: IpAddr,
+    },
+    /// A forwarding entry of a VXLAN device: link-layer address to remote node.
+    Fdb {
+        /// The device.
+        link: IfName,
+        /// The destination's link-layer address; all zeros for what is flooded.
+        mac: MacAddr,
+        /// Part of the key only where one MAC has several remotes (all zeros, multicast).
+        remote: Option<IpAddr>,
+    },
+    /// A route.
+    Route {
+        /// The routing table; see [`MAIN_TABLE`].
+        table: u32,
+        /// The destination.
+        dst: IpNet,
+        /// The metric; lower wins.
+        metric: u32,
+    },
+    /// A rule that says which routing table is looked up.
+    RoutingRule {
+        /// The family that it is for.
+        family: Family,
+        /// Lower comes first.
+        priority: u32,
+    },
+    /// A set or map of the nftables table.
+    NftSet(String),
+    /// A chain of the nftables table, with its rules.
+    NftChain(String),
+    /// An element of a set or map.
+    NftElement {
+        /// The set's name.
+        set: String,
+        /// The element's key, one value per field.
+        key: Vec<Datum>,
+    },
+}
+
+/// How an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Object {
+    /// For [`Key::Link`].
+    Link(Link),
+    /// For [`Key::Sysctl`]: the value, without a line end.
+    Sysctl(String),
+    /// For [`Key::Address`]: nothing but that it is there.
+    Address,
+    /// For [`Key::Neighbour`]: the link-layer address.
+    Neighbour(MacAddr),
+    /// For [`Key::Fdb`]: the remote node's underlay address.
+    Fdb(IpAddr),
+    /// For [`Key::Route`].
+    Route(Route),
+    /// For [`Key::RoutingRule`].
+    RoutingRule(RoutingRule),
+    /// For [`Key::NftSet`].
+    NftSet(NftSet),
+    /// For [`Key::NftChain`].
+    NftChain(Chain),
+    /// For [`Key::NftElement`]: what a map maps to; empty in a set.
+    NftElement(Vec<Datum>),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Link(name) => write!(f, "link {name}"),
+            Key::Sysctl(path) => write!(f, "sysctl {path}"),
+            Key::Address { link, net } => write!(f, "address {net} dev {link}"),
+            Key::Neighbour { link, address } => write!(f, "neighbour {address} dev {link}"),
+            Key::Fdb { link, mac, remote: None } => write!(f, "fdb {mac} dev {link}"),
+            Key::Fdb { link, mac, remote: Some(remote) } => {
+                write!(f, "fdb {mac} dst {remote} dev {link}")
+            }
+            Key::Route { table, dst, metric } => {
+                write!(f, "route {dst}")?;
+                if *table != MAIN_TABLE {
+                    write!(f, " table {table}")?;
+                }
+                if *metric != 0 {
+                    write!(f, " metric {metric}")?;
+                }
+                Ok(())
+            }
+            Key::RoutingRule { family, priority } => write!(f, "rule {family} priority {priority}"),
+            Key::NftSet(name) => write!(f, "nft set {name}"),
+            Key::NftChain(name) => write!(f, "nft chain {name}"),
+            Key::NftElement { set, key } => write!(f, "nft element {set} {}", nft::join(key)),
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Link(link) => write!(f, "{link}"),
+            Object::Sysctl(value) => write!(f, "= {value}"),
+            Object::Address => Ok(()),
+            Object::Neighbour(mac) => write!(f, "lladdr {mac}"),
+            Object::Fdb(remote) => write!(f, "dst {remote}"),
+            Object::Route(route) => write!(f, "{route}"),
+            Object::RoutingRule(rule) => write!(f, "{rule}"),
+            Object::NftSet(set) => write!(f, "{set}"),
+            Object::NftChain(chain) => write!(f, "{chain}"),
+            Object::NftElement(data) if data.is_empty() => Ok(()),
+            Object::NftElement(data) => write!(f, ": {}", nft::join(data)),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Routes, and the rules that choose a routing table.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use tombolo_model::IfName;
+
+/// How a destination is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Where packets go next.
+    pub next: NextHop,
+    /// Source address of the host's own packets that take this route.
+    pub source: Option<IpAddr>,
+    /// Largest packet on this route, in bytes, where it is smaller than the device's.
+    pub mtu: Option<u32>,
+}
+
+/// Where packets go next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NextHop {
+    /// The destination is on this link (scope link).
+    Link(IfName),
+    /// Through a gateway on a link.
+    Via {
+        /// The gateway.
+        gateway: IpAddr,
+        /// The link that it is on.
+        link: IfName,
+        /// Take the gateway to be on the link though no address says so (`RTNH_F_ONLINK`).
+        onlink: bool,
+    },
+    /// Dropped in silence: for blocks of our own, so that packets to addresses that nobody holds
+    /// do not wander off by the default route.
+    Blackhole,
+}
+
+/// A rule that says which routing table is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoutingRule {
+    /// Packets from these addresses.
+    pub from: Option<IpNet>,
+    /// Packets to these addresses.
+    pub to: Option<IpNet>,
+    /// Packets with this mark, under this mask.
+    pub mark: Option<(u32, u32)>,
+    /// The table.
+    pub table: u32,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.next {
+            NextHop::Link(link) => write!(f, "dev {link} scope link")?,
+            NextHop::Via { gateway, link, onlink } => {
+                write!(f, "via {gateway} dev {link}")?;
+                if *onlink {
+                    write!(f, " onlink")?;
+                }
+            }
+            NextHop::Blackhole => f.write_str("blackhole")?,
+        }
+        if let Some(source) = self.source {
+            write!(f, " src {source}")?;
+        }
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RoutingRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(from) = self.from {
+            write!(f, "from {from} ")?;
+        }
+        if let Some(to) = self.to {
+            write!(f, "to {to} ")?;
+        }
+        if let Some((mark, mask)) = self.mark {
+            write!(f, "fwmark {mark:#x}/{mask:#x} ")?;
+        }
+        write!(f, "lookup {}", self.table)
+    }
+}
