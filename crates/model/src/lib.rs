@@ -18,14 +18,14 @@
 pub mod kinds;
 pub mod names;
 pub mod net;
+pub mod parse;
 pub mod resource;
 pub mod selector;
 pub mod world;
 
-pub use kinds::{
-    Allocation, Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token,
-};
+pub use kinds::{Allocation, Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 pub use names::{ContainerId, IfName, Name, NameError};
 pub use net::{Family, MacAddr, Mtu, PortMapping, Protocol, Vni};
+pub use parse::{Accept, ParseError, ParseErrors, Parsed, Source};
 pub use resource::{AnyResource, FieldError, Kind, KindName, Metadata, Resource, ResourceKey};
 pub use world::World;

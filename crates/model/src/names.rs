@@ -36,7 +36,11 @@ macro_rules! text_type {
                 if check(&value) {
                     Ok(Self(value))
                 } else {
-                    Err(NameError { what: $what, value, rule: $rule })
+                    Err(NameError {
+                        what: $what,
+                        value,
+                        rule: $rule,
+                    })
                 }
             }
 
@@ -121,14 +125,18 @@ text_type!(
 fn is_name(text: &str) -> bool {
     text.len() <= 253
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
 fn is_interface_name(text: &str) -> bool {
     (1..=15).contains(&text.len())
         && text != "."
         && text != ".."
-        && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':'))
 }
 
 #[cfg(test)]
@@ -155,7 +163,16 @@ mod tests {
         for text in ["eth0", "a.b", "tbv0123456789ab", "e@1"] {
             assert!(IfName::new(text).is_ok(), "{text}");
         }
-        for text in ["", ".", "..", "a/b", "a:b", "a b", "sixteen-letters-", "a\n"] {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a:b",
+            "a b",
+            "sixteen-letters-",
+            "a\n",
+        ] {
             assert!(IfName::new(text).is_err(), "{text}");
         }
     }

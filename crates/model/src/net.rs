@@ -25,7 +25,11 @@ impl Family {
     /// The family of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Family {
-        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+        if address.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        }
     }
 
     /// The family of a prefix.
@@ -123,10 +127,17 @@ impl FromStr for MacAddr {
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
-            let part = parts.next().filter(|p| (1..=2).contains(&p.len())).ok_or_else(error)?;
+            let part = parts
+                .next()
+                .filter(|p| (1..=2).contains(&p.len()))
+                .ok_or_else(error)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| error())?;
         }
-        if parts.next().is_some() { Err(error()) } else { Ok(MacAddr(bytes)) }
+        if parts.next().is_some() {
+            Err(error())
+        } else {
+            Ok(MacAddr(bytes))
+        }
     }
 }
 
@@ -159,7 +170,11 @@ impl ValueError {
     /// A value, what it was to be, and what is allowed.
     #[must_use]
     pub fn new(what: &'static str, value: impl ToString, allowed: &'static str) -> ValueError {
-        ValueError { what, value: value.to_string(), allowed }
+        ValueError {
+            what,
+            value: value.to_string(),
+            allowed,
+        }
     }
 }
 
@@ -285,7 +300,13 @@ mod tests {
     fn mac_addresses_are_read_and_printed() {
         let mac: MacAddr = "02:00:5e:10:0:ff".parse().unwrap();
         assert_eq!(mac.to_string(), "02:00:5e:10:00:ff");
-        for text in ["", "02", "02:00:5e:10:00:ff:00", "zz:00:5e:10:00:ff", "0002:00:5e:10:00:ff"] {
+        for text in [
+            "",
+            "02",
+            "02:00:5e:10:00:ff:00",
+            "zz:00:5e:10:00:ff",
+            "0002:00:5e:10:00:ff",
+        ] {
             assert!(text.parse::<MacAddr>().is_err(), "{text}");
         }
     }
@@ -294,7 +315,10 @@ mod tests {
     fn numbers_name_their_range() {
         assert_eq!(Vni::new(4096).unwrap().get(), 4096);
         let error = Vni::new(1 << 24).unwrap_err().to_string();
-        assert!(error.contains("16777216") && error.contains("16777215"), "{error}");
+        assert!(
+            error.contains("16777216") && error.contains("16777215"),
+            "{error}"
+        );
         assert!(Mtu::new(575).is_err());
         assert!(Mtu::new(u64::MAX).is_err());
     }

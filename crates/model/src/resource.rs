@@ -33,7 +33,10 @@ impl FieldError {
     /// A fault of one field.
     #[must_use]
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> FieldError {
-        FieldError { field: field.into(), message: message.into() }
+        FieldError {
+            field: field.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -236,7 +239,11 @@ impl<S: Kind> Resource<S> {
     /// A resource with a name and a spec.
     #[must_use]
     pub fn new(name: Name, spec: S) -> Resource<S> {
-        Resource { metadata: Metadata::named(name), spec, status: S::Status::default() }
+        Resource {
+            metadata: Metadata::named(name),
+            spec,
+            status: S::Status::default(),
+        }
     }
 
     /// The name.
@@ -262,7 +269,10 @@ impl<S: Kind> Resource<S> {
         match (&self.metadata.namespace, S::KIND.is_namespaced()) {
             (Some(namespace), false) => faults.push(FieldError::new(
                 "metadata.namespace",
-                format!("{namespace:?} given, but a {} has no namespace; remove it", S::KIND),
+                format!(
+                    "{namespace:?} given, but a {} has no namespace; remove it",
+                    S::KIND
+                ),
             )),
             (None, true) => faults.push(FieldError::new(
                 "metadata.namespace",
@@ -354,4 +364,12 @@ macro_rules! without_status {
     )*};
 }
 
-without_status!(Network, IpPool, IpReservation, Endpoint, Block, Handle, Token);
+without_status!(
+    Network,
+    IpPool,
+    IpReservation,
+    Endpoint,
+    Block,
+    Handle,
+    Token
+);

@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::kinds::{
-    Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token,
-};
+use crate::kinds::{Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 use crate::names::Name;
 use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
 
@@ -154,26 +152,38 @@ impl World {
                     )
                 })
                 .collect(),
-            AnyResource::Network(network) => network
-                .spec
-                .pools
-                .iter()
-                .enumerate()
-                .filter(|(_, pool)| !self.pools.contains_key(*pool))
-                .map(|(index, pool)| {
-                    FieldError::new(
-                        format!("spec.pools[{index}]"),
-                        format!("there is no IPPool {pool}; apply it first or in the same file"),
-                    )
-                })
-                .collect(),
+            AnyResource::Network(network) => self.pool_faults(network),
             _ => Vec::new(),
         }
+    }
+
+    /// Pools of a network that do not exist, or that another network uses already: a pool's
+    /// addresses are routed in one way, so it has one network.
+    fn pool_faults(&self, network: &Resource<Network>) -> Vec<crate::resource::FieldError> {
+        let mut faults = Vec::new();
+        for (index, pool) in network.spec.pools.iter().enumerate() {
+            let other = self
+                .networks
+                .values()
+                .find(|other| other.name() != network.name() && other.spec.pools.contains(pool));
+            let message = if !self.pools.contains_key(pool) {
+                format!("there is no IPPool {pool}; apply it first or in the same file")
+            } else if let Some(other) = other {
+                format!(
+                    "IPPool {pool} belongs to network {} already; give each network pools of its own",
+                    other.name()
+                )
+            } else {
+                continue;
+            };
+            let field = format!("spec.pools[{index}]");
+            faults.push(crate::resource::FieldError::new(field, message));
+        }
+        faults
     }
 }
 
 fn endpoint_key(namespace: Option<Name>, name: Name) -> (Name, Name) {
-    let namespace = namespace
-        .unwrap_or_else(|| Name::new("default").expect("letters make a name"));
+    let namespace = namespace.unwrap_or_else(|| Name::new("default").expect("letters make a name"));
     (namespace, name)
 }

@@ -107,7 +107,9 @@ impl Block {
 
     /// Every address in use, with who holds it.
     pub fn in_use(&self) -> impl Iterator<Item = (IpAddr, &Allocation)> {
-        self.allocations.iter().map(|(ordinal, a)| (self.address(*ordinal), a))
+        self.allocations
+            .iter()
+            .map(|(ordinal, a)| (self.address(*ordinal), a))
     }
 
     pub(crate) fn faults(&self) -> Vec<FieldError> {

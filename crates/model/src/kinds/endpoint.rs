@@ -70,13 +70,17 @@ impl Endpoint {
         if !self.mac.is_unicast() {
             faults.push(FieldError::new(
                 "spec.mac",
-                format!("{} does not name one station; give a unicast address", self.mac),
+                format!(
+                    "{} does not name one station; give a unicast address",
+                    self.mac
+                ),
             ));
         }
         for (index, port) in self.ports.iter().enumerate() {
-            for (name, value) in
-                [("hostPort", port.host_port), ("containerPort", port.container_port)]
-            {
+            for (name, value) in [
+                ("hostPort", port.host_port),
+                ("containerPort", port.container_port),
+            ] {
                 if value == 0 {
                     faults.push(FieldError::new(
                         format!("spec.ports[{index}].{name}"),

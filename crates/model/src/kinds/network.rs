@@ -60,7 +60,11 @@ impl TryFrom<Map<String, Value>> for TransportSpec {
             Some(Value::Bool(value)) => value,
             Some(other) => return Err(format!("crossSubnet: {other} is neither true nor false")),
         };
-        Ok(TransportSpec { name, cross_subnet, options })
+        Ok(TransportSpec {
+            name,
+            cross_subnet,
+            options,
+        })
     }
 }
 
@@ -73,6 +77,40 @@ impl From<TransportSpec> for Map<String, Value> {
         }
         map.extend(spec.options);
         map
+    }
+}
+
+impl TransportSpec {
+    /// A transport without options.
+    #[must_use]
+    pub fn named(name: Name) -> TransportSpec {
+        TransportSpec {
+            name,
+            cross_subnet: false,
+            options: Map::new(),
+        }
+    }
+
+    /// The same transport for every peer: what is left is what both ends must agree on.
+    #[must_use]
+    pub fn everywhere(&self) -> TransportSpec {
+        TransportSpec {
+            cross_subnet: false,
+            ..self.clone()
+        }
+    }
+}
+
+impl std::fmt::Display for TransportSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.name)?;
+        if self.cross_subnet {
+            write!(f, "/crossSubnet")?;
+        }
+        for (name, value) in &self.options {
+            write!(f, "/{name}={value}")?;
+        }
+        Ok(())
     }
 }
 
@@ -95,7 +133,9 @@ impl TryFrom<Value> for MtuChoice {
             Value::String(text) if text == "auto" => Ok(MtuChoice::Auto),
             Value::Number(number) if number.is_u64() => {
                 let bytes = number.as_u64().unwrap_or_default();
-                Mtu::new(bytes).map(MtuChoice::Fixed).map_err(|e| e.to_string())
+                Mtu::new(bytes)
+                    .map(MtuChoice::Fixed)
+                    .map_err(|e| e.to_string())
             }
             other => Err(format!("{other} is neither \"auto\" nor a number of bytes")),
         }

@@ -6,11 +6,12 @@
 //! without loss, because a peer sends in a new way only once the receiver has said that it is
 //! ready, and a receiver takes the old way down only once no peer uses it any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::TransportSpec;
 use crate::names::{IfName, Name};
 use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
@@ -40,7 +41,7 @@ pub struct NodeAddress {
 }
 
 /// What a node does at present.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeStatus {
     /// The kernel's boot ID: another one means that the node has been restarted since.
@@ -55,29 +56,34 @@ pub struct NodeStatus {
 }
 
 /// What a node does for one network.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeNetworkStatus {
-    /// Transports that it may send by to at least one peer.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub sends: BTreeSet<Name>,
-    /// Transports that it is ready to receive by.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub receives: BTreeSet<Name>,
+    /// Transports that it sends by to at least one peer, with their options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sends: Vec<TransportSpec>,
+    /// Transports that it is ready to receive by, with their options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receives: Vec<TransportSpec>,
 }
 
 impl Node {
     /// The node's underlay address of one family.
     #[must_use]
     pub fn address(&self, family: Family) -> Option<&NodeAddress> {
-        self.addresses.iter().find(|a| Family::of_net(a.address) == family)
+        self.addresses
+            .iter()
+            .find(|a| Family::of_net(a.address) == family)
     }
 
     pub(crate) fn faults(&self) -> Vec<FieldError> {
         let mut faults = Vec::new();
         for family in Family::ALL {
-            let count =
-                self.addresses.iter().filter(|a| Family::of_net(a.address) == family).count();
+            let count = self
+                .addresses
+                .iter()
+                .filter(|a| Family::of_net(a.address) == family)
+                .count();
             if count > 1 {
                 faults.push(FieldError::new(
                     "spec.addresses",

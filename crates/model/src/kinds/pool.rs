@@ -48,7 +48,11 @@ impl IpPool {
         if self.cidr.trunc() != self.cidr {
             faults.push(FieldError::new(
                 "spec.cidr",
-                format!("{} has bits set below its prefix; write {}", self.cidr, self.cidr.trunc()),
+                format!(
+                    "{} has bits set below its prefix; write {}",
+                    self.cidr,
+                    self.cidr.trunc()
+                ),
             ));
         }
         if self.cidr.addr().is_multicast() || self.cidr.addr().is_loopback() {

@@ -17,7 +17,10 @@ pub struct IpReservation {
 impl IpReservation {
     pub(crate) fn faults(&self) -> Vec<FieldError> {
         if self.reserved_cidrs.is_empty() {
-            return vec![FieldError::new("spec.reservedCIDRs", "empty: name at least one range")];
+            return vec![FieldError::new(
+                "spec.reservedCIDRs",
+                "empty: name at least one range",
+            )];
         }
         Vec::new()
     }

@@ -1,0 +1,341 @@
+//! Text to resources: YAML (one or several documents), JSON, and lists of resources.
+//!
+//! This is the edge where a file becomes typed. Every fault is collected, not only the first, and
+//! every fault names the file, line, column, field and value, and what is allowed instead. JSON is
+//! read by the same reader, since it is YAML.
+//!
+//! ```text
+//!  text ──document──► value + where each field stands ──AnyResource──► typed ──validate──► Parsed
+//!                                  └────────── line and column of each fault ◄──────────┘
+//! ```
+//!
+//! `no`, `on` and `yes` are strings (YAML 1.2, section 10.3), a key that is given twice is a fault,
+//! and aliases may not multiply beyond a bound. Nothing is read from disk here, and whether a file
+//! without resources is an error is the caller's decision.
+
+mod document;
+mod explain;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::names::Name;
+use crate::resource::{API_VERSION, AnyResource, FieldError, KindName, Metadata};
+use crate::world::World;
+use document::{Document, Marks};
+
+/// Which kinds a text may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accept {
+    /// Those that a person writes.
+    UserKinds,
+    /// Those that Tombolo writes itself, too.
+    Internal,
+}
+
+/// A resource and where it was written.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The resource, valid in itself.
+    pub resource: AnyResource,
+    /// Where it was written.
+    pub source: Source,
+}
+
+/// Where a resource was written, field by field.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file, as it was named to [`parse`].
+    pub file: Arc<str>,
+    /// The line that the resource begins at, from 1.
+    pub line: usize,
+    prefix: String,
+    marks: Arc<Marks>,
+}
+
+impl Source {
+    /// A fault of one of the resource's fields, with its place in the file. A field that is not
+    /// there stands at its nearest parent that is.
+    #[must_use]
+    pub fn fault(&self, fault: &FieldError) -> ParseError {
+        let field = join(&self.prefix, &fault.field);
+        let place = self.marks.find(&field);
+        // Of a field that should not be there, the name is what is wrong, not the value.
+        let (line, column) = match fault.message.starts_with(explain::UNKNOWN_FIELD) {
+            true => self.marks.find_key(&field),
+            false => (place.line, place.column),
+        };
+        ParseError {
+            file: self.file.to_string(),
+            line,
+            column,
+            field,
+            value: place.text,
+            message: fault.message.clone(),
+        }
+    }
+}
+
+/// A fault in a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {}{message}", field_prefix(.field))]
+pub struct ParseError {
+    /// The file, as it was named to [`parse`].
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The path of the field, as `spec.blockSize`; empty for faults of the text as a whole.
+    pub field: String,
+    /// The value as written, where the field has one that is no map or list.
+    pub value: Option<String>,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+fn field_prefix(field: &str) -> String {
+    if field.is_empty() {
+        String::new()
+    } else {
+        format!("{field}: ")
+    }
+}
+
+/// Every fault of a text, in the order of its lines. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseErrors(pub Vec<ParseError>);
+
+impl fmt::Display for ParseErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ParseErrors {}
+
+impl ParseErrors {
+    fn unless_empty<T>(mut faults: Vec<ParseError>, value: T) -> Result<T, ParseErrors> {
+        if faults.is_empty() {
+            return Ok(value);
+        }
+        faults.sort_by(|a, b| (a.line, a.column, &a.field).cmp(&(b.line, b.column, &b.field)));
+        faults.dedup();
+        Err(ParseErrors(faults))
+    }
+}
+
+/// Reads the resources of a text that a person wrote. Empty documents are skipped.
+///
+/// # Errors
+/// Every fault of the text, each with its place.
+pub fn parse(file_name: &str, text: &str) -> Result<Vec<Parsed>, ParseErrors> {
+    parse_with(file_name, text, Accept::UserKinds)
+}
+
+/// Reads the resources of a text, of the kinds that are accepted.
+///
+/// # Errors
+/// Every fault of the text, each with its place.
+pub fn parse_with(file_name: &str, text: &str, accept: Accept) -> Result<Vec<Parsed>, ParseErrors> {
+    let file: Arc<str> = file_name.into();
+    let (documents, mut faults) = document::read(&file, text);
+    let mut parsed = Vec::new();
+    for Document { value, marks, line } in documents {
+        let source = Source {
+            file: file.clone(),
+            line,
+            prefix: String::new(),
+            marks: Arc::new(marks),
+        };
+        read_item(value, source, accept, &mut parsed, &mut faults);
+    }
+    ParseErrors::unless_empty(faults, parsed)
+}
+
+/// Reads a world from a text, of all kinds, as for `plan -f` and for tests.
+///
+/// # Errors
+/// As [`parse`], and the faults that resources have in each other's light: pools that overlap,
+/// networks that name a pool that is not there, two resources of the same name.
+pub fn world(file_name: &str, text: &str) -> Result<World, ParseErrors> {
+    world_of(&parse_with(file_name, text, Accept::Internal)?)
+}
+
+/// Makes a world of resources that may come from several files.
+///
+/// # Errors
+/// The faults that resources have in each other's light.
+pub fn world_of(parsed: &[Parsed]) -> Result<World, ParseErrors> {
+    let mut world = World::default();
+    let mut faults = Vec::new();
+    let mut seen = BTreeMap::new();
+    for Parsed { resource, source } in parsed {
+        let key = resource.key();
+        if let Some(first) = seen.insert(key.clone(), source) {
+            let message = format!(
+                "{key} is written twice, first at {}:{}",
+                first.file, first.line
+            );
+            faults.push(source.fault(&FieldError::new("metadata.name", message)));
+        }
+        // A pool is judged by the pools before it, so that two that overlap are one fault.
+        if resource.kind() == KindName::IpPool {
+            faults.extend(world.conflicts(resource).iter().map(|f| source.fault(f)));
+        }
+        world.put(resource.clone());
+    }
+    for Parsed { resource, source } in parsed {
+        if resource.kind() != KindName::IpPool {
+            faults.extend(world.conflicts(resource).iter().map(|f| source.fault(f)));
+        }
+    }
+    ParseErrors::unless_empty(faults, world)
+}
+
+/// Reads one resource, or the items of a list of them.
+fn read_item(
+    value: Value,
+    source: Source,
+    accept: Accept,
+    parsed: &mut Vec<Parsed>,
+    faults: &mut Vec<ParseError>,
+) {
+    let mut fault = |field: &str, message: String| {
+        faults.push(source.fault(&FieldError::new(field, message)));
+    };
+    let Value::Object(mut whole) = value else {
+        fault(
+            "",
+            "a resource is a map with apiVersion, kind, metadata and spec".into(),
+        );
+        return;
+    };
+    let kind = match whole.remove("kind") {
+        Some(Value::String(kind)) => kind,
+        Some(_) => return fault("kind", explain::kinds(None, accept)),
+        None => return fault("kind", format!("missing; {}", explain::kinds(None, accept))),
+    };
+    let version = whole.remove("apiVersion");
+    if kind == "List" {
+        return read_list(whole, source, accept, parsed, faults);
+    }
+    if let Some(message) = explain::api_version(version.as_ref()) {
+        fault("apiVersion", message);
+    }
+    let found = KindName::ALL.iter().copied().find(|k| k.as_str() == kind);
+    match found {
+        Some(found) if found.is_internal() && accept == Accept::UserKinds => {
+            let kinds = explain::kinds(None, accept);
+            fault(
+                "kind",
+                format!("{found} is written by Tombolo itself; {kinds}"),
+            );
+        }
+        Some(found) => match read_resource(found, whole, &source) {
+            Ok(resource) => parsed.push(Parsed { resource, source }),
+            Err(more) => faults.extend(more.iter().map(|f| source.fault(f))),
+        },
+        None => fault("kind", explain::kinds(Some(&kind), accept)),
+    }
+}
+
+fn read_list(
+    mut whole: Map<String, Value>,
+    source: Source,
+    accept: Accept,
+    parsed: &mut Vec<Parsed>,
+    faults: &mut Vec<ParseError>,
+) {
+    let Some(Value::Array(items)) = whole.remove("items") else {
+        let message = "a List has its resources below items, each beginning with a dash";
+        faults.push(source.fault(&FieldError::new("items", message)));
+        return;
+    };
+    for (index, item) in items.into_iter().enumerate() {
+        let prefix = join(&source.prefix, &format!("items[{index}]"));
+        let line = source.marks.find(&prefix).line;
+        let source = Source {
+            prefix,
+            line,
+            ..source.clone()
+        };
+        if matches!(&item, Value::Object(map) if map.get("kind") == Some(&"List".into())) {
+            let message = "a List cannot hold another List; put the resources into one";
+            faults.push(source.fault(&FieldError::new("kind", message)));
+        } else {
+            read_item(item, source, accept, parsed, faults);
+        }
+    }
+}
+
+/// Reads and checks a resource of a kind. Metadata and spec are read apart, so that a fault in
+/// one does not hide those in the other.
+fn read_resource(
+    kind: KindName,
+    mut whole: Map<String, Value>,
+    source: &Source,
+) -> Result<AnyResource, Vec<FieldError>> {
+    let mut faults = Vec::new();
+    let metadata = match whole.remove("metadata") {
+        None => Err(vec![FieldError::new(
+            "metadata.name",
+            explain::missing("metadata.name"),
+        )]),
+        Some(value) => explain::read_all("metadata", value, source, |value| {
+            serde_path_to_error::deserialize::<_, Metadata>(value)
+                .map_err(|e| FieldError::new(e.path().to_string(), e.inner().to_string()))
+        }),
+    };
+    let metadata = metadata.unwrap_or_else(|more| {
+        faults.extend(more);
+        Metadata::named(Name::new("faulty").expect("letters make a name"))
+    });
+    let stand_in = serde_json::json!({ "name": "faulty" });
+    whole.insert("metadata".into(), stand_in);
+    let resource = explain::read_all("", Value::Object(whole), source, |value| {
+        AnyResource::from_value(kind, value)
+    });
+    let mut resource = match resource {
+        Ok(resource) => resource,
+        Err(more) => {
+            faults.extend(more);
+            return Err(faults);
+        }
+    };
+    *resource.metadata_mut() = metadata;
+    let metadata = resource.metadata_mut();
+    if kind.is_namespaced() && metadata.namespace.is_none() {
+        metadata.namespace = Some(Name::new("default").expect("letters make a name"));
+    }
+    faults.extend(resource.validate());
+    if faults.is_empty() {
+        Ok(resource)
+    } else {
+        Err(faults)
+    }
+}
+
+/// Puts the path of a field below another.
+fn join(prefix: &str, field: &str) -> String {
+    match (prefix.is_empty(), field.is_empty()) {
+        (true, _) => field.to_owned(),
+        (_, true) => prefix.to_owned(),
+        _ if field.starts_with('[') => format!("{prefix}{field}"),
+        _ => format!("{prefix}.{field}"),
+    }
+}
+
+/// The version that resources are written in, for messages.
+const SPOKEN: &str = API_VERSION;

@@ -1,0 +1,430 @@
+//! YAML text to values, and where in the text each field stands.
+//!
+//! Built on the parser's stream of events: each value is made from the events and its place noted
+//! on the way, under its path. Decides what a plain scalar means (YAML 1.2, core schema, section
+//! 10.3.2), refuses keys given twice, nesting beyond [`MAX_DEPTH`] and aliases that would multiply
+//! beyond [`MAX_ALIASED`]. Knows nothing of resources.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use serde_json::{Map, Number, Value};
+
+use super::{ParseError, join};
+
+/// Maps and lists inside of each other; no resource comes near it.
+const MAX_DEPTH: usize = 64;
+/// Values that aliases may add to a text.
+const MAX_ALIASED: usize = 10_000;
+
+/// One document of a text.
+pub(super) struct Document {
+    /// What it says.
+    pub value: Value,
+    /// Where each field stands.
+    pub marks: Marks,
+    /// The line that it begins at.
+    pub line: usize,
+}
+
+/// A place in a text, and the scalar that stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub line: usize,
+    pub column: usize,
+    pub text: Option<String>,
+}
+
+/// Where each field of a document stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Marks {
+    values: BTreeMap<String, Mark>,
+    keys: BTreeMap<String, (usize, usize)>,
+}
+
+impl Marks {
+    /// The place of a field, else of its nearest parent. A map or list stands where its key does.
+    pub fn find(&self, field: &str) -> Mark {
+        let mut path = field;
+        loop {
+            if let Some(mark) = self.values.get(path) {
+                let text = mark.text.clone().filter(|_| path == field);
+                return match self.keys.get(path) {
+                    Some(&(line, column)) if mark.text.is_none() => Mark { line, column, text },
+                    _ => Mark {
+                        text,
+                        ..mark.clone()
+                    },
+                };
+            }
+            if path.is_empty() {
+                return Mark {
+                    line: 1,
+                    column: 1,
+                    text: None,
+                };
+            }
+            path = &path[..path.rfind(['.', '[']).unwrap_or(0)];
+        }
+    }
+
+    /// The place of a field's key, else of the field.
+    pub fn find_key(&self, field: &str) -> (usize, usize) {
+        self.keys.get(field).copied().unwrap_or_else(|| {
+            let mark = self.find(field);
+            (mark.line, mark.column)
+        })
+    }
+}
+
+/// A map or list that is not yet at its end.
+struct Open {
+    path: String,
+    anchor: usize,
+    start: (usize, usize),
+    inside: Inside,
+}
+
+enum Inside {
+    Map {
+        map: Map<String, Value>,
+        key: Option<String>,
+        twice: bool,
+    },
+    List(Vec<Value>),
+}
+
+#[derive(Default)]
+struct Reader {
+    open: Vec<Open>,
+    marks: Marks,
+    anchors: HashMap<usize, Value>,
+    aliased: usize,
+    documents: Vec<Document>,
+    faults: Vec<Fault>,
+}
+
+struct Fault {
+    at: (usize, usize),
+    field: String,
+    value: Option<String>,
+    message: String,
+}
+
+/// Reads every document up to the first fault of syntax, and the faults.
+pub(super) fn read(file: &str, text: &str) -> (Vec<Document>, Vec<ParseError>) {
+    let mut reader = Reader::default();
+    if let Some(fault) = json_fault(file, text) {
+        reader.faults.push(fault);
+    } else {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for event in Parser::new_from_str(text) {
+            let done = match event {
+                Ok((event, span)) => reader.take(event, span),
+                Err(error) => {
+                    let at = (error.marker().line(), error.marker().col() + 1);
+                    let message = syntax(text, at.0, error.info());
+                    Err(Fault {
+                        at,
+                        field: String::new(),
+                        value: None,
+                        message,
+                    })
+                }
+            };
+            if let Err(fault) = done {
+                reader.faults.push(fault);
+                break;
+            }
+        }
+    }
+    let faults = reader.faults.into_iter().map(|fault| ParseError {
+        file: file.to_owned(),
+        line: fault.at.0,
+        column: fault.at.1,
+        field: fault.field,
+        value: fault.value,
+        message: fault.message,
+    });
+    (reader.documents, faults.collect())
+}
+
+/// A file that says that it is JSON must be, though YAML allows more.
+fn json_fault(file: &str, text: &str) -> Option<Fault> {
+    if !file.ends_with(".json") || text.trim().is_empty() {
+        return None;
+    }
+    let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
+    let said = error.to_string();
+    let said = said.split(" at line ").next().unwrap_or_default();
+    let at = (error.line().max(1), error.column().max(1));
+    let message = format!("this is not JSON: {said}");
+    Some(Fault {
+        at,
+        field: String::new(),
+        value: None,
+        message,
+    })
+}
+
+/// What is wrong with the syntax, with a hint where a tab is used to indent.
+fn syntax(text: &str, line: usize, info: &str) -> String {
+    let is_flow = text.trim_start().starts_with(['{', '[']);
+    let near = text.lines().skip(line.saturating_sub(2)).take(3);
+    let tab = near
+        .into_iter()
+        .any(|l| l[..l.len() - l.trim_start().len()].contains('\t'));
+    let hint = if tab && !is_flow {
+        "; indent by spaces, not by tabs"
+    } else {
+        ""
+    };
+    format!("this is not YAML: {info}{hint}")
+}
+
+impl Reader {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
+        let at = (span.start.line().max(1), span.start.col() + 1);
+        match event {
+            Event::DocumentStart(_) => {
+                self.marks = Marks::default();
+                self.anchors.clear();
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = self.scalar(&text, style, tag, at)?;
+                self.anchor(anchor, &value);
+                self.put(value, at, Some(text.into_owned()))
+            }
+            Event::Alias(anchor) => {
+                let value = self.anchors.get(&anchor).cloned().unwrap_or_default();
+                self.aliased += count(&value);
+                if self.aliased > MAX_ALIASED {
+                    let message =
+                        format!("aliases add more than {MAX_ALIASED} values; write them out");
+                    return Err(self.fault(at, None, message));
+                }
+                self.put(value, at, None)
+            }
+            Event::MappingStart(anchor, _) => {
+                let inside = Inside::Map {
+                    map: Map::new(),
+                    key: None,
+                    twice: false,
+                };
+                self.begin(inside, anchor, at)
+            }
+            Event::SequenceStart(anchor, _) => self.begin(Inside::List(Vec::new()), anchor, at),
+            Event::MappingEnd | Event::SequenceEnd => self.end(),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn fault(&self, at: (usize, usize), value: Option<String>, message: String) -> Fault {
+        Fault {
+            at,
+            field: self.path(),
+            value,
+            message,
+        }
+    }
+
+    /// The path of the value that comes next.
+    fn path(&self) -> String {
+        match self.open.last() {
+            None => String::new(),
+            Some(Open {
+                path,
+                inside: Inside::Map { key, .. },
+                ..
+            }) => join(path, key.as_deref().unwrap_or_default()),
+            Some(Open {
+                path,
+                inside: Inside::List(items),
+                ..
+            }) => {
+                format!("{path}[{}]", items.len())
+            }
+        }
+    }
+
+    fn begin(&mut self, inside: Inside, anchor: usize, at: (usize, usize)) -> Result<(), Fault> {
+        if let Some(Open {
+            inside: Inside::Map { key: None, .. },
+            ..
+        }) = self.open.last()
+        {
+            let message = "a key must be a word or a text in quotes, not a map or list";
+            return Err(self.fault(at, None, message.into()));
+        }
+        if self.open.len() >= MAX_DEPTH {
+            let message = format!("nested more than {MAX_DEPTH} deep");
+            return Err(self.fault(at, None, message));
+        }
+        self.open.push(Open {
+            path: self.path(),
+            anchor,
+            start: at,
+            inside,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        let Some(Open {
+            anchor,
+            start,
+            inside,
+            ..
+        }) = self.open.pop()
+        else {
+            return Ok(());
+        };
+        let value = match inside {
+            Inside::Map { map, .. } => Value::Object(map),
+            Inside::List(items) => Value::Array(items),
+        };
+        self.anchor(anchor, &value);
+        self.put(value, start, None)
+    }
+
+    /// Puts a value that is complete into what it stands in.
+    fn put(&mut self, value: Value, at: (usize, usize), text: Option<String>) -> Result<(), Fault> {
+        let is_key = matches!(
+            self.open.last(),
+            Some(Open {
+                inside: Inside::Map { key: None, .. },
+                ..
+            })
+        );
+        if is_key {
+            return self.put_key(at, text);
+        }
+        let mark = Mark {
+            line: at.0,
+            column: at.1,
+            text,
+        };
+        let path = self.path();
+        match self.open.last_mut().map(|open| &mut open.inside) {
+            None if value.is_null() => {}
+            None => {
+                self.marks.values.insert(path, mark);
+                let marks = std::mem::take(&mut self.marks);
+                self.documents.push(Document {
+                    value,
+                    marks,
+                    line: at.0,
+                });
+            }
+            Some(Inside::List(items)) => {
+                items.push(value);
+                self.marks.values.insert(path, mark);
+            }
+            Some(Inside::Map { map, key, twice }) => {
+                let name = key.take().unwrap_or_default();
+                if !std::mem::take(twice) {
+                    map.insert(name, value);
+                    self.marks.values.insert(path, mark);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_key(&mut self, at: (usize, usize), text: Option<String>) -> Result<(), Fault> {
+        let Some(text) = text else {
+            return Err(self.fault(at, None, "a key must be a word, not an alias".into()));
+        };
+        let Some(Open {
+            path,
+            inside: Inside::Map { map, key, twice },
+            ..
+        }) = self.open.last_mut()
+        else {
+            return Ok(());
+        };
+        let field = join(path, &text);
+        if map.contains_key(&text) {
+            *twice = true;
+            let first = self.marks.find_key(&field).0;
+            let message = format!("given twice, first on line {first}; keep one");
+            self.faults.push(Fault {
+                at,
+                field,
+                value: None,
+                message,
+            });
+        } else {
+            self.marks.keys.insert(field, at);
+        }
+        *key = Some(text);
+        Ok(())
+    }
+
+    fn anchor(&mut self, anchor: usize, value: &Value) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+    }
+
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<Cow<'_, Tag>>,
+        at: (usize, usize),
+    ) -> Result<Value, Fault> {
+        match tag {
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(text.into()),
+            Some(tag) if !tag.is_yaml_core_schema() => {
+                let message = format!("the tag {tag} has no meaning here; remove it");
+                Err(self.fault(at, Some(text.to_owned()), message))
+            }
+            _ if style == ScalarStyle::Plain => Ok(plain(text)),
+            _ => Ok(text.into()),
+        }
+    }
+}
+
+/// What a scalar without quotes means (YAML 1.2, section 10.3.2).
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        _ => {}
+    }
+    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
+        if let Some(digits) = text.strip_prefix(prefix) {
+            let number = u64::from_str_radix(digits, radix).ok();
+            return number.map_or_else(|| text.into(), Value::from);
+        }
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        || !digits
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+'))
+    {
+        return text.into();
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        return number.into();
+    }
+    if let Ok(number) = text.parse::<i64>() {
+        return number.into();
+    }
+    let float = text.parse::<f64>().ok().and_then(Number::from_f64);
+    float.map_or_else(|| text.into(), Value::Number)
+}
+
+/// How many values a value is made of.
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Object(map) => 1 + map.values().map(count).sum::<usize>(),
+        _ => 1,
+    }
+}
