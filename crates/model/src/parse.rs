@@ -15,6 +15,8 @@
 
 mod document;
 mod explain;
+mod marks;
+mod scalar;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +29,8 @@ use serde_json::{Map, Value};
 use crate::names::Name;
 use crate::resource::{API_VERSION, AnyResource, FieldError, KindName, Metadata};
 use crate::world::World;
-use document::{Document, Marks};
+use document::Document;
+use marks::Marks;
 
 /// Which kinds a text may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,16 +1,17 @@
 //! YAML text to values, and where in the text each field stands.
 //!
 //! Built on the parser's stream of events: each value is made from the events and its place noted
-//! on the way, under its path. Decides what a plain scalar means (YAML 1.2, core schema, section
-//! 10.3.2), refuses keys given twice, nesting beyond [`MAX_DEPTH`] and aliases that would multiply
+//! on the way, under its path. Refuses keys given twice, nesting beyond [`MAX_DEPTH`] and aliases that would multiply
 //! beyond [`MAX_ALIASED`]. Knows nothing of resources.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
+use super::marks::{Mark, Marks};
+use super::scalar::plain;
 use super::{ParseError, join};
 
 /// Maps and lists inside of each other; no resource comes near it.
@@ -26,56 +27,6 @@ pub(super) struct Document {
     pub marks: Marks,
     /// The line that it begins at.
     pub line: usize,
-}
-
-/// A place in a text, and the scalar that stands there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub line: usize,
-    pub column: usize,
-    pub text: Option<String>,
-}
-
-/// Where each field of a document stands.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Marks {
-    values: BTreeMap<String, Mark>,
-    keys: BTreeMap<String, (usize, usize)>,
-}
-
-impl Marks {
-    /// The place of a field, else of its nearest parent. A map or list stands where its key does.
-    pub fn find(&self, field: &str) -> Mark {
-        let mut path = field;
-        loop {
-            if let Some(mark) = self.values.get(path) {
-                let text = mark.text.clone().filter(|_| path == field);
-                return match self.keys.get(path) {
-                    Some(&(line, column)) if mark.text.is_none() => Mark { line, column, text },
-                    _ => Mark {
-                        text,
-                        ..mark.clone()
-                    },
-                };
-            }
-            if path.is_empty() {
-                return Mark {
-                    line: 1,
-                    column: 1,
-                    text: None,
-                };
-            }
-            path = &path[..path.rfind(['.', '[']).unwrap_or(0)];
-        }
-    }
-
-    /// The place of a field's key, else of the field.
-    pub fn find_key(&self, field: &str) -> (usize, usize) {
-        self.keys.get(field).copied().unwrap_or_else(|| {
-            let mark = self.find(field);
-            (mark.line, mark.column)
-        })
-    }
 }
 
 /// A map or list that is not yet at its end.
@@ -310,7 +261,7 @@ impl Reader {
         match self.open.last_mut().map(|open| &mut open.inside) {
             None if value.is_null() => {}
             None => {
-                self.marks.values.insert(path, mark);
+                self.marks.put(path, mark);
                 let marks = std::mem::take(&mut self.marks);
                 self.documents.push(Document {
                     value,
@@ -320,13 +271,13 @@ impl Reader {
             }
             Some(Inside::List(items)) => {
                 items.push(value);
-                self.marks.values.insert(path, mark);
+                self.marks.put(path, mark);
             }
             Some(Inside::Map { map, key, twice }) => {
                 let name = key.take().unwrap_or_default();
                 if !std::mem::take(twice) {
                     map.insert(name, value);
-                    self.marks.values.insert(path, mark);
+                    self.marks.put(path, mark);
                 }
             }
         }
@@ -357,7 +308,7 @@ impl Reader {
                 message,
             });
         } else {
-            self.marks.keys.insert(field, at);
+            self.marks.put_key(field, at);
         }
         *key = Some(text);
         Ok(())
@@ -386,38 +337,6 @@ impl Reader {
             _ => Ok(text.into()),
         }
     }
-}
-
-/// What a scalar without quotes means (YAML 1.2, section 10.3.2).
-fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        _ => {}
-    }
-    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
-        if let Some(digits) = text.strip_prefix(prefix) {
-            let number = u64::from_str_radix(digits, radix).ok();
-            return number.map_or_else(|| text.into(), Value::from);
-        }
-    }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        || !digits
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+'))
-    {
-        return text.into();
-    }
-    if let Ok(number) = text.parse::<u64>() {
-        return number.into();
-    }
-    if let Ok(number) = text.parse::<i64>() {
-        return number.into();
-    }
-    let float = text.parse::<f64>().ok().and_then(Number::from_f64);
-    float.map_or_else(|| text.into(), Value::Number)
 }
 
 /// How many values a value is made of.
