@@ -84,7 +84,10 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
             Some(present) => {
                 // The kernel cannot change it: it is removed first, which is the one case in which
                 // something is closed before it is opened again.
-                making.push(Op::Remove { place: place.clone(), object: present.clone() });
+                making.push(Op::Remove {
+                    place: place.clone(),
+                    object: present.clone(),
+                });
                 making.push(Op::Create {
                     place: place.clone(),
                     object: planned.object.clone(),
@@ -94,7 +97,10 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
     }
     for (place, present) in observed {
         if !plan.objects.contains_key(place) {
-            removing.push(Op::Remove { place: place.clone(), object: present.clone() });
+            removing.push(Op::Remove {
+                place: place.clone(),
+                object: present.clone(),
+            });
         }
     }
     // Stable: a removal stays before the making of the same object, which has the same rank.
@@ -109,27 +115,51 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
 /// there (it was renamed, or moved elsewhere), the pair is made anew.
 fn replace_lost_pairs(plan: &HostPlan, observed: &Observed, ops: &mut Vec<Op>) {
     let lost = |netns: &Netns, name: &tombolo_model::IfName| {
-        !observed.contains_key(&Place { netns: netns.clone(), key: Key::Link(name.clone()) })
+        !observed.contains_key(&Place {
+            netns: netns.clone(),
+            key: Key::Link(name.clone()),
+        })
     };
     let mut front = Vec::new();
     for (place, planned) in &plan.objects {
-        let Object::Link(Link { kind: LinkKind::Veth(peer), .. }) = &planned.object else {
+        let Object::Link(Link {
+            kind: LinkKind::Veth(peer),
+            ..
+        }) = &planned.object
+        else {
             continue;
         };
         if let Some(present) = observed.get(place)
             && lost(&peer.netns, &peer.name)
-            && !ops.iter().any(|op| matches!(op, Op::Remove { place: p, .. } if p == place))
+            && !ops
+                .iter()
+                .any(|op| matches!(op, Op::Remove { place: p, .. } if p == place))
         {
             ops.retain(|op| op.place() != place);
-            front.push(Op::Remove { place: place.clone(), object: present.clone() });
-            front.push(Op::Create { place: place.clone(), object: planned.object.clone() });
+            front.push(Op::Remove {
+                place: place.clone(),
+                object: present.clone(),
+            });
+            front.push(Op::Create {
+                place: place.clone(),
+                object: planned.object.clone(),
+            });
         }
     }
     front.append(ops);
     *ops = front;
     // The end comes with its pair.
     ops.retain(|op| {
-        !matches!(op, Op::Create { object: Object::Link(Link { kind: LinkKind::VethEnd, .. }), .. })
+        !matches!(
+            op,
+            Op::Create {
+                object: Object::Link(Link {
+                    kind: LinkKind::VethEnd,
+                    ..
+                }),
+                ..
+            }
+        )
     });
 }
 
@@ -164,10 +194,7 @@ fn changes_in_place(present: &Object, wanted: &Object) -> bool {
 fn same_device(present: &LinkKind, wanted: &LinkKind) -> bool {
     match (present, wanted) {
         (_, LinkKind::Existing) => true,
-        (
-            LinkKind::Veth(_) | LinkKind::VethEnd,
-            LinkKind::Veth(_) | LinkKind::VethEnd,
-        ) => true,
+        (LinkKind::Veth(_) | LinkKind::VethEnd, LinkKind::Veth(_) | LinkKind::VethEnd) => true,
         _ => present == wanted,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use tombolo_model::kinds::NodeNetworkStatus;
+use tombolo_model::kinds::{NodeNetworkStatus, TransportSpec};
 use tombolo_model::{Name, ResourceKey};
 
 use crate::objects::{Object, Place};
@@ -57,7 +57,10 @@ impl HostPlan {
                     "{place} is wanted as `{object}`, but {} already wants it as `{}`",
                     present.origin.resource, present.object
                 );
-                self.problems.push(Problem { resource: origin.resource, message });
+                self.problems.push(Problem {
+                    resource: origin.resource,
+                    message,
+                });
             }
             return;
         }
@@ -66,7 +69,10 @@ impl HostPlan {
 
     /// Notes something that cannot be done.
     pub fn problem(&mut self, resource: ResourceKey, message: impl Into<String>) {
-        self.problems.push(Problem { resource, message: message.into() });
+        self.problems.push(Problem {
+            resource,
+            message: message.into(),
+        });
     }
 }
 
@@ -94,8 +100,12 @@ impl fmt::Display for HostPlan {
             }
         }
         for (network, status) in &self.announce {
-            let list = |names: &std::collections::BTreeSet<Name>| {
-                names.iter().map(Name::as_str).collect::<Vec<_>>().join(",")
+            let list = |transports: &[TransportSpec]| {
+                transports
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(",")
             };
             writeln!(
                 f,

@@ -1,22 +1,34 @@
 //! World in, HostPlan out: where the networking knowledge lives.
 //!
-//! `plan(&World, &NodeName) -> HostPlan` says everything that one host should hold, as plain
-//! ordered data, each object with the resource and the rule that asked for it. It is pure: no
-//! clock, no randomness, no I/O. `diff(&HostPlan, &Observed) -> Vec<Op>` says the fewest
-//! operations that make a kernel match, in an order that never breaks traffic.
+//! [`plan()`] says everything that one host should hold, as plain ordered data, each object with
+//! the resource and the rule that asked for it. It is pure: no clock, no randomness, no I/O.
+//! [`diff()`] says the fewest operations that make a kernel match, in an order that never breaks
+//! traffic.
 //!
 //! ```text
-//!  World ──► plan ──────────────► HostPlan ──► diff ──► Vec<Op> ──► (crate kernel)
-//!             ├ attachment/*.rs    objects/*      ▲
-//!             ├ transport/*.rs     + origin       └── Observed (crate kernel)
+//!  World ──► plan ─────────────► HostPlan ──► diff ──► Vec<Op> ──► (crate kernel)
+//!             ├ attachment/*.rs   objects/*     ▲
+//!             ├ transport/*.rs    + origin      └── Observed (crate kernel)
+//!             ├ network.rs
 //!             └ nat.rs
 //! ```
 
+pub mod attachment;
+pub mod check;
 pub mod diff;
+pub mod driver;
 pub mod host_plan;
+pub mod naming;
+mod nat;
+mod network;
 pub mod objects;
 pub mod order;
+mod plan;
+pub mod transport;
+mod ways;
 
 pub use diff::{Observed, Op, diff};
 pub use host_plan::{HostPlan, Origin, Planned, Problem};
 pub use objects::{Key, Netns, Object, Place};
+pub use plan::plan;
+pub use ways::needing_tunnels;

@@ -7,15 +7,42 @@ use crate::objects::Key;
 
 /// One row for each kind of key: its rank and why it stands there.
 const ORDER: &[(&str, &str)] = &[
-    ("nft set", "rules refer to sets, and a rule that refers to a missing set is refused"),
-    ("nft element", "the first packet that meets a rule must already find its set filled"),
-    ("nft chain", "translation is in place before a link brings the first packet"),
-    ("link", "addresses, settings, neighbours and routes are on a link"),
-    ("sysctl", "a link's settings exist only while the link does, and come before its addresses"),
-    ("address", "a route may name it as its source, or need its subnet for a gateway"),
-    ("neighbour", "a route's gateway is resolved before the route sends packets to it"),
-    ("fdb", "as the neighbour: where a link-layer address is, before packets are sent to it"),
-    ("route", "the way is opened last, when everything on it is there"),
+    (
+        "nft set",
+        "rules refer to sets, and a rule that refers to a missing set is refused",
+    ),
+    (
+        "nft element",
+        "the first packet that meets a rule must already find its set filled",
+    ),
+    (
+        "nft chain",
+        "translation is in place before a link brings the first packet",
+    ),
+    (
+        "link",
+        "addresses, settings, neighbours and routes are on a link",
+    ),
+    (
+        "sysctl",
+        "a link's settings exist only while the link does, and come before its addresses",
+    ),
+    (
+        "address",
+        "a route may name it as its source, or need its subnet for a gateway",
+    ),
+    (
+        "neighbour",
+        "a route's gateway is resolved before the route sends packets to it",
+    ),
+    (
+        "fdb",
+        "as the neighbour: where a link-layer address is, before packets are sent to it",
+    ),
+    (
+        "route",
+        "the way is opened last, when everything on it is there",
+    ),
     ("rule", "it names a table, which is filled by then"),
 ];
 
@@ -40,7 +67,10 @@ pub fn kind(key: &Key) -> &'static str {
 #[must_use]
 pub fn rank(key: &Key) -> usize {
     let kind = kind(key);
-    ORDER.iter().position(|(name, _)| *name == kind).unwrap_or(ORDER.len())
+    ORDER
+        .iter()
+        .position(|(name, _)| *name == kind)
+        .unwrap_or(ORDER.len())
 }
 
 #[cfg(test)]
@@ -56,14 +86,34 @@ mod tests {
         let keys = [
             Key::Link(link.clone()),
             Key::Sysctl(String::new()),
-            Key::Address { link: link.clone(), net },
-            Key::Neighbour { link: link.clone(), address: Ipv4Addr::LOCALHOST.into() },
-            Key::Fdb { link, mac: MacAddr([0; 6]), remote: None },
-            Key::Route { table: 254, dst: net, metric: 0 },
-            Key::RoutingRule { family: Family::V4, priority: 0 },
+            Key::Address {
+                link: link.clone(),
+                net,
+            },
+            Key::Neighbour {
+                link: link.clone(),
+                address: Ipv4Addr::LOCALHOST.into(),
+            },
+            Key::Fdb {
+                link,
+                mac: MacAddr([0; 6]),
+                remote: None,
+            },
+            Key::Route {
+                table: 254,
+                dst: net,
+                metric: 0,
+            },
+            Key::RoutingRule {
+                family: Family::V4,
+                priority: 0,
+            },
             Key::NftSet(String::new()),
             Key::NftChain(String::new()),
-            Key::NftElement { set: String::new(), key: Vec::new() },
+            Key::NftElement {
+                set: String::new(),
+                key: Vec::new(),
+            },
         ];
         let mut ranks: Vec<usize> = keys.iter().map(rank).collect();
         ranks.sort_unstable();

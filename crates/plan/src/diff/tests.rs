@@ -5,13 +5,33 @@ use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
 
 fn origin() -> Origin {
     let name = Name::new("n").unwrap();
-    Origin { resource: ResourceKey { kind: KindName::Network, namespace: None, name }, rule: "t" }
+    Origin {
+        resource: ResourceKey {
+            kind: KindName::Network,
+            namespace: None,
+            name,
+        },
+        rule: "t",
+    }
 }
 
 fn plan(objects: Vec<(Place, Object)>) -> HostPlan {
-    let objects =
-        objects.into_iter().map(|(p, object)| (p, Planned { object, origin: origin() })).collect();
-    HostPlan { objects, ..HostPlan::default() }
+    let objects = objects
+        .into_iter()
+        .map(|(p, object)| {
+            (
+                p,
+                Planned {
+                    object,
+                    origin: origin(),
+                },
+            )
+        })
+        .collect();
+    HostPlan {
+        objects,
+        ..HostPlan::default()
+    }
 }
 
 fn name(text: &str) -> IfName {
@@ -35,13 +55,33 @@ fn veth() -> (Place, Object) {
 }
 
 fn end() -> (Place, Object) {
-    let link = Link { kind: LinkKind::VethEnd, mtu: None, mac: None, up: true, port: None };
-    (Place::sandbox("/c", Key::Link(name("eth0"))), Object::Link(link))
+    let link = Link {
+        kind: LinkKind::VethEnd,
+        mtu: None,
+        mac: None,
+        up: true,
+        port: None,
+    };
+    (
+        Place::sandbox("/c", Key::Link(name("eth0"))),
+        Object::Link(link),
+    )
 }
 
 fn route(dst: &str, next: NextHop) -> (Place, Object) {
-    let key = Key::Route { table: 254, dst: dst.parse().unwrap(), metric: 0 };
-    (Place::host(key), Object::Route(Route { next, source: None, mtu: None }))
+    let key = Key::Route {
+        table: 254,
+        dst: dst.parse().unwrap(),
+        metric: 0,
+    };
+    (
+        Place::host(key),
+        Object::Route(Route {
+            next,
+            source: None,
+            mtu: None,
+        }),
+    )
 }
 
 fn text(ops: &[Op]) -> Vec<String> {
@@ -59,17 +99,26 @@ fn a_plan_that_is_met_needs_nothing() {
 fn links_come_before_routes_and_makings_before_removals() {
     let old = route("10.9.0.0/26", NextHop::Blackhole);
     let observed: Observed = [old].into_iter().collect();
-    let wanted = plan(vec![route("10.0.0.5/32", NextHop::Link(name("tbv1"))), veth(), end()]);
+    let wanted = plan(vec![
+        route("10.0.0.5/32", NextHop::Link(name("tbv1"))),
+        veth(),
+        end(),
+    ]);
     let ops = text(&diff(&wanted, &observed));
     assert_eq!(ops.len(), 3, "{ops:?}");
     assert!(ops[0].starts_with("create host link tbv1"), "{ops:?}");
-    assert!(ops[1].starts_with("create host route 10.0.0.5/32"), "{ops:?}");
+    assert!(
+        ops[1].starts_with("create host route 10.0.0.5/32"),
+        "{ops:?}"
+    );
     assert_eq!(ops[2], "remove host route 10.9.0.0/26");
 }
 
 #[test]
 fn a_route_is_replaced_in_place() {
-    let observed: Observed = [route("10.0.0.0/26", NextHop::Blackhole)].into_iter().collect();
+    let observed: Observed = [route("10.0.0.0/26", NextHop::Blackhole)]
+        .into_iter()
+        .collect();
     let wanted = plan(vec![route("10.0.0.0/26", NextHop::Link(name("tbv1")))]);
     let ops = diff(&wanted, &observed);
     assert!(matches!(&ops[..], [Op::Change { .. }]), "{ops:?}");
@@ -78,11 +127,20 @@ fn a_route_is_replaced_in_place() {
 #[test]
 fn a_device_of_another_kind_is_removed_first() {
     let (place, _) = veth();
-    let bridge = Link { kind: LinkKind::Bridge, mtu: None, mac: None, up: true, port: None };
+    let bridge = Link {
+        kind: LinkKind::Bridge,
+        mtu: None,
+        mac: None,
+        up: true,
+        port: None,
+    };
     let observed: Observed = [(place, Object::Link(bridge)), end()].into_iter().collect();
     let ops = text(&diff(&plan(vec![veth(), end()]), &observed));
     assert_eq!(ops.len(), 2, "{ops:?}");
-    assert!(ops[0].starts_with("remove") && ops[1].starts_with("create"), "{ops:?}");
+    assert!(
+        ops[0].starts_with("remove") && ops[1].starts_with("create"),
+        "{ops:?}"
+    );
 }
 
 #[test]
@@ -97,15 +155,31 @@ fn a_pair_whose_other_end_is_lost_is_made_anew() {
 #[test]
 fn a_link_that_is_down_or_unplugged_is_changed() {
     let (place, object) = veth();
-    let Object::Link(link) = object else { unreachable!() };
-    let port = BridgePort { bridge: name("tbb1"), hairpin: true, isolated: false };
+    let Object::Link(link) = object else {
+        unreachable!()
+    };
+    let port = BridgePort {
+        bridge: name("tbb1"),
+        hairpin: true,
+        isolated: false,
+    };
     for present in [
-        Link { up: false, ..link.clone() },
-        Link { mtu: Some(Mtu::new(1500).unwrap()), ..link.clone() },
-        Link { port: Some(port), ..link },
+        Link {
+            up: false,
+            ..link.clone()
+        },
+        Link {
+            mtu: Some(Mtu::new(1500).unwrap()),
+            ..link.clone()
+        },
+        Link {
+            port: Some(port),
+            ..link
+        },
     ] {
-        let observed: Observed =
-            [(place.clone(), Object::Link(present)), end()].into_iter().collect();
+        let observed: Observed = [(place.clone(), Object::Link(present)), end()]
+            .into_iter()
+            .collect();
         let ops = diff(&plan(vec![veth(), end()]), &observed);
         assert!(matches!(&ops[..], [Op::Change { .. }]), "{ops:?}");
     }

@@ -104,8 +104,16 @@ impl fmt::Display for LinkKind {
             }
             LinkKind::VethEnd => f.write_str("veth end"),
             LinkKind::Bridge => f.write_str("bridge"),
-            LinkKind::Vxlan { vni, port, local, parent } => {
-                write!(f, "vxlan id {vni} port {port} local {local} dev {parent} nolearning")
+            LinkKind::Vxlan {
+                vni,
+                port,
+                local,
+                parent,
+            } => {
+                write!(
+                    f,
+                    "vxlan id {vni} port {port} local {local} dev {parent} nolearning"
+                )
             }
             LinkKind::Existing => f.write_str("existing"),
         }

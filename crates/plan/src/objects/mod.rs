@@ -20,8 +20,8 @@ use tombolo_model::{Family, IfName, MacAddr};
 
 pub use link::{BridgePort, Link, LinkKind, VethPeer};
 pub use nft::{
-    Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint, InterfaceMatch,
-    Match, NftSet, PacketField, Policy, Rule,
+    Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint,
+    InterfaceMatch, Match, NftSet, PacketField, Policy, Rule,
 };
 pub use route::{NextHop, Route, RoutingRule};
 
@@ -60,13 +60,19 @@ impl Place {
     /// An object of the host's own namespace.
     #[must_use]
     pub fn host(key: Key) -> Place {
-        Place { netns: Netns::Host, key }
+        Place {
+            netns: Netns::Host,
+            key,
+        }
     }
 
     /// An object in a sandbox.
     #[must_use]
     pub fn sandbox(path: &str, key: Key) -> Place {
-        Place { netns: Netns::Sandbox(path.to_owned()), key }
+        Place {
+            netns: Netns::Sandbox(path.to_owned()),
+            key,
+        }
     }
 }
 
@@ -169,8 +175,16 @@ impl fmt::Display for Key {
             Key::Sysctl(path) => write!(f, "sysctl {path}"),
             Key::Address { link, net } => write!(f, "address {net} dev {link}"),
             Key::Neighbour { link, address } => write!(f, "neighbour {address} dev {link}"),
-            Key::Fdb { link, mac, remote: None } => write!(f, "fdb {mac} dev {link}"),
-            Key::Fdb { link, mac, remote: Some(remote) } => {
+            Key::Fdb {
+                link,
+                mac,
+                remote: None,
+            } => write!(f, "fdb {mac} dev {link}"),
+            Key::Fdb {
+                link,
+                mac,
+                remote: Some(remote),
+            } => {
                 write!(f, "fdb {mac} dst {remote} dev {link}")
             }
             Key::Route { table, dst, metric } => {

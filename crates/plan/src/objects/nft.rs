@@ -243,11 +243,18 @@ pub enum Action {
 
 /// Values of a concatenation, as `nft` prints them.
 pub(super) fn join(data: &[Datum]) -> String {
-    data.iter().map(ToString::to_string).collect::<Vec<_>>().join(" . ")
+    data.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" . ")
 }
 
 fn join_fields<T: fmt::Display>(fields: &[T]) -> String {
-    fields.iter().map(ToString::to_string).collect::<Vec<_>>().join(" . ")
+    fields
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" . ")
 }
 
 impl fmt::Display for Datum {
@@ -317,7 +324,11 @@ impl fmt::Display for Hook {
             Policy::Accept => "accept",
             Policy::Drop => "drop",
         };
-        write!(f, "type {chain_type} hook {point} priority {}; policy {policy};", self.priority)
+        write!(
+            f,
+            "type {chain_type} hook {point} priority {}; policy {policy};",
+            self.priority
+        )
     }
 }
 
@@ -357,7 +368,12 @@ fn ip_word(family: Family) -> &'static str {
 impl fmt::Display for InterfaceMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let not = if self.not { "!= " } else { "" };
-        write!(f, "{not}\"{}{}\"", self.name, if self.prefix { "*" } else { "" })
+        write!(
+            f,
+            "{not}\"{}{}\"",
+            self.name,
+            if self.prefix { "*" } else { "" }
+        )
     }
 }
 
@@ -390,8 +406,17 @@ impl fmt::Display for Action {
             Action::Return => f.write_str("return"),
             Action::Jump(chain) => write!(f, "jump {chain}"),
             Action::Masquerade => f.write_str("masquerade"),
-            Action::TranslateDestination { family, fields, map } => {
-                write!(f, "dnat {} to {} map @{map}", ip_word(*family), join_fields(fields))
+            Action::TranslateDestination {
+                family,
+                fields,
+                map,
+            } => {
+                write!(
+                    f,
+                    "dnat {} to {} map @{map}",
+                    ip_word(*family),
+                    join_fields(fields)
+                )
             }
         }
     }

@@ -57,7 +57,11 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.next {
             NextHop::Link(link) => write!(f, "dev {link} scope link")?,
-            NextHop::Via { gateway, link, onlink } => {
+            NextHop::Via {
+                gateway,
+                link,
+                onlink,
+            } => {
                 write!(f, "via {gateway} dev {link}")?;
                 if *onlink {
                     write!(f, " onlink")?;

@@ -1,0 +1,178 @@
+//! A bridge for each network and host: its containers share a segment, the host is the gateway.
+//!
+//! ```text
+//!   sandbox  eth0 10.88.0.5/26 ── tbv… ┐
+//!   sandbox  eth0 10.88.0.6/26 ── tbv… ┤ tbb… 10.88.0.1/26  host
+//! ```
+//!
+//! Each block that the host hands addresses out of has its first address as the gateway, on the
+//! bridge. Ports are in hairpin mode, so that a container reaches itself through a published port.
+//! The bridge's link-layer address is fixed.
+//!
+//! To see it: `bridge link`, `ip addr show tbb…`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::{Block, Endpoint, Family, Resource, World};
+
+use super::routed::{want_pair, want_ways_out};
+use super::{Attachment, ContainerView, Plug, Site};
+use crate::host_plan::{HostPlan, Origin};
+use crate::naming;
+use crate::objects::{BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+
+/// A bridge for each network and host.
+pub struct Bridge;
+
+impl Attachment for Bridge {
+    fn plan_network(&self, site: &Site, plan: &mut HostPlan) {
+        let name = naming::bridge(site.network.name());
+        let me = site.me.name();
+        let blocks: Vec<_> = present_blocks(site).collect();
+        if blocks.is_empty() {
+            return;
+        }
+        let link = Link {
+            kind: LinkKind::Bridge,
+            mtu: Some(site.mtu),
+            mac: Some(naming::bridge_mac(me, site.network.name())),
+            up: true,
+            port: None,
+        };
+        let origin = site.origin("attachment/bridge: the network's bridge");
+        plan.want(
+            Place::host(Key::Link(name.clone())),
+            Object::Link(link),
+            origin,
+        );
+        for block in blocks {
+            if block.spec.size() < 4 {
+                plan.problem(
+                    block.key(),
+                    format!(
+                        "{} has no room for a gateway and containers; set blockSize of IPPool {} to at most {}",
+                        block.spec.cidr,
+                        block.spec.pool,
+                        block.spec.cidr.max_prefix_len() - 2
+                    ),
+                );
+                continue;
+            }
+            let origin = |rule| Origin {
+                resource: block.key(),
+                rule,
+            };
+            let net = gateway_net(&block.spec);
+            plan.want(
+                Place::host(Key::Address {
+                    link: name.clone(),
+                    net,
+                }),
+                Object::Address,
+                origin("attachment/bridge: gateway of the block"),
+            );
+            let key = Key::Route {
+                table: MAIN_TABLE,
+                dst: block.spec.cidr,
+                metric: 0,
+            };
+            let route = Route {
+                next: NextHop::Link(name.clone()),
+                source: Some(net.addr()),
+                mtu: None,
+            };
+            plan.want(
+                Place::host(key),
+                Object::Route(route),
+                origin("attachment/bridge: way to the segment"),
+            );
+        }
+    }
+
+    fn plan_endpoint(&self, site: &Site, plug: &Plug, plan: &mut HostPlan) {
+        plug.want_loopback(plan);
+        let bridge = naming::bridge(site.network.name());
+        let port = BridgePort {
+            bridge,
+            hairpin: true,
+            isolated: false,
+        };
+        want_pair(site, plug, Some(port), plan);
+        let endpoint = &plug.endpoint.spec;
+        for address in &endpoint.addresses {
+            let Some(block) = block_of(site.world, *address) else {
+                continue;
+            };
+            let prefix = block.spec.cidr.prefix_len();
+            plan.want(
+                plug.inside(Key::Address {
+                    link: endpoint.interface.clone(),
+                    net: IpNet::new_assert(*address, prefix),
+                }),
+                Object::Address,
+                plug.origin("attachment/bridge: the container's address"),
+            );
+            let segment = Route {
+                next: NextHop::Link(endpoint.interface.clone()),
+                source: None,
+                mtu: None,
+            };
+            plan.want(
+                plug.inside(Key::Route {
+                    table: MAIN_TABLE,
+                    dst: block.spec.cidr,
+                    metric: 0,
+                }),
+                Object::Route(segment),
+                plug.origin("attachment/bridge: the container's segment"),
+            );
+            let gateway = gateway_net(&block.spec).addr();
+            want_ways_out(site, plug, Family::of(*address), gateway, plan);
+        }
+    }
+
+    fn view(&self, world: &World, endpoint: &Endpoint) -> ContainerView {
+        let addresses = endpoint
+            .addresses
+            .iter()
+            .map(|address| match block_of(world, *address) {
+                Some(block) => (
+                    IpNet::new_assert(*address, block.spec.cidr.prefix_len()),
+                    Some(gateway_net(&block.spec).addr()),
+                ),
+                None => (Family::host_net(*address), None),
+            })
+            .collect();
+        ContainerView { addresses }
+    }
+
+    /// The network's own address and the gateway's, and for IPv4 the broadcast address.
+    fn reserved(&self, is_ipv4: bool) -> (u32, u32) {
+        (2, u32::from(is_ipv4))
+    }
+}
+
+/// Blocks that the host hands addresses out of, or has borrowed one from.
+fn present_blocks<'a>(site: &'a Site<'_>) -> impl Iterator<Item = &'a Resource<Block>> {
+    let me = site.me.name();
+    site.world
+        .blocks
+        .values()
+        .filter(|block| site.network.spec.pools.contains(&block.spec.pool))
+        .filter(move |block| {
+            block.spec.node.as_ref() == Some(me)
+                || block.spec.allocations.values().any(|a| a.node == *me)
+        })
+}
+
+fn block_of(world: &World, address: IpAddr) -> Option<&Resource<Block>> {
+    let pool = world.pool_of(address)?;
+    let cidr = IpNet::new(address, pool.spec.block_prefix()).ok()?.trunc();
+    world.blocks.get(&Block::resource_name(cidr))
+}
+
+/// The gateway of a block's segment: its first address after the network's own.
+fn gateway_net(block: &Block) -> IpNet {
+    IpNet::new_assert(block.address(1), block.cidr.prefix_len())
+}

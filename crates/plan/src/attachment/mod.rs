@@ -1,0 +1,136 @@
+//! Attachments: how an endpoint is plugged into its host.
+//!
+//! One file each. An attachment wants objects on the host and in the sandbox, and says what the
+//! container will see, which is what the runtime is told. It never looks at other nodes.
+
+mod bridge;
+mod routed;
+mod shared;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::{Endpoint, IfName, Mtu, Name, Network, Node, Resource, World};
+
+use crate::host_plan::{HostPlan, Origin};
+use crate::objects::{Key, Link, LinkKind, Object, Place};
+
+pub use bridge::Bridge;
+pub use routed::Routed;
+pub use shared::{None, Shared};
+
+/// How an endpoint is plugged into its host.
+pub trait Attachment: Sync {
+    /// What the host needs for the network as a whole, before any endpoint.
+    fn plan_network(&self, site: &Site, plan: &mut HostPlan);
+
+    /// What the host and the sandbox need for one endpoint.
+    fn plan_endpoint(&self, site: &Site, plug: &Plug, plan: &mut HostPlan);
+
+    /// What the container sees.
+    fn view(&self, world: &World, endpoint: &Endpoint) -> ContainerView;
+
+    /// Places at the start and the end of a block that no endpoint may have, by the number of bits
+    /// of the block's host part and whether it is IPv4.
+    fn reserved(&self, is_ipv4: bool) -> (u32, u32);
+}
+
+/// A network on one host.
+pub struct Site<'a> {
+    /// Everything.
+    pub world: &'a World,
+    /// The host.
+    pub me: &'a Resource<Node>,
+    /// The network.
+    pub network: &'a Resource<Network>,
+    /// The largest packet of its endpoints.
+    pub mtu: Mtu,
+}
+
+/// One endpoint on this host.
+pub struct Plug<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Resource<Endpoint>,
+    /// The host's end of its pair.
+    pub host_end: IfName,
+    /// Whether the sandbox's default route goes through it: it does for one of several.
+    pub is_default: bool,
+}
+
+/// What the container sees of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerView {
+    /// Its addresses, each with the prefix length it is set with, and its gateway.
+    pub addresses: Vec<(IpNet, Option<IpAddr>)>,
+}
+
+impl Site<'_> {
+    /// The origin of an object that the network asks for.
+    #[must_use]
+    pub fn origin(&self, rule: &'static str) -> Origin {
+        Origin {
+            resource: self.network.key(),
+            rule,
+        }
+    }
+
+    /// Blocks of the network that this host hands addresses out of.
+    pub fn own_blocks(&self) -> impl Iterator<Item = &Resource<tombolo_model::Block>> {
+        let me = self.me.name();
+        self.world
+            .blocks
+            .values()
+            .filter(|block| self.network.spec.pools.contains(&block.spec.pool))
+            .filter(move |block| block.spec.node.as_ref() == Some(me))
+    }
+
+    /// The ranges that the network's endpoints may have addresses in.
+    pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
+        self.network
+            .spec
+            .pools
+            .iter()
+            .filter_map(|p| Some(self.world.pools.get(p)?.spec.cidr))
+    }
+}
+
+impl Plug<'_> {
+    /// The origin of an object that the endpoint asks for.
+    #[must_use]
+    pub fn origin(&self, rule: &'static str) -> Origin {
+        Origin {
+            resource: self.endpoint.key(),
+            rule,
+        }
+    }
+
+    /// Where an object is in the endpoint's sandbox.
+    #[must_use]
+    pub fn inside(&self, key: Key) -> Place {
+        Place::sandbox(&self.endpoint.spec.sandbox, key)
+    }
+
+    /// The loopback of the sandbox is up, as every program expects.
+    fn want_loopback(&self, plan: &mut HostPlan) {
+        let name = IfName::new("lo").expect("two letters make an interface name");
+        let link = Link {
+            kind: LinkKind::Existing,
+            mtu: Option::None,
+            mac: Option::None,
+            up: true,
+            port: Option::None,
+        };
+        let origin = self.origin("attachment: loopback of the sandbox");
+        plan.want(self.inside(Key::Link(name)), Object::Link(link), origin);
+    }
+}
+
+/// The namespace of an endpoint resource.
+#[must_use]
+pub fn namespace(endpoint: &Resource<Endpoint>) -> Name {
+    endpoint
+        .metadata
+        .namespace
+        .clone()
+        .unwrap_or_else(|| Name::new("default").expect("letters make a name"))
+}

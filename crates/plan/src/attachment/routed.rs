@@ -1,0 +1,194 @@
+//! A pair of its own for each container, routed: the host is the gateway, nothing is bridged.
+//!
+//! ```text
+//!   sandbox  eth0 10.244.1.5/32 ─────────── tbv…  host
+//!            default via 169.254.1.1        10.244.1.5/32 dev tbv…
+//! ```
+//!
+//! The gateway's address is link-local and the same everywhere, so it takes none of the pool's; its
+//! link-layer address is fixed and set as a permanent neighbour, so that it is never asked for and
+//! a container can send its first packet at once. The host asks for the container's address as
+//! usual: a plugin behind us may change the MAC.
+//!
+//! To see it: `ip route get 10.244.1.5` on the host; `ip route`, `ip neigh` in the sandbox.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use tombolo_model::{Endpoint, Family, World};
+
+use super::{Attachment, ContainerView, Plug, Site};
+use crate::host_plan::HostPlan;
+use crate::naming::GATEWAY_MAC;
+use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, VethPeer};
+
+/// A pair of its own for each container, routed.
+pub struct Routed;
+
+/// The gateway of every container (RFC 3927, RFC 4291 section 2.5.6).
+#[must_use]
+pub(super) fn gateway(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(169, 254, 1, 1).into(),
+        Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
+
+impl Attachment for Routed {
+    fn plan_network(&self, site: &Site, plan: &mut HostPlan) {
+        for block in site.own_blocks() {
+            let key = Key::Route {
+                table: MAIN_TABLE,
+                dst: block.spec.cidr,
+                metric: 0,
+            };
+            let route = Route {
+                next: NextHop::Blackhole,
+                source: None,
+                mtu: None,
+            };
+            let origin = crate::host_plan::Origin {
+                resource: block.key(),
+                rule: "attachment/routed: no way out for addresses of the block that nobody holds",
+            };
+            plan.want(Place::host(key), Object::Route(route), origin);
+        }
+    }
+
+    fn plan_endpoint(&self, site: &Site, plug: &Plug, plan: &mut HostPlan) {
+        plug.want_loopback(plan);
+        want_pair(site, plug, None, plan);
+        let endpoint = &plug.endpoint.spec;
+        for address in &endpoint.addresses {
+            let family = Family::of(*address);
+            let own = Family::host_net(*address);
+            let key = Key::Route {
+                table: MAIN_TABLE,
+                dst: own,
+                metric: 0,
+            };
+            let next = NextHop::Link(plug.host_end.clone());
+            plan.want(
+                Place::host(key),
+                Object::Route(Route {
+                    next,
+                    source: None,
+                    mtu: None,
+                }),
+                plug.origin("attachment/routed: way to the container"),
+            );
+            plan.want(
+                plug.inside(Key::Address {
+                    link: endpoint.interface.clone(),
+                    net: own,
+                }),
+                Object::Address,
+                plug.origin("attachment/routed: the container's address"),
+            );
+            plan.want(
+                plug.inside(Key::Neighbour {
+                    link: endpoint.interface.clone(),
+                    address: gateway(family),
+                }),
+                Object::Neighbour(GATEWAY_MAC),
+                plug.origin("attachment/routed: the gateway's link-layer address"),
+            );
+            want_ways_out(site, plug, family, gateway(family), plan);
+        }
+    }
+
+    fn view(&self, _: &World, endpoint: &Endpoint) -> ContainerView {
+        let addresses = endpoint
+            .addresses
+            .iter()
+            .map(|a| (Family::host_net(*a), Some(gateway(Family::of(*a)))))
+            .collect();
+        ContainerView { addresses }
+    }
+
+    fn reserved(&self, _: bool) -> (u32, u32) {
+        (0, 0)
+    }
+}
+
+/// The pair: one end on the host, the other in the sandbox.
+pub(super) fn want_pair(
+    site: &Site,
+    plug: &Plug,
+    port: Option<crate::objects::BridgePort>,
+    plan: &mut HostPlan,
+) {
+    let endpoint = &plug.endpoint.spec;
+    let peer = VethPeer {
+        netns: crate::objects::Netns::Sandbox(endpoint.sandbox.clone()),
+        name: endpoint.interface.clone(),
+        mac: endpoint.mac,
+    };
+    // A port of a bridge keeps an address of its own: the bridge is the gateway there.
+    let mac = if port.is_some() {
+        None
+    } else {
+        Some(GATEWAY_MAC)
+    };
+    let host = Link {
+        kind: LinkKind::Veth(peer),
+        mtu: Some(site.mtu),
+        mac,
+        up: true,
+        port,
+    };
+    plan.want(
+        Place::host(Key::Link(plug.host_end.clone())),
+        Object::Link(host),
+        plug.origin("attachment: the host's end"),
+    );
+    let inside = Link {
+        kind: LinkKind::VethEnd,
+        mtu: Some(site.mtu),
+        mac: None,
+        up: true,
+        port: None,
+    };
+    plan.want(
+        plug.inside(Key::Link(endpoint.interface.clone())),
+        Object::Link(inside),
+        plug.origin("attachment: the container's end"),
+    );
+}
+
+/// The routes of a sandbox through an endpoint: the default one if it is the sandbox's first, else
+/// those to the network's own ranges.
+pub(super) fn want_ways_out(
+    site: &Site,
+    plug: &Plug,
+    family: Family,
+    gateway: IpAddr,
+    plan: &mut HostPlan,
+) {
+    let destinations = if plug.is_default {
+        vec![family.default_net()]
+    } else {
+        site.ranges()
+            .filter(|range| Family::of_net(*range) == family)
+            .collect()
+    };
+    for dst in destinations {
+        let next = NextHop::Via {
+            gateway,
+            link: plug.endpoint.spec.interface.clone(),
+            onlink: true,
+        };
+        plan.want(
+            plug.inside(Key::Route {
+                table: MAIN_TABLE,
+                dst,
+                metric: 0,
+            }),
+            Object::Route(Route {
+                next,
+                source: None,
+                mtu: None,
+            }),
+            plug.origin("attachment: the container's way out"),
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! Names and link-layer addresses of what Tombolo makes in a kernel.
+//!
+//! Every name begins with `tb`, which is how Tombolo knows its own links. Names and addresses are
+//! functions of the resources alone, so that each node knows those of its peers without being
+//! told, and a restart finds what it made before.
+
+use sha2::{Digest, Sha256};
+use tombolo_model::{Family, IfName, MacAddr, Name, Node, Resource, Vni};
+
+/// What the name of every link of ours begins with.
+pub const LINK_PREFIX: &str = "tb";
+
+/// The host's end of every pair has this address: the sandbox knows its gateway's address from the
+/// start and never asks for it.
+pub const GATEWAY_MAC: MacAddr = MacAddr([0xee; 6]);
+
+/// The host's end of an endpoint's pair: `tbv` and eleven hexadecimal digits.
+#[must_use]
+pub fn host_end(namespace: &Name, endpoint: &Name) -> IfName {
+    hashed("tbv", 11, &[namespace.as_str(), endpoint.as_str()])
+}
+
+/// The bridge of a network: `tbb` and eight hexadecimal digits.
+#[must_use]
+pub fn bridge(network: &Name) -> IfName {
+    hashed("tbb", 8, &[network.as_str()])
+}
+
+/// The VXLAN device of an identifier over one family of the underlay: `tbx4096`, `tbx4096-6`.
+#[must_use]
+pub fn vxlan(vni: Vni, underlay: Family) -> IfName {
+    let suffix = match underlay {
+        Family::V4 => "",
+        Family::V6 => "-6",
+    };
+    IfName::new(format!("tbx{vni}{suffix}")).expect("at most 13 characters")
+}
+
+/// The link-layer address of a node's end of a tunnel. It stays as long as the node does; a node
+/// made anew under the same name has another UID and so another address, which keeps stale entries
+/// at its peers from leading to it.
+#[must_use]
+pub fn tunnel_mac(node: &Resource<Node>, device: &IfName) -> MacAddr {
+    let digest = digest(&[node.name().as_str(), &node.metadata.uid, device.as_str()]);
+    MacAddr::local([digest[0], digest[1], digest[2], digest[3], digest[4]])
+}
+
+/// The link-layer address of a network's bridge on a node. Without one of its own a bridge takes
+/// its lowest port's, which changes as containers come and go.
+#[must_use]
+pub fn bridge_mac(node: &Name, network: &Name) -> MacAddr {
+    let digest = digest(&["bridge", node.as_str(), network.as_str()]);
+    MacAddr::local([digest[0], digest[1], digest[2], digest[3], digest[4]])
+}
+
+fn hashed(prefix: &str, digits: usize, parts: &[&str]) -> IfName {
+    let text = hex::encode(digest(parts));
+    IfName::new(format!("{prefix}{}", &text[..digits])).expect("at most 15 characters")
+}
+
+/// SHA-256 of the parts, each ended by a zero byte so that no two lists look the same.
+fn digest(parts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}

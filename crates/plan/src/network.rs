@@ -1,0 +1,114 @@
+//! One network on one host: which transport each peer is reached by, and what follows from it.
+//!
+//! A network may change its transport while packets flow. No node waits for another, and there is
+//! no coordinator: every node looks at what the others say they do and does
+//! the next thing that cannot lose a packet.
+//!
+//! ```text
+//!  a node receives   by the present transport, and by any that some peer still sends by
+//!  a node sends      by the present transport to a peer that says it receives by it,
+//!                    until then by one that the peer does receive by
+//!  endpoints' MTU    the smallest of all transports that are in use by anybody
+//! ```
+
+use ipnet::IpNet;
+use tombolo_model::{Block, Endpoint, Family, IfName, Network, Node, Resource, World};
+
+use crate::attachment::{self, Plug};
+use crate::driver::{self, Driver};
+use crate::host_plan::HostPlan;
+use crate::naming;
+use crate::ways::Ways;
+
+/// Plans one network.
+pub(crate) fn plan(
+    world: &World,
+    me: &Resource<Node>,
+    network: &Resource<Network>,
+    plan: &mut HostPlan,
+) {
+    let Some(driver) = driver::find(&network.spec.driver) else {
+        let message = format!(
+            "driver {} is not known; set spec.driver to one of {}",
+            network.spec.driver,
+            driver::names()
+        );
+        return plan.problem(network.key(), message);
+    };
+    let ways = Ways::new(world, me, network, driver);
+    let Some(mtu) = ways.endpoint_mtu() else {
+        let message = "the underlay's MTU leaves no room for packets; raise it or use a transport \
+                       with less overhead";
+        return plan.problem(network.key(), message);
+    };
+    if mtu.get() < 1280 && ways.carries(Family::V6) {
+        let message = format!("its MTU is {mtu}, but IPv6 needs 1280 (RFC 8200)");
+        plan.problem(network.key(), message);
+    }
+    let site = attachment::Site {
+        world,
+        me,
+        network,
+        mtu,
+    };
+    driver.attachment.plan_network(&site, plan);
+    plan_endpoints(driver, &site, plan);
+    if driver.spans_nodes {
+        ways.plan(mtu, plan);
+    }
+}
+
+fn plan_endpoints(driver: &Driver, site: &attachment::Site, plan: &mut HostPlan) {
+    let me = site.me.name();
+    for ((namespace, name), endpoint) in &site.world.endpoints {
+        let spec = &endpoint.spec;
+        if spec.node != *me || spec.network != *site.network.name() {
+            continue;
+        }
+        if is_superseded(site.world, endpoint) {
+            continue;
+        }
+        let host_end = naming::host_end(namespace, name);
+        let is_default = first_of_sandbox(site.world, endpoint);
+        let plug = Plug {
+            endpoint,
+            host_end,
+            is_default,
+        };
+        driver.attachment.plan_endpoint(site, &plug, plan);
+    }
+}
+
+/// Whether an endpoint's addresses have been given to somebody else since. It is so only if a block
+/// says it; an endpoint of whose block nothing is known keeps what it has.
+fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
+    let spec = &endpoint.spec;
+    spec.addresses.iter().any(|address| {
+        let Some(pool) = world.pool_of(*address) else {
+            return false;
+        };
+        let Ok(cidr) = IpNet::new(*address, pool.spec.block_prefix()) else {
+            return false;
+        };
+        let name = Block::resource_name(cidr.trunc());
+        let Some(block) = world.blocks.get(&name) else {
+            return false;
+        };
+        let holder = block
+            .spec
+            .ordinal(*address)
+            .and_then(|o| block.spec.allocations.get(&o));
+        holder.is_some_and(|a| a.handle != spec.handle || a.generation > spec.generation)
+    })
+}
+
+/// Whether the sandbox's default route goes through this endpoint: `eth0`, else the first by name.
+fn first_of_sandbox(world: &World, endpoint: &Resource<Endpoint>) -> bool {
+    let spec = &endpoint.spec;
+    let order = |name: &IfName| (name.as_str() != "eth0", name.clone());
+    world
+        .endpoints
+        .values()
+        .filter(|other| other.spec.node == spec.node && other.spec.sandbox == spec.sandbox)
+        .all(|other| order(&spec.interface) <= order(&other.spec.interface))
+}

@@ -1,0 +1,209 @@
+//! `vxlan`: packets travel in UDP (RFC 7348), and nothing is learned.
+//!
+//! On the wire: outer IP, UDP to `port` (4789), VXLAN header with the `vni`, an Ethernet header, the
+//! container's packet. Overhead: 50 bytes over IPv4, 70 over IPv6. It asks of the underlay only that
+//! UDP to that port passes.
+//!
+//! ```text
+//!   route      10.244.3.0/26 via 10.244.3.0 dev tbx4096 onlink     block → the peer's own address
+//!   neighbour  10.244.3.0 lladdr 02:…                              → its link-layer address
+//!   fdb        02:… dst 192.168.0.3                                → its underlay address
+//! ```
+//!
+//! All three come from the plan; the device floods and learns nothing. Each node has an address of
+//! its own in the network, so that its own packets to containers elsewhere are answered through the
+//! tunnel too. A link-layer address is a function of the node, so it outlives restarts.
+//!
+//! To see it: `ip -d link show type vxlan`, `bridge fdb show dev tbx4096`, `ip neigh show dev
+//! tbx4096`, `tcpdump -ni eth0 udp port 4789`.
+
+use std::net::IpAddr;
+
+use tombolo_model::kinds::TransportSpec;
+use tombolo_model::{Family, FieldError, IfName, Mtu, Vni};
+
+use super::{Destination, Path, Peer, Site, Transport, unknown_options};
+use crate::host_plan::HostPlan;
+use crate::naming;
+use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+
+/// The VNI if none is given; the lowest that Windows takes too.
+const DEFAULT_VNI: u64 = 4096;
+/// The UDP port if none is given (IANA, RFC 7348 section 8).
+const DEFAULT_PORT: u16 = 4789;
+
+/// Packets travel in UDP.
+pub struct Vxlan;
+
+/// The transport's own options.
+struct Options {
+    vni: Vni,
+    port: u16,
+}
+
+impl Options {
+    fn parse(spec: &TransportSpec) -> Result<Options, FieldError> {
+        let number = |name: &str, default: u64| match spec.options.get(name) {
+            None => Ok(default),
+            Some(value) => value.as_u64().ok_or_else(|| {
+                FieldError::new(
+                    format!("spec.transport.{name}"),
+                    format!("{value} is no number"),
+                )
+            }),
+        };
+        let vni = Vni::new(number("vni", DEFAULT_VNI)?)
+            .map_err(|e| FieldError::new("spec.transport.vni", e.to_string()))?;
+        let port = number("port", u64::from(DEFAULT_PORT))?;
+        let port = u16::try_from(port)
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| {
+                let message = format!("{port} is not allowed: it must be between 1 and 65535");
+                FieldError::new("spec.transport.port", message)
+            })?;
+        Ok(Options { vni, port })
+    }
+}
+
+impl Transport for Vxlan {
+    fn name(&self) -> &'static str {
+        "vxlan"
+    }
+
+    fn faults(&self, spec: &TransportSpec) -> Vec<FieldError> {
+        let mut faults = unknown_options(spec, &["vni", "port"]);
+        faults.extend(Options::parse(spec).err());
+        faults
+    }
+
+    fn overhead(&self, underlay: Family) -> u32 {
+        const UDP: u32 = 8;
+        const VXLAN: u32 = 8;
+        const ETHERNET: u32 = 14;
+        underlay.header_bytes() + UDP + VXLAN + ETHERNET
+    }
+
+    fn needs_receiver(&self) -> bool {
+        true
+    }
+
+    fn obstacle(&self, _: &Path, _: Family) -> Option<String> {
+        None
+    }
+
+    fn receive(&self, site: &Site, plan: &mut HostPlan) {
+        let Ok(options) = Options::parse(site.spec) else {
+            return;
+        };
+        for (index, family) in site.families.iter().enumerate() {
+            let Some(here) = site.me.spec.address(*family) else {
+                continue;
+            };
+            let device = naming::vxlan(options.vni, *family);
+            let link = Link {
+                kind: LinkKind::Vxlan {
+                    vni: options.vni,
+                    port: options.port,
+                    local: here.address.addr(),
+                    parent: here.interface.clone(),
+                },
+                mtu: Mtu::new(u64::from(
+                    here.mtu.get().saturating_sub(self.overhead(*family)),
+                ))
+                .ok(),
+                mac: Some(naming::tunnel_mac(site.me, &device)),
+                up: true,
+                port: None,
+            };
+            plan.want(
+                Place::host(Key::Link(device.clone())),
+                Object::Link(link),
+                site.origin("transport/vxlan: the device"),
+            );
+            // An address is on one device only; packets that leave by another name it as source.
+            let tunnel = if index == 0 {
+                site.tunnel.as_slice()
+            } else {
+                &[]
+            };
+            for address in tunnel {
+                let net = Family::host_net(*address);
+                plan.want(
+                    Place::host(Key::Address {
+                        link: device.clone(),
+                        net,
+                    }),
+                    Object::Address,
+                    site.origin("transport/vxlan: the node's own address in the network"),
+                );
+            }
+        }
+    }
+
+    fn send(&self, site: &Site, peer: &Peer, destination: &Destination, plan: &mut HostPlan) {
+        let Ok(options) = Options::parse(site.spec) else {
+            return;
+        };
+        let inner = Family::of_net(destination.net);
+        // A peer says that it receives only after it has an address; without one there is no way.
+        let Some(gateway) = peer
+            .tunnel
+            .iter()
+            .copied()
+            .find(|a| Family::of(*a) == inner)
+        else {
+            return;
+        };
+        let device = naming::vxlan(options.vni, peer.path.family());
+        want_peer(site, peer, &device, gateway, plan);
+        let key = Key::Route {
+            table: MAIN_TABLE,
+            dst: destination.net,
+            metric: 0,
+        };
+        let route = Route {
+            next: NextHop::Via {
+                gateway,
+                link: device,
+                onlink: true,
+            },
+            source: site.tunnel(inner),
+            mtu: destination.mtu,
+        };
+        plan.want(
+            Place::host(key),
+            Object::Route(route),
+            destination.origin.clone(),
+        );
+    }
+}
+
+/// The two steps from a peer's address in the network to its underlay address.
+fn want_peer(site: &Site, peer: &Peer, device: &IfName, gateway: IpAddr, plan: &mut HostPlan) {
+    let mac = naming::tunnel_mac(peer.node, device);
+    let origin = |rule| crate::host_plan::Origin {
+        resource: peer.node.key(),
+        rule,
+    };
+    let neighbour = Key::Neighbour {
+        link: device.clone(),
+        address: gateway,
+    };
+    plan.want(
+        Place::host(neighbour),
+        Object::Neighbour(mac),
+        origin("transport/vxlan: the peer's link-layer address"),
+    );
+    let fdb = Key::Fdb {
+        link: device.clone(),
+        mac,
+        remote: None,
+    };
+    plan.want(
+        Place::host(fdb),
+        Object::Fdb(peer.path.there.address.addr()),
+        origin("transport/vxlan: where the peer's link-layer address is"),
+    );
+    debug_assert!(site.families.contains(&peer.path.family()));
+}

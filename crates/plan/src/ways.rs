@@ -1,0 +1,405 @@
+//! The ways between this host and its peers in one network, and which one is taken.
+//!
+//! The rules that let a transport change under traffic ([`crate::network`]) are all here.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::kinds::{MtuChoice, NodeNetworkStatus, Purpose, TransportSpec};
+use tombolo_model::{Block, Family, Mtu, Name, Network, Node, Resource, World};
+
+use crate::driver::Driver;
+use crate::host_plan::{HostPlan, Origin};
+use crate::transport::{self, Destination, Path, Peer, Site, Transport};
+
+/// The MTU that is taken where no underlay address says another.
+const ETHERNET_MTU: u32 = 1500;
+
+/// The ways between this host and its peers in one network.
+pub(crate) struct Ways<'a> {
+    world: &'a World,
+    me: &'a Resource<Node>,
+    network: &'a Resource<Network>,
+    /// The present transport; none for a driver that stays on its host.
+    present: Option<TransportSpec>,
+    /// Every transport that this host must be able to receive by.
+    receives: Vec<TransportSpec>,
+}
+
+/// How a peer is reached.
+struct Way<'a> {
+    spec: TransportSpec,
+    transport: &'static dyn Transport,
+    path: Path<'a>,
+}
+
+impl<'a> Ways<'a> {
+    pub(crate) fn new(
+        world: &'a World,
+        me: &'a Resource<Node>,
+        network: &'a Resource<Network>,
+        driver: &Driver,
+    ) -> Ways<'a> {
+        let given = network
+            .spec
+            .transport
+            .as_ref()
+            .filter(|_| driver.spans_nodes);
+        let mut receives: Vec<TransportSpec> =
+            given.map(TransportSpec::everywhere).into_iter().collect();
+        let present = receives.first().cloned();
+        for peer in world
+            .nodes
+            .values()
+            .filter(|n| driver.spans_nodes && n.name() != me.name())
+        {
+            if let Some(status) = peer.status.networks.get(network.name()) {
+                status
+                    .sends
+                    .iter()
+                    .for_each(|spec| push_new(&mut receives, spec.clone()));
+            }
+        }
+        Ways {
+            world,
+            me,
+            network,
+            present,
+            receives,
+        }
+    }
+
+    /// Whether the network has addresses of a family.
+    pub(crate) fn carries(&self, family: Family) -> bool {
+        let pools = self.network.spec.pools.iter();
+        pools
+            .filter_map(|pool| self.world.pools.get(pool))
+            .any(|pool| Family::of_net(pool.spec.cidr) == family)
+    }
+
+    /// The largest packet of the network's endpoints on this host: what the transport with the
+    /// largest overhead of those in use leaves of the underlay's.
+    pub(crate) fn endpoint_mtu(&self) -> Option<Mtu> {
+        if let MtuChoice::Fixed(mtu) = self.network.spec.mtu {
+            return Some(mtu);
+        }
+        let underlay = self.me.spec.addresses.iter().map(|a| a.mtu.get()).min();
+        let families = self.families();
+        let overheads = self
+            .receives
+            .iter()
+            .filter_map(|spec| transport::find(spec.name.as_str()))
+            .flat_map(|transport| families.iter().map(|family| transport.overhead(*family)));
+        let left = underlay
+            .unwrap_or(ETHERNET_MTU)
+            .checked_sub(overheads.max().unwrap_or(0))?;
+        Mtu::new(u64::from(left)).ok()
+    }
+
+    /// Plans receivers, then the ways to every peer, and says what is done.
+    pub(crate) fn plan(&self, mtu: Mtu, plan: &mut HostPlan) {
+        let tunnels = self.tunnels();
+        let mut announce = NodeNetworkStatus::default();
+        for spec in &self.receives {
+            let Some(transport) = transport::find(spec.name.as_str()) else {
+                continue;
+            };
+            transport.receive(&self.site(spec, &tunnels, mtu), plan);
+            let ready = !transport.needs_receiver() || self.has_tunnels(&tunnels);
+            if ready {
+                push_new(&mut announce.receives, spec.clone());
+            }
+        }
+        push_new(&mut announce.receives, direct());
+        for (peer, nets) in self.destinations() {
+            let Some(peer) = self.world.nodes.get(&peer) else {
+                continue;
+            };
+            for family in Family::ALL {
+                let mut nets = nets
+                    .iter()
+                    .filter(|(net, _)| Family::of_net(*net) == family)
+                    .peekable();
+                if nets.peek().is_none() {
+                    continue;
+                }
+                let way = match self.way(peer, family) {
+                    Ok(way) => way,
+                    Err(why) => {
+                        self.report(peer, family, &why, plan);
+                        continue;
+                    }
+                };
+                let Some(way) = way else { continue };
+                push_new(&mut announce.sends, way.spec.clone());
+                let site = self.site(&way.spec, &tunnels, mtu);
+                let passes = way
+                    .path
+                    .mtu()
+                    .saturating_sub(way.transport.overhead(way.path.family()));
+                let tunnel = tunnels.get(peer.name()).cloned().unwrap_or_default();
+                let to = Peer {
+                    node: peer,
+                    path: way.path,
+                    tunnel,
+                };
+                for (net, origin) in nets {
+                    let mtu = (passes < mtu.get()).then_some(passes);
+                    let destination = Destination {
+                        net: *net,
+                        origin: origin.clone(),
+                        mtu,
+                    };
+                    way.transport.send(&site, &to, &destination, plan);
+                }
+            }
+        }
+        plan.announce.insert(self.network.name().clone(), announce);
+    }
+
+    fn site<'s>(
+        &'s self,
+        spec: &'s TransportSpec,
+        tunnels: &BTreeMap<Name, Vec<IpAddr>>,
+        mtu: Mtu,
+    ) -> Site<'s> {
+        Site {
+            me: self.me,
+            network: self.network,
+            spec,
+            families: self.families(),
+            tunnel: tunnels.get(self.me.name()).cloned().unwrap_or_default(),
+            mtu: mtu.get(),
+        }
+    }
+
+    /// How a peer's addresses of one family are reached; nothing if no way is open at present but
+    /// one will be; why not, if there is none.
+    fn way(&self, peer: &'a Resource<Node>, inner: Family) -> Result<Option<Way<'a>>, String> {
+        let (Some(given), Some(present)) = (&self.network.spec.transport, &self.present) else {
+            return Err("the network has no transport; set spec.transport".to_owned());
+        };
+        let status = peer.status.networks.get(self.network.name());
+        let receives = status.map(|s| s.receives.as_slice()).unwrap_or_default();
+        let mut candidates = Vec::new();
+        if given.cross_subnet {
+            candidates.push(direct());
+        }
+        push_new(&mut candidates, present.clone());
+        receives
+            .iter()
+            .for_each(|spec| push_new(&mut candidates, spec.clone()));
+        let mut obstacles = Vec::new();
+        let mut unready = None;
+        for spec in candidates {
+            let Some(transport) = transport::find(spec.name.as_str()) else {
+                continue;
+            };
+            match self.open(peer, transport, inner) {
+                Err(obstacle) => obstacles.push(obstacle),
+                Ok(path) => {
+                    let ready = !transport.needs_receiver() || receives.contains(&spec);
+                    let way = Way {
+                        spec,
+                        transport,
+                        path,
+                    };
+                    if ready {
+                        return Ok(Some(way));
+                    }
+                    unready = unready.or(Some(way));
+                }
+            }
+        }
+        // Routers between subnets may know the ranges: the host's other routes decide.
+        if unready.is_none() && given.cross_subnet && present.name == direct().name {
+            return Ok(None);
+        }
+        unready
+            .map(Some)
+            .ok_or_else(|| obstacles.first().cloned().unwrap_or_default())
+    }
+
+    /// The path to a peer by one transport, or what is in the way.
+    fn open(
+        &self,
+        peer: &'a Resource<Node>,
+        transport: &dyn Transport,
+        inner: Family,
+    ) -> Result<Path<'a>, String> {
+        // Without encapsulation the family of the packets is that of the underlay.
+        let path = (!transport.needs_receiver())
+            .then(|| self.path_by(peer, inner))
+            .flatten()
+            .or_else(|| self.path(peer))
+            .ok_or("the nodes have no underlay addresses of the same family")?;
+        match transport.obstacle(&path, inner) {
+            None => Ok(path),
+            Some(obstacle) => Err(format!("transport {}: {obstacle}", transport.name())),
+        }
+    }
+
+    fn report(&self, peer: &Resource<Node>, family: Family, why: &str, plan: &mut HostPlan) {
+        let message = format!(
+            "{family} addresses at node {} cannot be reached: {why}; use transport vxlan, with \
+             crossSubnet where only some nodes are in other subnets",
+            peer.name()
+        );
+        plan.problem(self.network.key(), message);
+    }
+
+    fn peers(&self) -> impl Iterator<Item = &'a Resource<Node>> + use<'a> {
+        let me = self.me.name();
+        self.world
+            .nodes
+            .values()
+            .filter(move |node| node.name() != me)
+    }
+
+    /// Families of the underlay that peers are reached over, the preferred one first.
+    fn families(&self) -> Vec<Family> {
+        let used: Vec<Family> = self
+            .peers()
+            .filter_map(|peer| self.path(peer))
+            .map(|path| path.family())
+            .collect();
+        let preferred = self.preferred();
+        if used.is_empty() {
+            let own = preferred
+                .into_iter()
+                .find(|f| self.me.spec.address(*f).is_some());
+            return own.into_iter().collect();
+        }
+        preferred
+            .into_iter()
+            .filter(|family| used.contains(family))
+            .collect()
+    }
+
+    fn preferred(&self) -> [Family; 2] {
+        match self.network.spec.underlay {
+            Some(Family::V6) => [Family::V6, Family::V4],
+            _ => [Family::V4, Family::V6],
+        }
+    }
+
+    /// The way over the underlay to a peer: by the preferred family that both have.
+    fn path(&self, peer: &'a Resource<Node>) -> Option<Path<'a>> {
+        self.preferred()
+            .into_iter()
+            .find_map(|family| self.path_by(peer, family))
+    }
+
+    fn path_by(&self, peer: &'a Resource<Node>, family: Family) -> Option<Path<'a>> {
+        Some(Path {
+            here: self.me.spec.address(family)?,
+            there: peer.spec.address(family)?,
+        })
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &'a Resource<Block>> {
+        let pools = &self.network.spec.pools;
+        self.world
+            .blocks
+            .values()
+            .filter(move |block| pools.contains(&block.spec.pool))
+    }
+
+    /// Each node's own addresses in the network, where a transport ends.
+    fn tunnels(&self) -> BTreeMap<Name, Vec<IpAddr>> {
+        let mut tunnels: BTreeMap<Name, Vec<IpAddr>> = BTreeMap::new();
+        for block in self.blocks() {
+            for (address, allocation) in block.spec.in_use() {
+                if allocation.purpose == Purpose::Tunnel {
+                    tunnels
+                        .entry(allocation.node.clone())
+                        .or_default()
+                        .push(address);
+                }
+            }
+        }
+        tunnels
+    }
+
+    /// Whether this host has an address of its own in each family that the network carries.
+    fn has_tunnels(&self, tunnels: &BTreeMap<Name, Vec<IpAddr>>) -> bool {
+        let own = tunnels
+            .get(self.me.name())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        Family::ALL
+            .into_iter()
+            .filter(|family| self.carries(*family))
+            .all(|family| own.iter().any(|address| Family::of(*address) == family))
+    }
+
+    /// What each other node holds: its blocks, and single addresses of blocks that are not its own.
+    fn destinations(&self) -> BTreeMap<Name, Vec<(IpNet, Origin)>> {
+        let me = self.me.name();
+        let mut destinations: BTreeMap<Name, Vec<(IpNet, Origin)>> = BTreeMap::new();
+        for block in self.blocks() {
+            let owner = block.spec.node.as_ref();
+            if let Some(owner) = owner.filter(|owner| *owner != me) {
+                let rule = "network: way to a block of another node";
+                let origin = Origin {
+                    resource: block.key(),
+                    rule,
+                };
+                destinations
+                    .entry(owner.clone())
+                    .or_default()
+                    .push((block.spec.cidr, origin));
+            }
+            for (address, allocation) in block.spec.in_use() {
+                let node = &allocation.node;
+                if node != me && owner != Some(node) {
+                    let rule = "network: way to an address that another node borrowed";
+                    let origin = Origin {
+                        resource: block.key(),
+                        rule,
+                    };
+                    let net = Family::host_net(address);
+                    destinations
+                        .entry(node.clone())
+                        .or_default()
+                        .push((net, origin));
+                }
+            }
+        }
+        destinations
+    }
+}
+
+/// The transport that any node receives by without making anything.
+fn direct() -> TransportSpec {
+    TransportSpec::named(Name::new("direct").expect("letters make a name"))
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+/// The networks in which a node needs an address of its own, because a transport ends there.
+#[must_use]
+pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
+    let Some(me) = world.nodes.get(node) else {
+        return Vec::new();
+    };
+    let mut names = Vec::new();
+    for network in world.networks.values() {
+        let Some(driver) = crate::driver::find(&network.spec.driver) else {
+            continue;
+        };
+        let ways = Ways::new(world, me, network, driver);
+        let needed = |spec: &TransportSpec| {
+            transport::find(spec.name.as_str()).is_some_and(|transport| transport.needs_receiver())
+        };
+        if ways.receives.iter().any(needed) {
+            names.push(network.name().clone());
+        }
+    }
+    names
+}
