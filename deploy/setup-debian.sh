@@ -1,0 +1,84 @@
+#!/bin/bash
+# Installs what a use of this source tree needs on Debian or Ubuntu, and only what is missing.
+#
+#   deploy/setup-debian.sh demo|test|ci
+#
+# This is the one list of such packages. On other systems, or without the right to install, it
+# names what is missing and fails. Rust itself comes from https://rustup.rs or the distribution.
+set -euo pipefail
+
+# use, command that shows it is there, package that has it, what for
+needs() {
+    cat <<'LIST'
+demo cc         gcc            links the programs; ring compiles C
+demo ip         iproute2       to look into the lab with
+demo ping       iputils-ping   latency in the demo
+demo iperf3     iperf3         throughput in the demo
+demo unshare    util-linux     the lab without root
+demo sysctl     procps         to look into the lab with
+test nft        nftables       judges what our encoder wrote
+test etcd       etcd-server    the store's contract against the real one
+test etcdctl    etcd-client    our etcd protocol against the real client
+test curl       curl           the local API over its socket
+test tcpdump    tcpdump        what goes over the wire
+test socat      socat          servers and clients in containers
+ci   g++        g++            libFuzzer
+LIST
+}
+
+use=${1:-}
+case $use in
+    demo) uses=(demo) ;;
+    test) uses=(demo test) ;;
+    ci) uses=(demo test ci) ;;
+    *)
+        echo "usage: $0 demo|test|ci" >&2
+        exit 2
+        ;;
+esac
+
+# Programs of the superuser are not on everybody's path.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+missing=()
+while read -r of command package reason; do
+    if [[ " ${uses[*]} " == *" $of "* ]] && ! command -v "$command" >/dev/null; then
+        echo "missing: $command ($reason), in package $package"
+        missing+=("$package")
+    fi
+done < <(needs)
+
+if ! command -v cargo >/dev/null; then
+    echo "error: cargo is missing: install Rust 1.95 or newer, see https://rustup.rs" >&2
+    exit 1
+fi
+if ((${#missing[@]} == 0)); then
+    exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "error: no apt-get here: install ${missing[*]} by this system's means" >&2
+    exit 1
+fi
+as_root=()
+if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+        echo "error: neither root nor sudo: have somebody run: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+# Package lists may be stale or absent on a fresh machine: fetch them when the plain way fails.
+install() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "${missing[@]}"
+}
+echo "installing: ${missing[*]}"
+if ! install 2>/dev/null; then
+    "${as_root[@]}" apt-get update -qq
+    install
+fi
+# Debian starts an etcd of its own when the package comes in; tests start theirs themselves.
+if [[ " ${missing[*]} " == *" etcd-server "* && -d /run/systemd/system ]]; then
+    "${as_root[@]}" systemctl disable --quiet --now etcd
+fi
