@@ -1,1 +1,32 @@
-//! (skeleton)
+//! The local API: what the agent answers on its unix socket, and how to ask.
+//!
+//! HTTP/1.1 with JSON, so that `curl --unix-socket /run/tombolo/tombolo.sock http://tombolo/v1/status`
+//! works. Every front (CNI, command line, and those to come) uses the types and the client of this
+//! crate, which knows neither async nor the kernel.
+//!
+//! | method and path | body → answer |
+//! | --- | --- |
+//! | `GET /v1/status[?wait=true]` | → [`Status`]; with `wait` once the kernel holds the newest revision |
+//! | `GET /v1/<kinds>[?namespace=]` | → resources, as in files |
+//! | `GET /v1/<kinds>/<name>[?namespace=]` | → one resource |
+//! | `GET /v1/watch/<kinds>` | → a line per change, [`WatchLine`] |
+//! | `POST /v1/apply` | [`ApplyRequest`] → [`Applied`] list; all or nothing |
+//! | `DELETE /v1/<kinds>/<name>[?namespace=]` | → nothing |
+//! | `POST /v1/attach` | [`AttachRequest`] → [`Attached`], once the kernel holds it |
+//! | `POST /v1/detach` | [`DetachRequest`] → nothing |
+//! | `POST /v1/inspect` | [`DetachRequest`] → [`Inspected`]: what an attachment should be and is |
+//! | `GET /v1/plan` | → the HostPlan, one [`PlannedObject`] each |
+//! | `GET /v1/ipam`, `GET /v1/ipam/check` | → use of pools; findings |
+//! | `POST /v1/ipam/release` | [`ReleaseRequest`] → nothing |
+//! | `POST /v1/tokens`, `GET /v1/tokens`, `DELETE /v1/tokens/<id>` | [`TokenRequest`] → [`NewToken`] |
+
+mod client;
+mod error;
+mod types;
+
+pub use client::{Client, ClientError, Lines};
+pub use error::{Fault, FaultKind};
+pub use types::*;
+
+/// Where the agent listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/tombolo/tombolo.sock";

@@ -22,6 +22,7 @@ pub mod parse;
 pub mod resource;
 pub mod selector;
 pub mod world;
+pub mod write;
 
 pub use kinds::{Allocation, Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 pub use names::{ContainerId, IfName, Name, NameError};
@@ -29,3 +30,4 @@ pub use net::{Family, MacAddr, Mtu, PortMapping, Protocol, Vni};
 pub use parse::{Accept, ParseError, ParseErrors, Parsed, Source};
 pub use resource::{AnyResource, FieldError, Kind, KindName, Metadata, Resource, ResourceKey};
 pub use world::World;
+pub use write::{Change, Expected, Write};

@@ -20,18 +20,23 @@
 //! All pass one contract suite (`tests/contract.rs`), and so does Debian's etcd.
 
 mod clock;
+pub mod embedded;
 mod engine;
 pub mod error;
+pub mod etcd;
 mod key_range;
 mod local;
 mod memory;
 pub mod mvcc;
 mod store;
+pub mod typed;
 mod types;
 
 pub use clock::Now;
+pub use embedded::{EmbeddedConfig, EmbeddedStore};
 pub use error::{InvalidRequest, StoreError};
 pub use key_range::KeyRange;
 pub use memory::{DEFAULT_KEEP_REVISIONS, MemoryStore};
 pub use store::{Store, WatchStream};
+pub use typed::{Commit, Resources, WorldBatch, WorldChange};
 pub use types::*;

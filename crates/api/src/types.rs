@@ -1,0 +1,284 @@
+//! Requests and answers of the local API.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tombolo_model::{ContainerId, IfName, MacAddr, Name, PortMapping, ResourceKey};
+
+/// Plug a container into a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AttachRequest {
+    /// The runtime's id of the container.
+    #[serde(rename = "containerID")]
+    pub container_id: ContainerId,
+    /// The name that its interface shall have.
+    pub interface: IfName,
+    /// Path of its sandbox.
+    pub sandbox: String,
+    /// The network.
+    pub network: Name,
+    /// The tenant that the endpoint belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Name>,
+    /// Who it is, for addresses that stay; the container's id if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Addresses that it must have, at most one per family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// The link-layer address that it must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// Ports of the host that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortMapping>,
+    /// Labels of the endpoint.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A container that is plugged in, as its runtime is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attached {
+    /// The endpoint's namespace and name.
+    pub endpoint: (Name, Name),
+    /// The host's end of the pair; none for attachments that make no interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_interface: Option<InterfaceView>,
+    /// The container's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_interface: Option<InterfaceView>,
+    /// The bridge that it is a port of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<InterfaceView>,
+    /// Its addresses.
+    #[serde(default)]
+    pub addresses: Vec<AddressView>,
+    /// Its routes.
+    #[serde(default)]
+    pub routes: Vec<RouteView>,
+}
+
+/// An interface, as a runtime is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InterfaceView {
+    /// Its name.
+    pub name: IfName,
+    /// Its link-layer address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// Its MTU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+}
+
+/// An address, as a runtime is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddressView {
+    /// Address and prefix length.
+    pub address: IpNet,
+    /// The gateway, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+}
+
+/// A route in a container, as a runtime is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteView {
+    /// The destination.
+    pub dst: IpNet,
+    /// The gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+}
+
+/// Unplug a container, or look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DetachRequest {
+    /// The runtime's id of the container.
+    #[serde(rename = "containerID")]
+    pub container_id: ContainerId,
+    /// The name of its interface.
+    pub interface: IfName,
+}
+
+/// An attachment as it should be, and how the kernel differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Inspected {
+    /// As it should be.
+    pub attached: Attached,
+    /// What the kernel lacks or has otherwise, in words; empty if all is well.
+    pub differences: Vec<String>,
+}
+
+/// Resources to be made so, as in files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The resources, each with `apiVersion`, `kind`, `metadata` and `spec`.
+    pub resources: Vec<Value>,
+}
+
+/// What applying did to one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Applied {
+    /// The resource.
+    pub key: ResourceKey,
+    /// What was done.
+    pub action: ApplyAction,
+}
+
+/// What applying did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ApplyAction {
+    /// It was not there before.
+    Created,
+    /// It was there, otherwise.
+    Configured,
+    /// It was there just so.
+    Unchanged,
+}
+
+/// One change, as a line of a watch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum WatchLine {
+    /// It is there, new or changed.
+    Put {
+        /// The resource.
+        object: Value,
+    },
+    /// It is gone.
+    Deleted {
+        /// Which one.
+        key: ResourceKey,
+    },
+}
+
+/// How the node is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Status {
+    /// The node.
+    pub node: Name,
+    /// Version of the agent.
+    pub version: String,
+    /// What the store is, and whether it answers.
+    pub store: StoreView,
+    /// The store's newest revision that the agent has seen.
+    pub seen_revision: i64,
+    /// The revision that the kernel holds.
+    pub applied_revision: i64,
+    /// The underlay, with the reason for the choice.
+    pub underlay: Vec<UnderlayView>,
+    /// Nodes of the cluster, and whether their agents are alive.
+    pub nodes: Vec<NodeView>,
+    /// Endpoints on this node.
+    pub endpoints: usize,
+    /// Objects that the kernel holds of ours, by kind.
+    pub objects: BTreeMap<String, usize>,
+    /// What was repaired since the agent started, by kind.
+    pub repaired: BTreeMap<String, u64>,
+    /// What cannot be done as the resources ask, or failed, in words; empty if all is well.
+    pub problems: Vec<String>,
+}
+
+/// The store, as the agent sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StoreView {
+    /// `embedded`, or the addresses of the servers.
+    pub place: String,
+    /// Whether it answers.
+    pub connected: bool,
+    /// The last error, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// An address of the underlay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UnderlayView {
+    /// Address and prefix length.
+    pub address: IpNet,
+    /// The interface.
+    pub interface: IfName,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Why it was chosen.
+    pub reason: String,
+}
+
+/// Another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeView {
+    /// Its name.
+    pub name: Name,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether its agent is alive, as far as the store knows.
+    pub alive: bool,
+}
+
+/// An object that the host should hold, and who asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlannedObject {
+    /// Where it is and which one, as `host route 10.244.3.0/26`.
+    pub place: String,
+    /// How it should be.
+    pub object: String,
+    /// The resource that asked for it.
+    pub resource: ResourceKey,
+    /// The planner's rule.
+    pub rule: String,
+}
+
+/// Give an address back by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// The address.
+    pub address: IpAddr,
+    /// Also if an endpoint uses it.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Make a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenRequest {
+    /// How long it is good for, in seconds.
+    pub ttl: u64,
+    /// How many nodes may join with it.
+    pub uses: u32,
+}
+
+/// A token that was made; its secret is shown only this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewToken {
+    /// Its id.
+    pub id: Name,
+    /// The token.
+    pub token: String,
+    /// The command to type on the new node.
+    pub command: String,
+    /// When it ends, in seconds since 1970.
+    pub expires: u64,
+}
