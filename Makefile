@@ -9,7 +9,7 @@ export TOMBOLO_BIN_DIR ?= $(TARGET_DIR)/debug
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the two programs, tombolo and tombolo-cni, for use
 	$(CARGO) build --release -p tombolo -p tombolo-cni

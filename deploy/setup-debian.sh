@@ -10,7 +10,7 @@ set -euo pipefail
 # use, command that shows it is there, package that has it, what for
 needs() {
     cat <<'LIST'
-demo cc         gcc            links the programs; ring compiles C
+demo cc         build-essential links the programs; ring compiles C
 demo ip         iproute2       to look into the lab with
 demo ping       iputils-ping   latency in the demo
 demo iperf3     iperf3         throughput in the demo
