@@ -10,19 +10,19 @@ set -euo pipefail
 # use, command that shows it is there, package that has it, what for
 needs() {
     cat <<'LIST'
-demo cc         build-essential links the programs; ring compiles C
-demo ip         iproute2       to look into the lab with
-demo ping       iputils-ping   latency in the demo
-demo iperf3     iperf3         throughput in the demo
-demo unshare    util-linux     the lab without root
-demo sysctl     procps         to look into the lab with
-test nft        nftables       judges what our encoder wrote
-test etcd       etcd-server    the store's contract against the real one
-test etcdctl    etcd-client    our etcd protocol against the real client
-test curl       curl           the local API over its socket
-test tcpdump    tcpdump        what goes over the wire
-test socat      socat          servers and clients in containers
-ci   g++        g++            libFuzzer
+demo cc       build-essential  links the programs; ring compiles C
+demo ip       iproute2         to look into the lab with
+demo ping     iputils-ping     latency in the demo
+demo iperf3   iperf3           throughput in the demo
+demo unshare  util-linux       the lab without root
+demo sysctl   procps           to look into the lab with
+test nft      nftables         judges what our encoder wrote
+test etcd     etcd-server      the store's contract against the real one
+test etcdctl  etcd-client      our etcd protocol against the real client
+test curl     curl             the local API over its socket
+test tcpdump  tcpdump          what goes over the wire
+test socat    socat            servers and clients in containers
+ci   g++      g++              libFuzzer
 LIST
 }
 
