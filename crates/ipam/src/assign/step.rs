@@ -1,0 +1,305 @@
+//! The choice of one address: from the one asked for by name down to a borrowed one.
+//!
+//! The order is [`Step::pick`]'s, from top to bottom. A choice changes the draft only where it
+//! claims a range as a new block; what is chosen is taken by [`Step::take`].
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::kinds::Purpose;
+use tombolo_model::{Allocation, Block, Family, Handle, Name, World};
+
+use super::fresh;
+use crate::draft::Draft;
+use crate::error::IpamError;
+use crate::place::{Rules, unclaimed};
+use crate::pools::{PoolView, Pools};
+use crate::request::Request;
+
+/// A place in a block.
+pub(super) struct Place {
+    block: Name,
+    ordinal: u32,
+}
+
+/// One assignment on its way.
+pub(super) struct Step<'a> {
+    pub request: &'a Request<'a>,
+    pub pools: &'a Pools<'a>,
+    pub rules: Rules,
+    pub handle: &'a Name,
+    pub old: Option<&'a Handle>,
+    pub generation: u64,
+}
+
+impl Step<'_> {
+    /// The place to take in a family.
+    pub fn pick(&self, draft: &mut Draft<'_>, family: Family) -> Result<Place, IpamError> {
+        if let Some(address) = self
+            .request
+            .wanted
+            .iter()
+            .find(|a| Family::of(**a) == family)
+        {
+            return self.wanted(draft, *address);
+        }
+        if let Some(place) = self.sticky(draft, family) {
+            return Ok(place);
+        }
+        if self.pools.usable(family).next().is_none() {
+            return Err(self.pools.unusable(family));
+        }
+        let from_own = self
+            .pools
+            .usable(family)
+            .find_map(|pool| self.own_place(draft, pool));
+        let place = from_own.or_else(|| {
+            let mut lending = self
+                .pools
+                .usable(family)
+                .filter(|pool| !pool.spec.strict_affinity);
+            lending.find_map(|pool| self.borrowed(draft, pool))
+        });
+        place.ok_or_else(|| self.pools.exhausted(draft.world, family))
+    }
+
+    /// The address asked for by name.
+    fn wanted(&self, draft: &mut Draft<'_>, address: IpAddr) -> Result<Place, IpamError> {
+        let pool = self
+            .pools
+            .of_address(address)
+            .ok_or_else(|| self.pools.outside(address))?;
+        if let Some(reason) = &pool.barred
+            && !self.is_asked_again(draft, address)
+        {
+            let node = self.request.node.clone();
+            return Err(IpamError::PoolUnusable {
+                address,
+                node,
+                reason: reason.clone(),
+            });
+        }
+        let place = self.locate(draft, address, pool)?;
+        let reserve = self.rules.reserve;
+        match draft.block(&place.block) {
+            Some(block)
+                if self.request.purpose == Purpose::Workload
+                    && !reserve.allows(place.ordinal, block.size()) =>
+            {
+                let network = self.request.network.clone();
+                let (head, tail) = (reserve.head, reserve.tail);
+                Err(IpamError::KeptPlace {
+                    address,
+                    network,
+                    block: block.cidr,
+                    head,
+                    tail,
+                })
+            }
+            _ => Ok(place),
+        }
+    }
+
+    /// The address that the identity has or had, if it may have it again.
+    fn sticky(&self, draft: &mut Draft<'_>, family: Family) -> Option<Place> {
+        let old = self.old?;
+        let address = *old.addresses.iter().find(|a| Family::of(**a) == family)?;
+        let pool = self.pools.of_address(address)?;
+        if self.is_asked_again(draft, address) {
+            return self.locate(draft, address, pool).ok();
+        }
+        if pool.barred.is_some() {
+            return None;
+        }
+        let net = IpNet::new(address, pool.spec.block_prefix()).ok()?.trunc();
+        let name = draft.block_of(address);
+        let block = match name.as_ref().and_then(|name| draft.block(name)) {
+            Some(block) => block,
+            None => &unclaimed(net, pool.name),
+        };
+        let ordinal = block.ordinal(address)?;
+        let kept = block.released.iter().find(|(place, _)| *place == ordinal);
+        let of_others = kept.is_some_and(|(_, who)| who != self.handle);
+        if of_others || !self.rules.allows(block, ordinal) {
+            return None;
+        }
+        self.locate(draft, address, pool).ok()
+    }
+
+    /// Whether the same endpoint asks again for an address that it holds: it keeps it, also if the
+    /// pool was disabled since.
+    fn is_asked_again(&self, draft: &Draft<'_>, address: IpAddr) -> bool {
+        let Some(old) = self.old else { return false };
+        let held = draft
+            .block_of(address)
+            .and_then(|name| draft.block(&name))
+            .is_some_and(|b| {
+                let allocation = b.ordinal(address).and_then(|o| b.allocations.get(&o));
+                allocation.is_some_and(|a| a.handle == *self.handle)
+            });
+        held && old.node.as_ref() == Some(self.request.node)
+            && old.endpoint == self.request.endpoint
+    }
+
+    /// The place of one address, in a block that this node may take it from.
+    fn locate(
+        &self,
+        draft: &mut Draft<'_>,
+        address: IpAddr,
+        pool: &PoolView<'_>,
+    ) -> Result<Place, IpamError> {
+        if let Some(name) = draft.block_of(address)
+            && let Some(block) = draft.block(&name)
+            && let Some(ordinal) = block.ordinal(address)
+        {
+            match (block.allocations.get(&ordinal), &block.node) {
+                (Some(held), _) if held.handle == *self.handle => {}
+                (Some(held), _) => {
+                    let holder = holder(draft.world, held);
+                    return Err(IpamError::Held { address, holder });
+                }
+                (None, Some(owner)) if owner != self.request.node && pool.spec.strict_affinity => {
+                    return Err(IpamError::OtherNodes {
+                        address,
+                        block: block.cidr,
+                        owner: owner.clone(),
+                        pool: pool.name.clone(),
+                    });
+                }
+                _ => {}
+            }
+            return Ok(Place {
+                block: name,
+                ordinal,
+            });
+        }
+        let net = IpNet::new(address, pool.spec.block_prefix())
+            .expect("a pool's block size fits its family")
+            .trunc();
+        let mut blocks = draft.world.blocks.values().map(|b| b.spec.cidr);
+        if let Some(other) = blocks.find(|other| net.contains(other) || other.contains(&net)) {
+            return Err(IpamError::BlocksOverlap {
+                address,
+                block: net,
+                other,
+            });
+        }
+        let block = unclaimed(net, pool.name);
+        let ordinal = block.ordinal(address).unwrap_or(0);
+        Ok(Place {
+            block: draft.put_block(block),
+            ordinal,
+        })
+    }
+
+    /// A place in the node's own blocks of a pool, or in one that it can make its own.
+    fn own_place(&self, draft: &mut Draft<'_>, pool: &PoolView<'_>) -> Option<Place> {
+        let own = blocks(draft.world, pool.name, |owner| {
+            owner == Some(self.request.node)
+        });
+        if let Some(place) = self.free_place(&own) {
+            return Some(place);
+        }
+        let node = self.request.node;
+        if let Some(net) = self
+            .rules
+            .new_block(draft.world, pool.name, pool.spec, node)
+        {
+            let block = unclaimed(net, pool.name);
+            let ordinal = self.rules.never_used(&block)?;
+            return Some(Place {
+                block: draft.put_block(block),
+                ordinal,
+            });
+        }
+        self.free_place(&blocks(draft.world, pool.name, |owner| owner.is_none()))
+    }
+
+    /// A place in another node's block.
+    fn borrowed(&self, draft: &Draft<'_>, pool: &PoolView<'_>) -> Option<Place> {
+        let node = self.request.node;
+        self.free_place(&blocks(draft.world, pool.name, |owner| {
+            owner.is_some_and(|o| o != node)
+        }))
+    }
+
+    /// A place never used in any of the blocks, else one that is free again.
+    fn free_place(&self, blocks: &[(&Name, &Block)]) -> Option<Place> {
+        let find = |rule: fn(&Rules, &Block) -> Option<u32>| {
+            blocks.iter().find_map(|(name, block)| {
+                let ordinal = rule(&self.rules, block)?;
+                Some(Place {
+                    block: (*name).clone(),
+                    ordinal,
+                })
+            })
+        };
+        find(Rules::never_used).or_else(|| find(Rules::longest_free))
+    }
+
+    /// Takes a place for the handle; the block becomes the node's, if it was nobody's. A handle
+    /// that the place was kept for is noted.
+    pub fn take(
+        &self,
+        draft: &mut Draft<'_>,
+        place: &Place,
+        displaced: &mut BTreeSet<Name>,
+    ) -> Option<IpAddr> {
+        let node = self.request.node.clone();
+        let first = fresh(draft.world);
+        let block = draft.block_mut(&place.block)?;
+        if block.node.is_none() {
+            block.node = Some(node.clone());
+            block.generation = first.max(block.generation + 1);
+        }
+        let kept = block
+            .released
+            .iter()
+            .find(|(ordinal, _)| *ordinal == place.ordinal);
+        displaced.extend(
+            kept.map(|(_, who)| who.clone())
+                .filter(|who| who != self.handle),
+        );
+        block
+            .released
+            .retain(|(ordinal, _)| *ordinal != place.ordinal);
+        let allocation = Allocation {
+            handle: self.handle.clone(),
+            generation: self.generation,
+            node,
+            purpose: self.request.purpose,
+        };
+        block.allocations.insert(place.ordinal, allocation);
+        Some(block.address(place.ordinal))
+    }
+}
+
+/// The blocks of a pool whose owner is of some sort, by address.
+fn blocks<'w>(
+    world: &'w World,
+    pool: &Name,
+    owned: impl Fn(Option<&Name>) -> bool,
+) -> Vec<(&'w Name, &'w Block)> {
+    let all = world
+        .blocks
+        .iter()
+        .map(|(name, resource)| (name, &resource.spec));
+    let mut found: Vec<_> = all
+        .filter(|(_, b)| b.pool == *pool && owned(b.node.as_ref()))
+        .collect();
+    found.sort_by_key(|(_, block)| block.cidr);
+    found
+}
+
+/// Who holds an address, in words.
+fn holder(world: &World, held: &Allocation) -> String {
+    let Some(handle) = world.handles.get(&held.handle) else {
+        return format!("handle {} on node {}", held.handle, held.node);
+    };
+    let endpoint = handle.spec.endpoint.as_ref();
+    let endpoint = endpoint
+        .map(|(ns, name)| format!(", endpoint {ns}/{name}"))
+        .unwrap_or_default();
+    format!("{} on node {}{endpoint}", handle.spec.identity, held.node)
+}

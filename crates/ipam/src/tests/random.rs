@@ -1,0 +1,230 @@
+//! Random lives of a cluster: nodes that see old worlds, and commits that are refused for it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Action {
+    /// A node reads the world anew.
+    Refresh(usize),
+    /// A node asks for an identity, perhaps to take it over.
+    Assign {
+        node: usize,
+        identity: u8,
+        take_over: bool,
+    },
+    /// A node gives back what it was given last under an identity.
+    Release { node: usize, identity: u8 },
+    /// A node gives back again what it gave back or lost before.
+    Late { node: usize, identity: u8 },
+    /// A node gives back blocks beyond need.
+    Surplus(usize),
+    /// A node is deleted, by a caller with an old world.
+    Delete { node: usize, seen_by: usize },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let node = 0..3usize;
+    prop_oneof![
+        3 => node.clone().prop_map(Action::Refresh),
+        8 => (node.clone(), 0..12u8, any::<bool>())
+            .prop_map(|(node, identity, take_over)| Action::Assign { node, identity, take_over }),
+        5 => (node.clone(), 0..12u8)
+            .prop_map(|(node, identity)| Action::Release { node, identity }),
+        2 => (node.clone(), 0..12u8).prop_map(|(node, identity)| Action::Late { node, identity }),
+        1 => node.clone().prop_map(Action::Surplus),
+        1 => (node.clone(), node).prop_map(|(node, seen_by)| Action::Delete { node, seen_by }),
+    ]
+}
+
+const NODES: [&str; 3] = ["a", "b", "c"];
+
+struct Cluster {
+    store: Store,
+    seen: Vec<World>,
+    /// What each node was given last under an identity.
+    claims: BTreeMap<(usize, u8), Claim>,
+    generations: BTreeMap<Name, u64>,
+}
+
+impl Cluster {
+    fn new(text: &str) -> Cluster {
+        let store = Store::of(text);
+        let seen = vec![store.world(); 3];
+        Cluster {
+            store,
+            seen,
+            claims: BTreeMap::new(),
+            generations: BTreeMap::new(),
+        }
+    }
+
+    /// Computes from what a node has seen; where the store refuses, once more from the newest.
+    fn step(&mut self, node: usize, compute: impl Fn(&World) -> Vec<Write>) {
+        let writes = compute(&self.seen[node]);
+        if !self.store.commit(&writes) {
+            self.seen[node] = self.store.world();
+            let writes = compute(&self.seen[node]);
+            assert!(
+                self.store.commit(&writes),
+                "a newest world is never refused"
+            );
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match *action {
+            Action::Refresh(node) => self.seen[node] = self.store.world(),
+            Action::Assign {
+                node,
+                identity,
+                take_over,
+            } => self.assign(node, identity, take_over),
+            Action::Release { node, identity } | Action::Late { node, identity } => {
+                if let Some(claim) = self.claims.get(&(node, identity)).cloned() {
+                    self.step(node, |world| {
+                        release(world, &claim.handle, claim.generation)
+                    });
+                }
+                if matches!(action, Action::Release { .. }) {
+                    self.claims.remove(&(node, identity));
+                }
+            }
+            Action::Surplus(node) => {
+                self.step(node, |world| surplus_blocks(world, &name(NODES[node])));
+            }
+            Action::Delete { node, seen_by } => {
+                let transactions = release_node(&self.seen[seen_by], &name(NODES[node]));
+                if !transactions.iter().all(|writes| self.store.commit(writes)) {
+                    self.store.release_node(NODES[node]);
+                }
+            }
+        }
+    }
+
+    fn assign(&mut self, node: usize, identity: u8, take_over: bool) {
+        let (on, net, who) = (name(NODES[node]), name("net"), format!("id-{identity}"));
+        let request = Request {
+            take_over,
+            ..Request::workload(&on, &net, &who)
+        };
+        for _ in 0..2 {
+            match assign(&self.seen[node], &request) {
+                Ok(claim) if self.store.commit(&claim.writes) => {
+                    let last = self
+                        .generations
+                        .insert(claim.handle.clone(), claim.generation);
+                    assert!(
+                        last.is_none_or(|last| last < claim.generation),
+                        "{last:?} {claim:?}"
+                    );
+                    self.claims.insert((node, identity), claim);
+                    return;
+                }
+                Ok(_) => self.seen[node] = self.store.world(),
+                Err(IpamError::Exhausted { .. }) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("a newest world is never refused");
+    }
+
+    fn check(&self, families: usize) {
+        let world = self.store.world();
+        assert_eq!(check(&world), []);
+        let mut owners = BTreeMap::new();
+        for (name, handle) in world.handles.iter().filter(|(_, h)| h.spec.node.is_some()) {
+            assert_eq!(handle.spec.addresses.len(), families);
+            for address in &handle.spec.addresses {
+                assert!(world.pool_of(*address).is_some());
+                let reserved = world
+                    .reservations
+                    .values()
+                    .flat_map(|r| &r.spec.reserved_cidrs);
+                assert!(
+                    !reserved.into_iter().any(|net| net.contains(address)),
+                    "{address}"
+                );
+                assert_eq!(
+                    owners.insert(*address, name),
+                    None,
+                    "{address} has two owners"
+                );
+            }
+        }
+        let in_use: usize = world
+            .blocks
+            .values()
+            .map(|b| b.spec.allocations.len())
+            .sum();
+        assert_eq!(in_use, owners.len());
+    }
+
+    /// Gives everything back: nothing may stay in use.
+    fn end(&mut self) {
+        let world = self.store.world();
+        for (name, handle) in &world.handles {
+            let writes = release(&self.store.world(), name, handle.spec.generation);
+            assert!(self.store.commit(&writes));
+        }
+        let world = self.store.world();
+        assert!(world.blocks.values().all(|b| b.spec.allocations.is_empty()));
+        for (name, handle) in &world.handles {
+            let kept = |a: &IpAddr| {
+                let mut blocks = world.blocks.values().map(|b| &b.spec);
+                blocks.any(|b| {
+                    b.released
+                        .iter()
+                        .any(|(o, h)| b.address(*o) == *a && h == name)
+                })
+            };
+            assert!(
+                handle.spec.addresses.iter().any(kept),
+                "a handle stays for nothing"
+            );
+        }
+    }
+}
+
+fn live(text: &str, families: usize, actions: &[Action]) {
+    let mut cluster = Cluster::new(text);
+    for action in actions {
+        cluster.act(action);
+        cluster.check(families);
+    }
+    cluster.end();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn one_small_pool(actions in prop::collection::vec(action(), 1..80)) {
+        live(&(WORLD.to_owned() + &reservation("10.0.0.5/32")), 1, &actions);
+    }
+
+    #[test]
+    fn two_families_with_strict_affinity(actions in prop::collection::vec(action(), 1..60)) {
+        let text = WORLD.replace("pools: [v4]", "pools: [v4, v6, more]")
+            + &pool("v6", "cidr: fd00::/124, blockSize: 126, strictAffinity: true")
+            + &pool("more", "cidr: 10.2.0.0/30, blockSize: 31");
+        live(&text, 2, &actions);
+    }
+
+    #[test]
+    fn sticky_while_there_is_room(
+        moves in prop::collection::vec((0..3usize, 0..20u8), 1..60),
+    ) {
+        let mut store = changed(&[("10.0.0.0/28, blockSize: 30", "10.0.0.0/16")]);
+        let mut first = BTreeMap::new();
+        for (node, identity) in moves {
+            let given = store.give(NODES[node], &identity.to_string());
+            store.release(&identity.to_string());
+            let before = first.entry(identity).or_insert_with(|| given.clone()).clone();
+            prop_assert_eq!(before, given);
+        }
+    }
+}
