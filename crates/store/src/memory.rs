@@ -31,13 +31,17 @@ impl Journal for Nowhere {
 }
 
 impl MemoryStore {
-    /// An empty store that keeps [`DEFAULT_KEEP_REVISIONS`]. Fails where no thread can be
-    /// started.
-    pub fn new() -> Result<MemoryStore, StoreError> {
+    /// An empty store that keeps [`DEFAULT_KEEP_REVISIONS`].
+    ///
+    /// # Panics
+    /// Where the system lets this process start no thread; see [`MemoryStore::keeping`].
+    pub fn new() -> MemoryStore {
         MemoryStore::keeping(DEFAULT_KEEP_REVISIONS)
+            .expect("only a system without room for one more thread refuses a store in memory")
     }
 
-    /// An empty store that keeps about `keep_revisions` revisions of history.
+    /// An empty store that keeps about `keep_revisions` revisions of history. Fails
+    /// where no thread can be started.
     pub fn keeping(keep_revisions: u64) -> Result<MemoryStore, StoreError> {
         let config = EngineConfig {
             name: "(memory)".to_owned(),
@@ -47,6 +51,12 @@ impl MemoryStore {
         };
         let engine = Engine::start(config, Mvcc::default(), Clock::start(), Nowhere)?;
         Ok(MemoryStore { engine })
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> MemoryStore {
+        MemoryStore::new()
     }
 }
 

@@ -118,7 +118,7 @@ impl Resources {
     ) -> Result<futures::stream::BoxStream<'static, Result<WorldBatch, StoreError>>, StoreError>
     {
         let range = KeyRange::prefix(self.prefix.clone().into_bytes());
-        let stream = self.store.watch(WatchRequest::new(range, after.next())).await?;
+        let stream = self.store.watch(WatchRequest::new(range).starting(after.next())).await?;
         let this = self.clone();
         Ok(stream
             .map(move |batch| {
@@ -262,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn resources_are_committed_read_and_watched() {
-        let resources = Resources::new(Arc::new(MemoryStore::new().unwrap()));
+        let resources = Resources::new(Arc::new(MemoryStore::new()));
         let (world, start) = resources.world().await.unwrap();
         assert_eq!(world, World::default());
         let mut watch = resources.watch(start).await.unwrap();
@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stale_version_is_a_conflict() {
-        let resources = Resources::new(Arc::new(MemoryStore::new().unwrap()));
+        let resources = Resources::new(Arc::new(MemoryStore::new()));
         let first = resources
             .commit(&[Write::put(pool("10.0.0.0/16"), None)])
             .await

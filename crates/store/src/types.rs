@@ -412,13 +412,19 @@ pub struct WatchRequest {
 }
 
 impl WatchRequest {
-    /// Watch `range` from `start_revision` on.
-    pub fn new(range: KeyRange, start_revision: Revision) -> WatchRequest {
+    /// Watch `range` from the next revision on.
+    pub fn new(range: KeyRange) -> WatchRequest {
         WatchRequest {
             range,
-            start_revision,
             ..WatchRequest::default()
         }
+    }
+
+    /// The same from `revision` on, that one included.
+    #[must_use]
+    pub fn starting(mut self, revision: Revision) -> WatchRequest {
+        self.start_revision = revision;
+        self
     }
 }
 
