@@ -1,1 +1,45 @@
-//! (skeleton)
+//! Reads, changes and watches Linux kernels: what a plan wants becomes so.
+//!
+//! The crate is synchronous and needs no runtime. It decides nothing about networks: it says what a
+//! kernel holds in the words of `tombolo_plan::objects`, and carries operations out. It speaks
+//! netlink itself, and never starts `ip`, `nft` or any other program.
+//!
+//! ```text
+//!  Kernel ─┬─ read ──► Observed        session (one namespace) ──► netlink ──► sys
+//!          ├─ apply ◄─ Vec<Op>          ├ link/ address route rule neighbour fdb: read, encode
+//!          ├─ converge (read, diff,     ├ sysctl
+//!          │            apply)          └ nft/: one transaction
+//!          └─ watch ──► Event
+//! ```
+
+pub mod boot;
+pub mod error;
+pub mod netns;
+pub mod underlay;
+
+mod address;
+mod apply;
+mod fdb;
+mod kernel;
+mod link;
+mod neighbour;
+mod netlink;
+mod nft;
+mod read;
+mod record;
+mod route;
+mod rule;
+mod session;
+mod sys;
+mod sysctl;
+mod watch;
+
+pub use boot::boot_id;
+pub use error::{KernelError, NetlinkError};
+pub use kernel::{Applied, Convergence, Kernel, Ownership};
+pub use netns::NetnsHandle;
+pub use record::record;
+pub use watch::{Event, Watcher};
+
+#[cfg(test)]
+mod testing;

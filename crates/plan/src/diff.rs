@@ -164,7 +164,8 @@ fn replace_lost_pairs(plan: &HostPlan, observed: &Observed, ops: &mut Vec<Op>) {
 }
 
 /// Whether an object as it is does for the object as it is wanted.
-fn satisfies(present: &Object, wanted: &Object) -> bool {
+#[must_use]
+pub fn satisfies(present: &Object, wanted: &Object) -> bool {
     match (present, wanted) {
         (Object::Link(present), Object::Link(wanted)) => {
             same_device(&present.kind, &wanted.kind)

@@ -1,0 +1,50 @@
+//! Network interfaces: pairs, bridges, VXLAN devices, and what is already there.
+
+mod apply;
+mod read;
+
+pub(crate) use apply::{change, create, remove, up};
+pub(crate) use read::{LinkInfo, decode, object, read_links};
+
+/// `IFLA_*` of linux/if_link.h, as far as they are used here.
+mod attribute {
+    pub(super) const ADDRESS: u16 = 1;
+    pub(super) const IFNAME: u16 = 3;
+    pub(super) const MTU: u16 = 4;
+    pub(super) const MASTER: u16 = 10;
+    pub(super) const LINKINFO: u16 = 18;
+    pub(super) const NET_NS_FD: u16 = 28;
+    pub(super) const EXT_MASK: u16 = 29;
+
+    pub(super) const INFO_KIND: u16 = 1;
+    pub(super) const INFO_DATA: u16 = 2;
+    pub(super) const INFO_SLAVE_KIND: u16 = 4;
+    pub(super) const INFO_SLAVE_DATA: u16 = 5;
+
+    pub(super) const VETH_PEER: u16 = 1;
+
+    pub(super) const BRIDGE_FORWARD_DELAY: u16 = 1;
+    pub(super) const BRIDGE_STP_STATE: u16 = 5;
+
+    pub(super) const PORT_HAIRPIN: u16 = 4;
+    pub(super) const PORT_ISOLATED: u16 = 33;
+
+    pub(super) const VXLAN_ID: u16 = 1;
+    pub(super) const VXLAN_LINK: u16 = 3;
+    pub(super) const VXLAN_LOCAL: u16 = 4;
+    pub(super) const VXLAN_LEARNING: u16 = 7;
+    pub(super) const VXLAN_PORT: u16 = 15;
+    pub(super) const VXLAN_LOCAL6: u16 = 17;
+    pub(super) const VXLAN_UDP_CSUM: u16 = 18;
+    pub(super) const VXLAN_ZERO_CSUM6_TX: u16 = 19;
+    pub(super) const VXLAN_ZERO_CSUM6_RX: u16 = 20;
+}
+
+/// `struct ifinfomsg` (linux/rtnetlink.h), with the flags to set.
+fn header(index: u32, flags: u32) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&flags.to_ne_bytes());
+    bytes
+}

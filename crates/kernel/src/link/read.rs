@@ -1,0 +1,159 @@
+//! Reads interfaces, and says how they are in a plan's words.
+
+use std::net::IpAddr;
+
+use tombolo_model::{IfName, MacAddr, Mtu, Vni};
+use tombolo_plan::objects::{BridgePort, Link, LinkKind};
+
+use super::{attribute as a, header};
+use crate::error::KernelError;
+use crate::netlink::{Attribute, Message, attributes};
+use crate::session::{Links, Session};
+
+/// `RTEXT_FILTER_SKIP_STATS`: counters are most of a link's message, and not needed.
+const SKIP_STATISTICS: u32 = 1 << 3;
+
+/// An interface as the kernel tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkInfo {
+    pub index: u32,
+    pub name: String,
+    /// `veth`, `bridge`, …; none for hardware.
+    pub kind: Option<String>,
+    pub mtu: u32,
+    pub mac: Option<MacAddr>,
+    pub up: bool,
+    /// Index of the bridge that it is a port of.
+    pub master: Option<u32>,
+    pub hairpin: bool,
+    pub isolated: bool,
+    pub vxlan: Option<Vxlan>,
+    pub loopback: bool,
+}
+
+/// What only a VXLAN device has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Vxlan {
+    vni: u32,
+    port: u16,
+    local: Option<IpAddr>,
+    parent: u32,
+    learning: bool,
+}
+
+/// All interfaces of a namespace.
+pub(crate) fn read_links(session: &mut Session) -> Result<Vec<LinkInfo>, KernelError> {
+    let mut message = Message::new(libc::RTM_GETLINK, 0, &header(0, 0));
+    message.put_u32(a::EXT_MASK, SKIP_STATISTICS);
+    session.dump("links", &message, |reply| decode(reply.body))
+}
+
+/// An interface from the body of an `RTM_NEWLINK`.
+pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
+    let word = |at: usize| Some(u32::from_ne_bytes(body.get(at..at + 4)?.try_into().ok()?));
+    let flags = word(8)?;
+    let mut link = LinkInfo {
+        index: word(4)?,
+        name: String::new(),
+        kind: None,
+        mtu: 0,
+        mac: None,
+        up: flags & libc::IFF_UP as u32 != 0,
+        master: None,
+        hairpin: false,
+        isolated: false,
+        vxlan: None,
+        loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
+    };
+    for attribute in attributes(body.get(16..)?) {
+        match attribute.kind {
+            a::IFNAME => link.name = attribute.text()?.to_owned(),
+            a::MTU => link.mtu = attribute.u32()?,
+            a::ADDRESS => link.mac = attribute.mac(),
+            a::MASTER => link.master = attribute.u32().filter(|index| *index != 0),
+            a::LINKINFO => decode_info(&attribute, &mut link),
+            _ => {}
+        }
+    }
+    (!link.name.is_empty()).then_some(link)
+}
+
+fn decode_info(info: &Attribute<'_>, link: &mut LinkInfo) {
+    link.kind = info
+        .find(a::INFO_KIND)
+        .and_then(|kind| kind.text())
+        .map(str::to_owned);
+    if link.kind.as_deref() == Some("vxlan") {
+        link.vxlan = info.find(a::INFO_DATA).map(|data| decode_vxlan(&data));
+    }
+    let slave = info.find(a::INFO_SLAVE_KIND).and_then(|kind| kind.text());
+    if slave == Some("bridge")
+        && let Some(data) = info.find(a::INFO_SLAVE_DATA)
+    {
+        let flag = |kind| data.find(kind).and_then(|a| a.u8()).unwrap_or(0) != 0;
+        link.hairpin = flag(a::PORT_HAIRPIN);
+        link.isolated = flag(a::PORT_ISOLATED);
+    }
+}
+
+fn decode_vxlan(data: &Attribute<'_>) -> Vxlan {
+    let mut vxlan = Vxlan::default();
+    for attribute in data.nested() {
+        match attribute.kind {
+            a::VXLAN_ID => vxlan.vni = attribute.u32().unwrap_or(0),
+            a::VXLAN_LINK => vxlan.parent = attribute.u32().unwrap_or(0),
+            a::VXLAN_LOCAL | a::VXLAN_LOCAL6 => vxlan.local = attribute.ip(),
+            a::VXLAN_PORT => vxlan.port = attribute.be16().unwrap_or(0),
+            a::VXLAN_LEARNING => vxlan.learning = attribute.u8() != Some(0),
+            _ => {}
+        }
+    }
+    vxlan
+}
+
+/// An interface in a plan's words. A device that a plan cannot want is said to be `Existing`, which
+/// equals nothing that is to be made, so that it gives way.
+pub(crate) fn object(link: &LinkInfo, links: &Links) -> Link {
+    let port = link.master.and_then(|master| {
+        Some(BridgePort {
+            bridge: links.name(master)?,
+            hairpin: link.hairpin,
+            isolated: link.isolated,
+        })
+    });
+    Link {
+        kind: kind(link, links),
+        mtu: Mtu::new(u64::from(link.mtu)).ok(),
+        mac: link.mac,
+        up: link.up,
+        port,
+    }
+}
+
+fn kind(link: &LinkInfo, links: &Links) -> LinkKind {
+    match link.kind.as_deref() {
+        // The kernel does not say enough of the other end to tell which of both it is.
+        Some("veth") => LinkKind::VethEnd,
+        Some("bridge") => LinkKind::Bridge,
+        Some("vxlan") => link
+            .vxlan
+            .as_ref()
+            .and_then(|vxlan| vxlan_kind(vxlan, links))
+            .unwrap_or(LinkKind::Existing),
+        _ => LinkKind::Existing,
+    }
+}
+
+fn vxlan_kind(vxlan: &Vxlan, links: &Links) -> Option<LinkKind> {
+    let parent: IfName = links.name(vxlan.parent)?;
+    if vxlan.learning {
+        return None;
+    }
+    let vni = Vni::new(u64::from(vxlan.vni)).ok()?;
+    Some(LinkKind::Vxlan {
+        vni,
+        port: vxlan.port,
+        local: vxlan.local?,
+        parent,
+    })
+}

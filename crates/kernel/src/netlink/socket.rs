@@ -1,0 +1,366 @@
+//! A blocking netlink socket: dumps, single questions, and batches of changes.
+//!
+//! Facts of the kernel that it is built on: a request is carried out within `send`, so every answer
+//! to a change is waiting when `send` returns; errors are always reported, so that only the last
+//! message of a batch asks for an acknowledgement (asking for all overflows the receive buffer); a
+//! socket stays in the namespace in which it was opened, whatever its threads do later, and keeps
+//! that namespace alive.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname,
+    recv, send, setsockopt, socket, sockopt,
+};
+
+use super::attributes;
+use super::message::{HEADER, Message};
+use crate::error::{KernelError, NetlinkError};
+use crate::netns::NetnsHandle;
+use crate::sys::set_netlink_option;
+
+/// Bytes of one `send` of a batch, and messages in it. The second bounds what errors need of the
+/// receive buffer when every message fails.
+const BATCH_BYTES: usize = 128 << 10;
+const BATCH_MESSAGES: usize = 512;
+/// Wanted bytes of the buffers; 50,000 set elements are one message of 2 MB.
+const SEND_BUFFER: usize = 32 << 20;
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// How often a dump that others' changes interrupted is started again.
+const DUMP_ATTEMPTS: usize = 10;
+
+/// Which netlink family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// rtnetlink(7).
+    Route,
+    /// nfnetlink, which carries nftables.
+    Netfilter,
+}
+
+/// One message from the kernel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply<'a> {
+    pub kind: u16,
+    pub flags: u16,
+    pub sequence: u32,
+    pub port: u32,
+    /// All behind the netlink header.
+    pub body: &'a [u8],
+}
+
+/// A netlink socket in one namespace.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: OwnedFd,
+    port: u32,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    /// Opens a socket inside a namespace.
+    pub(crate) fn open(netns: &NetnsHandle, protocol: Protocol) -> Result<Socket, KernelError> {
+        let opened = if NetnsHandle::current()?.identity() == netns.identity() {
+            Socket::open_here(protocol)
+        } else {
+            netns.run(|| Socket::open_here(protocol))?
+        };
+        opened.map_err(|errno| KernelError::Namespace {
+            operation: "open a netlink socket in",
+            netns: netns.name().to_owned(),
+            errno,
+        })
+    }
+
+    fn open_here(protocol: Protocol) -> Result<Socket, Errno> {
+        let protocol = match protocol {
+            Protocol::Route => SockProtocol::NetlinkRoute,
+            Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
+        };
+        let fd = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            protocol,
+        )?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        // Without privileges over the namespace the ordinary, limited sizes have to do.
+        if setsockopt(&fd, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+            let _ = setsockopt(&fd, sockopt::SndBuf, &SEND_BUFFER);
+        }
+        if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
+        // Explanations of errors, without the copy of the request; filters in dumps. Old kernels
+        // lack some of these, and are only less helpful or slower for it.
+        for option in [
+            libc::NETLINK_EXT_ACK,
+            libc::NETLINK_CAP_ACK,
+            libc::NETLINK_GET_STRICT_CHK,
+        ] {
+            let _ = set_netlink_option(fd.as_fd(), option, 1);
+        }
+        let address: NetlinkAddr = getsockname(fd.as_raw_fd())?;
+        Ok(Socket {
+            fd,
+            port: address.pid(),
+            sequence: 0,
+            buffer: vec![0; 64 << 10],
+        })
+    }
+
+    /// The number by which the kernel names this socket in notifications.
+    pub(crate) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Listens to a multicast group.
+    pub(crate) fn join(&self, group: libc::c_int) -> Result<(), Errno> {
+        set_netlink_option(self.fd.as_fd(), libc::NETLINK_ADD_MEMBERSHIP, group)
+    }
+
+    /// Goes through everything of a kind. `each` gets a message's type and body; it sees messages
+    /// again if others' changes interrupted the dump, and is told so by `restart`.
+    pub(crate) fn dump(
+        &mut self,
+        message: &Message,
+        each: &mut dyn FnMut(Reply<'_>),
+        restart: &mut dyn FnMut(),
+    ) -> Result<(), NetlinkError> {
+        for _ in 0..DUMP_ATTEMPTS {
+            restart();
+            match self.dump_once(message, each) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) if error.errno == Errno::EINTR => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(NetlinkError {
+            errno: Errno::EAGAIN,
+            message: Some("it changes faster than it can be read".to_owned()),
+            offset: None,
+        })
+    }
+
+    /// Whether the dump was whole.
+    fn dump_once(
+        &mut self,
+        message: &Message,
+        each: &mut dyn FnMut(Reply<'_>),
+    ) -> Result<bool, NetlinkError> {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let mut bytes = Vec::new();
+        message.finish(sequence, libc::NLM_F_DUMP, &mut bytes);
+        self.send(&bytes)?;
+        let mut whole = true;
+        loop {
+            let length = self.receive(MsgFlags::empty())?;
+            for reply in replies(&self.buffer[..length]) {
+                if reply.sequence != sequence {
+                    continue;
+                }
+                whole &= reply.flags & libc::NLM_F_DUMP_INTR as u16 == 0;
+                match i32::from(reply.kind) {
+                    libc::NLMSG_DONE | libc::NLMSG_ERROR => {
+                        return error_of(&reply).map(|()| whole);
+                    }
+                    libc::NLMSG_NOOP => {}
+                    _ => each(reply),
+                }
+            }
+        }
+    }
+
+    /// Asks one question and gives the answer's type and body.
+    pub(crate) fn request(&mut self, message: &Message) -> Result<(u16, Vec<u8>), NetlinkError> {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let mut bytes = Vec::new();
+        message.finish(sequence, 0, &mut bytes);
+        self.send(&bytes)?;
+        loop {
+            let length = self.receive(MsgFlags::empty())?;
+            for reply in replies(&self.buffer[..length]) {
+                if reply.sequence != sequence {
+                    continue;
+                }
+                if i32::from(reply.kind) == libc::NLMSG_ERROR {
+                    error_of(&reply)?;
+                }
+                return Ok((reply.kind, reply.body.to_vec()));
+            }
+        }
+    }
+
+    /// Carries changes out, many in one `send`, and tells of each how it went. A failed one does
+    /// not keep the kernel from going on with the next.
+    pub(crate) fn batch(&mut self, messages: &[Message]) -> Vec<Result<(), NetlinkError>> {
+        let mut results = Vec::with_capacity(messages.len());
+        let mut start = 0;
+        while start < messages.len() {
+            let mut end = start;
+            let mut size = 0;
+            while end < messages.len() && end - start < BATCH_MESSAGES {
+                size += messages[end].len();
+                if end > start && size > BATCH_BYTES {
+                    break;
+                }
+                end += 1;
+            }
+            results.extend(self.send_together(&messages[start..end]));
+            start = end;
+        }
+        results
+    }
+
+    /// Sends messages in one `send`. The last one's acknowledgement proves that all were seen.
+    pub(crate) fn send_together(&mut self, messages: &[Message]) -> Vec<Result<(), NetlinkError>> {
+        let first = self.sequence + 1;
+        let mut bytes = Vec::with_capacity(messages.iter().map(Message::len).sum());
+        for (index, message) in messages.iter().enumerate() {
+            self.sequence += 1;
+            let ack = if index + 1 == messages.len() {
+                libc::NLM_F_ACK
+            } else {
+                0
+            };
+            message.finish(self.sequence, ack, &mut bytes);
+        }
+        let mut results = vec![Ok(()); messages.len()];
+        if let Err(errno) = self.send(&bytes) {
+            results.fill(Err(errno.into()));
+            return results;
+        }
+        let mut acknowledged = false;
+        loop {
+            match self.receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => {
+                    for reply in replies(&self.buffer[..length]) {
+                        let index = reply.sequence.wrapping_sub(first) as usize;
+                        if i32::from(reply.kind) != libc::NLMSG_ERROR || index >= results.len() {
+                            continue;
+                        }
+                        acknowledged |= index + 1 == results.len();
+                        let result = error_of(&reply);
+                        if result.is_err() && results[index].is_ok() {
+                            results[index] = result;
+                        }
+                    }
+                }
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => {
+                    results.fill(Err(errno.into()));
+                    acknowledged = true;
+                }
+            }
+        }
+        if !acknowledged && results.iter().all(Result::is_ok) {
+            results.fill(Err(Errno::ENOBUFS.into()));
+        }
+        results
+    }
+
+    /// Takes what is waiting and gives each message to `each`; whether there was any.
+    pub(crate) fn drain(&mut self, each: &mut dyn FnMut(Reply<'_>)) -> Result<bool, Errno> {
+        let mut any = false;
+        loop {
+            match self.receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => {
+                    any = true;
+                    replies(&self.buffer[..length]).for_each(&mut *each);
+                }
+                Err(Errno::EAGAIN) => return Ok(any),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        loop {
+            match send(self.fd.as_raw_fd(), bytes, MsgFlags::empty()) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// One datagram into the buffer; its length.
+    fn receive(&mut self, flags: MsgFlags) -> Result<usize, Errno> {
+        loop {
+            match recv(
+                self.fd.as_raw_fd(),
+                &mut self.buffer,
+                flags | MsgFlags::MSG_TRUNC,
+            ) {
+                Ok(length) if length <= self.buffer.len() => return Ok(length),
+                Ok(length) => {
+                    // The rest is lost; there is room the next time.
+                    self.buffer.resize(length.next_power_of_two(), 0);
+                    return Err(Errno::ENOBUFS);
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The messages in a datagram.
+fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
+    let word =
+        |bytes: &[u8], at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    std::iter::from_fn(move || {
+        let length = word(bytes, 0)? as usize;
+        let types = word(bytes, 4)?.to_ne_bytes();
+        let reply = Reply {
+            kind: u16::from_ne_bytes([types[0], types[1]]),
+            flags: u16::from_ne_bytes([types[2], types[3]]),
+            sequence: word(bytes, 8)?,
+            port: word(bytes, 12)?,
+            body: bytes.get(HEADER..length)?,
+        };
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(reply)
+    })
+}
+
+/// The error in an `NLMSG_ERROR` or at the end of a dump, with the kernel's explanation.
+fn error_of(reply: &Reply<'_>) -> Result<(), NetlinkError> {
+    /// `NLMSGERR_ATTR_MSG` and `NLMSGERR_ATTR_OFFS` (linux/netlink.h).
+    const TEXT: u16 = 1;
+    const OFFSET: u16 = 2;
+    let code = reply
+        .body
+        .get(..4)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, i32::from_ne_bytes);
+    if code >= 0 {
+        return Ok(());
+    }
+    // Behind an error stands the header of the request, behind the end of a dump nothing.
+    let skip = if i32::from(reply.kind) == libc::NLMSG_ERROR {
+        4 + HEADER
+    } else {
+        4
+    };
+    let mut error = NetlinkError::from(Errno::from_raw(-code));
+    for attribute in attributes(reply.body.get(skip..).unwrap_or_default()) {
+        match attribute.kind {
+            TEXT => error.message = attribute.text().map(str::to_owned),
+            OFFSET => error.offset = attribute.u32(),
+            _ => {}
+        }
+    }
+    Err(error)
+}

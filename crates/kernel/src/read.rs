@@ -1,0 +1,145 @@
+//! Reads what a namespace holds, as far as it concerns us.
+//!
+//! Of the host's own namespace that is everything that is ours (see [`Ownership`]) and what the
+//! plan names besides; of a sandbox, which belongs to somebody else, only what the plan names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tombolo_model::IfName;
+use tombolo_plan::objects::NextHop;
+use tombolo_plan::{Key, Netns, Object};
+
+use crate::error::KernelError;
+use crate::kernel::Ownership;
+use crate::netns::NetnsHandle;
+use crate::session::Session;
+use crate::{address, fdb, link, neighbour, route, rule, sysctl};
+
+/// What of one namespace is looked at.
+pub(crate) struct Scope<'a> {
+    pub ownership: &'a Ownership,
+    host: bool,
+    planned: BTreeMap<&'a Key, &'a Object>,
+    named: BTreeSet<&'a IfName>,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn new(
+        ownership: &'a Ownership,
+        netns: &Netns,
+        planned: BTreeMap<&'a Key, &'a Object>,
+    ) -> Scope<'a> {
+        let named = planned
+            .iter()
+            .filter_map(|(key, object)| link_named(key, object))
+            .collect();
+        Scope {
+            ownership,
+            host: *netns == Netns::Host,
+            planned,
+            named,
+        }
+    }
+
+    pub(crate) fn is_host(&self) -> bool {
+        self.host
+    }
+
+    /// Whether the plan names it.
+    pub(crate) fn planned(&self, key: &Key) -> bool {
+        self.planned.contains_key(key)
+    }
+
+    /// What the plan wants of this namespace.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (&'a Key, &'a Object)> {
+        self.planned.iter().map(|(key, object)| (*key, *object))
+    }
+
+    /// Whether a link is ours by its name.
+    pub(crate) fn owns_link(&self, name: &IfName) -> bool {
+        self.host && name.as_str().starts_with(&self.ownership.link_prefix)
+    }
+
+    /// Whether something that the plan wants is on a link.
+    pub(crate) fn names_link(&self, name: &IfName) -> bool {
+        self.named.contains(name)
+    }
+
+    /// Whether reading a kind of object can find anything that matters.
+    fn wants(&self, kind: fn(&Key) -> bool) -> bool {
+        self.host || self.planned.keys().any(|key| kind(key))
+    }
+}
+
+fn link_named<'a>(key: &'a Key, object: &'a Object) -> Option<&'a IfName> {
+    match (key, object) {
+        (
+            Key::Link(link)
+            | Key::Address { link, .. }
+            | Key::Neighbour { link, .. }
+            | Key::Fdb { link, .. },
+            _,
+        ) => Some(link),
+        (Key::Route { .. }, Object::Route(route)) => match &route.next {
+            NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
+            NextHop::Blackhole => None,
+        },
+        _ => None,
+    }
+}
+
+/// All that is looked at in one namespace, but for nftables.
+pub(crate) fn read(
+    session: &mut Session,
+    scope: &Scope<'_>,
+) -> Result<Vec<(Key, Object)>, KernelError> {
+    session.load_links()?;
+    let mut found = links(session, scope);
+    if scope.wants(|key| matches!(key, Key::Address { .. })) {
+        found.extend(address::read(session, scope)?);
+    }
+    if scope.wants(|key| matches!(key, Key::Route { .. })) {
+        found.extend(route::read(session, scope)?);
+    }
+    if scope.wants(|key| matches!(key, Key::RoutingRule { .. })) {
+        found.extend(rule::read(session, scope)?);
+    }
+    if scope.wants(|key| matches!(key, Key::Neighbour { .. })) {
+        found.extend(neighbour::read(session, scope)?);
+    }
+    if scope.wants(|key| matches!(key, Key::Fdb { .. })) {
+        found.extend(fdb::read(session, scope)?);
+    }
+    found.extend(settings(&session.handle, scope)?);
+    Ok(found)
+}
+
+fn links(session: &Session, scope: &Scope<'_>) -> Vec<(Key, Object)> {
+    let mut found = Vec::new();
+    for info in session.links.iter() {
+        let Ok(name) = IfName::new(info.name.as_str()) else {
+            continue;
+        };
+        let ours = scope.owns_link(&name);
+        let key = Key::Link(name);
+        if ours || scope.planned(&key) {
+            found.push((key, Object::Link(link::object(info, &session.links))));
+        }
+    }
+    found
+}
+
+fn settings(netns: &NetnsHandle, scope: &Scope<'_>) -> Result<Vec<(Key, Object)>, KernelError> {
+    let keys: Vec<&str> = scope
+        .objects()
+        .filter_map(|(key, _)| match key {
+            Key::Sysctl(path) => Some(path.as_str()),
+            _ => None,
+        })
+        .collect();
+    let values = sysctl::read(netns, &keys)?;
+    Ok(values
+        .into_iter()
+        .map(|(key, value)| (Key::Sysctl(key), Object::Sysctl(value)))
+        .collect())
+}

@@ -1,0 +1,83 @@
+//! What an operation that succeeded changes in an observation, so that a caller can go on without
+//! reading the kernel again.
+//!
+//! The kernel removes more than it is asked to: with a link go its addresses, entries and routes,
+//! with a pair's end the other one, with a set its elements. A reading would show that; so does
+//! this.
+
+use tombolo_model::IfName;
+use tombolo_plan::objects::{Link, LinkKind, NextHop};
+use tombolo_plan::{Key, Netns, Object, Observed, Op, Place};
+
+/// Notes an operation that succeeded.
+pub fn record(observed: &mut Observed, op: &Op) {
+    match op {
+        Op::Create { place, object } => {
+            if let Object::Link(Link {
+                kind: LinkKind::Veth(peer),
+                mtu,
+                ..
+            }) = object
+            {
+                let end = Link {
+                    kind: LinkKind::VethEnd,
+                    mtu: *mtu,
+                    mac: Some(peer.mac),
+                    up: true,
+                    port: None,
+                };
+                let at = Place {
+                    netns: peer.netns.clone(),
+                    key: Key::Link(peer.name.clone()),
+                };
+                observed.insert(at, Object::Link(end));
+            }
+            observed.insert(place.clone(), object.clone());
+        }
+        Op::Change { place, to, .. } => {
+            observed.insert(place.clone(), to.clone());
+        }
+        Op::Remove { place, object } => {
+            observed.remove(place);
+            match &place.key {
+                Key::Link(name) => forget_link(observed, &place.netns, name, object),
+                Key::NftSet(set) => observed.retain(
+                    |at, _| !matches!(&at.key, Key::NftElement { set: of, .. } if of == set),
+                ),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn forget_link(observed: &mut Observed, netns: &Netns, name: &IfName, object: &Object) {
+    observed.retain(|at, object| at.netns != *netns || !is_on(&at.key, object, name));
+    if let Object::Link(Link {
+        kind: LinkKind::Veth(peer),
+        ..
+    }) = object
+    {
+        let end = Place {
+            netns: peer.netns.clone(),
+            key: Key::Link(peer.name.clone()),
+        };
+        if observed.remove(&end).is_some() {
+            observed
+                .retain(|at, object| at.netns != peer.netns || !is_on(&at.key, object, &peer.name));
+        }
+    }
+}
+
+/// Whether an object goes when a link of its namespace goes.
+fn is_on(key: &Key, object: &Object, name: &IfName) -> bool {
+    match (key, object) {
+        (Key::Address { link, .. } | Key::Neighbour { link, .. } | Key::Fdb { link, .. }, _) => {
+            link == name
+        }
+        (_, Object::Route(route)) => match &route.next {
+            NextHop::Link(link) | NextHop::Via { link, .. } => link == name,
+            NextHop::Blackhole => false,
+        },
+        _ => false,
+    }
+}

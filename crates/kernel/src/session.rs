@@ -1,0 +1,102 @@
+//! One namespace while it is read or changed: its socket and the names of its links.
+//!
+//! Objects name links; the kernel wants indices. The table of both is read when it is first
+//! needed, and again when a name is missing from it.
+
+use std::collections::BTreeMap;
+
+use tombolo_model::IfName;
+use tombolo_plan::Netns;
+
+use crate::error::{KernelError, NetlinkError};
+use crate::link::{LinkInfo, read_links};
+use crate::netlink::{Message, Protocol, Reply, Socket};
+use crate::netns::NetnsHandle;
+
+/// A namespace that is being read or changed.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub handle: NetnsHandle,
+    pub netns: Netns,
+    pub socket: Socket,
+    pub links: Links,
+}
+
+/// The links of a namespace, by index and by name.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    by_index: BTreeMap<u32, LinkInfo>,
+    by_name: BTreeMap<String, u32>,
+}
+
+impl Session {
+    pub(crate) fn open(handle: NetnsHandle, netns: Netns) -> Result<Session, KernelError> {
+        let socket = Socket::open(&handle, Protocol::Route)?;
+        Ok(Session {
+            handle,
+            netns,
+            socket,
+            links: Links::default(),
+        })
+    }
+
+    /// Goes through everything of a kind, and keeps what `decode` makes of it.
+    pub(crate) fn dump<T>(
+        &mut self,
+        what: &'static str,
+        message: &Message,
+        mut decode: impl FnMut(Reply<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, KernelError> {
+        // Both closures of the socket need it.
+        let found = std::cell::RefCell::new(Vec::new());
+        self.socket
+            .dump(
+                message,
+                &mut |reply| found.borrow_mut().extend(decode(reply)),
+                &mut || found.borrow_mut().clear(),
+            )
+            .map_err(|cause| self.refused(format!("read {what}"), cause))?;
+        Ok(found.into_inner())
+    }
+
+    /// Reads the table of links.
+    pub(crate) fn load_links(&mut self) -> Result<(), KernelError> {
+        let links = read_links(self)?;
+        self.links = Links::default();
+        for link in links {
+            self.links.by_name.insert(link.name.clone(), link.index);
+            self.links.by_index.insert(link.index, link);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refused(
+        &self,
+        operation: impl std::fmt::Display,
+        cause: NetlinkError,
+    ) -> KernelError {
+        KernelError::refused(operation, &self.netns, cause)
+    }
+}
+
+impl Links {
+    pub(crate) fn index(&self, name: &IfName) -> Option<u32> {
+        self.by_name.get(name.as_str()).copied()
+    }
+
+    /// The name of a link as a plan writes it.
+    pub(crate) fn name(&self, index: u32) -> Option<IfName> {
+        IfName::new(self.by_index.get(&index)?.name.as_str()).ok()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LinkInfo> {
+        self.by_index.values()
+    }
+
+    /// Forgets a link that is removed or renamed.
+    pub(crate) fn forget(&mut self, name: &IfName) {
+        if let Some(index) = self.by_name.remove(name.as_str()) {
+            self.by_index.remove(&index);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the network between the nodes looks like from here: interfaces, default route, and the way
+//! to an address. It reports; which one is used is decided elsewhere.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::{Family, IfName, MacAddr};
+use tombolo_plan::Netns;
+use tombolo_plan::objects::MAIN_TABLE;
+
+use crate::address;
+use crate::error::KernelError;
+use crate::netlink::Message;
+use crate::netns::NetnsHandle;
+use crate::route::{DST, decode, family_number, read_all};
+use crate::session::Session;
+
+/// An interface with its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: IfName,
+    /// Its index.
+    pub index: u32,
+    /// Its MTU, in bytes.
+    pub mtu: u32,
+    /// Its link-layer address, if it has one of Ethernet.
+    pub mac: Option<MacAddr>,
+    /// Whether it is set up.
+    pub up: bool,
+    /// Its addresses, with their prefix lengths.
+    pub addresses: Vec<IpNet>,
+    /// `veth`, `bridge`, …; none for hardware.
+    pub kind: Option<String>,
+    /// Whether it is the loopback.
+    pub loopback: bool,
+}
+
+/// How a packet to an address would leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteAnswer {
+    /// By this interface.
+    pub link: IfName,
+    /// From this address.
+    pub source: Option<IpAddr>,
+    /// Through this gateway; none where the address is on the link.
+    pub gateway: Option<IpAddr>,
+}
+
+/// All interfaces of a namespace, by index.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn interfaces(netns: &NetnsHandle) -> Result<Vec<Interface>, KernelError> {
+    let mut session = open(netns)?;
+    let addresses = address::read_all(&mut session)?;
+    let interface = |link: &crate::link::LinkInfo| {
+        Some(Interface {
+            name: IfName::new(link.name.as_str()).ok()?,
+            index: link.index,
+            mtu: link.mtu,
+            mac: link.mac,
+            up: link.up,
+            addresses: addresses
+                .iter()
+                .filter(|a| a.index == link.index)
+                .map(|a| a.net)
+                .collect(),
+            kind: link.kind.clone(),
+            loopback: link.loopback,
+        })
+    };
+    Ok(session.links.iter().filter_map(interface).collect())
+}
+
+/// The interface of the default route of the main table; of several, the one with the lowest
+/// metric.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn default_route(netns: &NetnsHandle, family: Family) -> Result<Option<IfName>, KernelError> {
+    let mut session = open(netns)?;
+    let routes = read_all(&mut session, family, 0)?;
+    let best = routes
+        .iter()
+        .filter(|r| r.dst.prefix_len() == 0 && r.table == MAIN_TABLE && r.kind == libc::RTN_UNICAST)
+        .filter_map(|r| Some((r.metric, session.links.name(r.link?)?)))
+        .min_by_key(|(metric, _)| *metric);
+    Ok(best.map(|(_, link)| link))
+}
+
+/// How a packet to an address would leave.
+///
+/// # Errors
+/// There is no route, or the kernel refuses to tell.
+pub fn route_to(netns: &NetnsHandle, address: IpAddr) -> Result<RouteAnswer, KernelError> {
+    let mut session = open(netns)?;
+    let family = Family::of(address);
+    let mut header = [0; 12];
+    header[0] = family_number(family);
+    header[1] = family.bits();
+    let mut message = Message::new(libc::RTM_GETROUTE, 0, &header);
+    message.put_ip(DST, address);
+    let operation = format!("look up the route to {address}");
+    let (_, body) = session
+        .socket
+        .request(&message)
+        .map_err(|cause| KernelError::refused(&operation, netns.name(), cause))?;
+    let route = decode(&body);
+    let link = route
+        .as_ref()
+        .and_then(|route| session.links.name(route.link?));
+    match (route, link) {
+        (Some(route), Some(link)) => Ok(RouteAnswer {
+            link,
+            source: route.source,
+            gateway: route.gateway,
+        }),
+        _ => Err(KernelError::Impossible {
+            operation,
+            reason: "its route leads to no interface",
+        }),
+    }
+}
+
+fn open(netns: &NetnsHandle) -> Result<Session, KernelError> {
+    let mut session = Session::open(netns.clone(), Netns::Host)?;
+    session.load_links()?;
+    Ok(session)
+}

@@ -1,0 +1,191 @@
+//! Listens to what changes in a host's namespace, so that drift is noticed when it happens.
+//!
+//! It tells that something changed, not what to do: the caller reads and compares. Events that
+//! cannot concern us (routes of other protocols, learned neighbours, other tables) are left out.
+//! When the kernel could not keep up, one event says so, and the caller looks at everything.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::error::KernelError;
+use crate::kernel::Ownership;
+use crate::link;
+use crate::neighbour::{self, PERMANENT, SELF};
+use crate::netlink::{Protocol, Reply, Socket, attributes};
+use crate::netns::NetnsHandle;
+use crate::{address, route};
+
+/// `RTNLGRP_*` of linux/rtnetlink.h: link, neighbour, addresses, routes and rules of both families.
+const ROUTE_GROUPS: [libc::c_int; 8] = [1, 3, 5, 7, 8, 9, 11, 19];
+/// `NFNLGRP_NFTABLES` (linux/netfilter/nfnetlink.h).
+const NFT_GROUP: libc::c_int = 7;
+/// `NFNL_SUBSYS_NFTABLES`.
+const NFT_SUBSYSTEM: u16 = 10;
+
+/// Something that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// `link`, `address`, `route`, `rule`, `neighbour`, `nft`, or `overrun` when events were lost.
+    pub kind: &'static str,
+    /// Which one, as far as the event says: a name, an address, a destination.
+    pub what: String,
+    /// Whether the [`crate::Kernel`] that this was made from did it.
+    pub own_process: bool,
+}
+
+/// A stream of events. Its descriptor is readable when there are some.
+#[derive(Debug)]
+pub struct Watcher {
+    epoll: Epoll,
+    route: Socket,
+    /// None where the kernel has no nftables.
+    nft: Option<Socket>,
+    ownership: Ownership,
+    own_ports: Vec<u32>,
+}
+
+impl Watcher {
+    pub(crate) fn open(
+        netns: &NetnsHandle,
+        ownership: &Ownership,
+        own_ports: Vec<u32>,
+    ) -> Result<Watcher, KernelError> {
+        let failed = |errno| KernelError::Namespace {
+            operation: "listen to changes in",
+            netns: netns.name().to_owned(),
+            errno,
+        };
+        let route = Socket::open(netns, Protocol::Route)?;
+        for group in ROUTE_GROUPS {
+            route.join(group).map_err(failed)?;
+        }
+        let nft = Socket::open(netns, Protocol::Netfilter).ok();
+        let nft = nft.filter(|socket| socket.join(NFT_GROUP).is_ok());
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
+        for socket in std::iter::once(&route).chain(&nft) {
+            epoll
+                .add(socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+                .map_err(failed)?;
+        }
+        Ok(Watcher {
+            epoll,
+            route,
+            nft,
+            ownership: ownership.clone(),
+            own_ports,
+        })
+    }
+
+    /// Waits until something that may concern us changes; nothing if the time is over before.
+    ///
+    /// # Errors
+    /// The sockets cannot be read.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Vec<Event>, KernelError> {
+        let end = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let limit = match left {
+                None => EpollTimeout::NONE,
+                // Rounded up, so as not to spin through the last millisecond.
+                Some(left) => {
+                    EpollTimeout::try_from(left.as_millis() as i64 + i64::from(!left.is_zero()))
+                        .unwrap_or(EpollTimeout::MAX)
+                }
+            };
+            let mut ready = [EpollEvent::empty(); 2];
+            match self.epoll.wait(&mut ready, limit) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(self.failed(errno)),
+            }
+            let events = self.take()?;
+            if !events.is_empty() || left.is_some_and(|left| left.is_zero()) {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Everything that is waiting, without waiting for more.
+    fn take(&mut self) -> Result<Vec<Event>, KernelError> {
+        let mut events = Vec::new();
+        let (ownership, ports) = (&self.ownership, &self.own_ports);
+        for socket in std::iter::once(&mut self.route).chain(&mut self.nft) {
+            let mut each = |reply: Reply<'_>| {
+                let Some((kind, what)) = describe(&reply, ownership) else {
+                    return;
+                };
+                let own_process = ports.contains(&reply.port);
+                let event = Event {
+                    kind,
+                    what,
+                    own_process,
+                };
+                if events.last() != Some(&event) {
+                    events.push(event);
+                }
+            };
+            match socket.drain(&mut each) {
+                Ok(_) => {}
+                Err(Errno::ENOBUFS) => events.push(Event {
+                    kind: "overrun",
+                    what: "events were lost".to_owned(),
+                    own_process: false,
+                }),
+                Err(errno) => {
+                    return Err(KernelError::Namespace {
+                        operation: "read events of",
+                        netns: "host".to_owned(),
+                        errno,
+                    });
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn failed(&self, errno: Errno) -> KernelError {
+        KernelError::Namespace {
+            operation: "wait for events of",
+            netns: "host".to_owned(),
+            errno,
+        }
+    }
+}
+
+impl AsFd for Watcher {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+}
+
+/// What an event is about; none if it cannot concern us.
+fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, String)> {
+    if reply.kind >> 8 == NFT_SUBSYSTEM {
+        // In every message about a table the first attribute is its name.
+        let table = attributes(reply.body.get(4..)?).find(|a| a.kind == 1)?;
+        return (table.text() == Some(ownership.nft_table.as_str()))
+            .then(|| ("nft", ownership.nft_table.clone()));
+    }
+    match reply.kind {
+        libc::RTM_NEWLINK | libc::RTM_DELLINK => Some(("link", link::decode(reply.body)?.name)),
+        libc::RTM_NEWADDR | libc::RTM_DELADDR => {
+            Some(("address", address::decode(reply.body)?.net.to_string()))
+        }
+        libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
+            let route = route::decode(reply.body)?;
+            let underlay = route.dst.prefix_len() == 0;
+            (underlay || route.protocol == ownership.route_protocol)
+                .then(|| ("route", route.dst.to_string()))
+        }
+        libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(("rule", String::new())),
+        libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH => {
+            let entry = neighbour::decode(reply.body)?;
+            let fixed = entry.state & PERMANENT != 0 || entry.flags & SELF != 0;
+            let mac = entry.mac.map(|mac| mac.to_string()).unwrap_or_default();
+            fixed.then(|| ("neighbour", entry.dst.map_or(mac, |dst| dst.to_string())))
+        }
+        _ => None,
+    }
+}
