@@ -118,7 +118,10 @@ impl Resources {
     ) -> Result<futures::stream::BoxStream<'static, Result<WorldBatch, StoreError>>, StoreError>
     {
         let range = KeyRange::prefix(self.prefix.clone().into_bytes());
-        let stream = self.store.watch(WatchRequest::new(range).starting(after.next())).await?;
+        let stream = self
+            .store
+            .watch(WatchRequest::new(range).starting(after.next()))
+            .await?;
         let this = self.clone();
         Ok(stream
             .map(move |batch| {
