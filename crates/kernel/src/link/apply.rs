@@ -170,7 +170,7 @@ fn info(message: &mut Message, kind: &str, fill: impl FnOnce(&mut Message)) {
 fn veth(data: &mut Message, end: &VethPeer, link: &Link, peer: Option<&NetnsHandle>) {
     data.nest(a::VETH_PEER, |message| {
         message
-            .raw(&header(0, UP))
+            .raw(&header(0, 0))
             .put_text(a::IFNAME, end.name.as_str());
         message.put(a::ADDRESS, &end.mac.0);
         if let Some(mtu) = link.mtu {
