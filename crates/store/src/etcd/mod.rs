@@ -7,7 +7,19 @@
 //! - `wire`: between the messages and the words of this crate; nothing else sees a message.
 //! - `proto/`: the messages, with etcd's names and numbers, compiled at build time.
 
+pub mod client;
+mod connect;
+mod serve_cluster;
+mod serve_kv;
+mod serve_lease;
+mod serve_watch;
+pub mod server;
+mod status;
+mod tls;
+mod watching;
 pub(crate) mod wire;
+
+pub use tls::{ClientTls, PeerHook, PeerIdentity, ServerTls};
 
 /// The generated messages.
 #[allow(
