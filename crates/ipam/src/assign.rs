@@ -8,9 +8,7 @@
 //!
 //! An identity that is in use on the same node is taken over: the old endpoint is superseded. In
 //! use on another node, it is taken over only if asked to; otherwise the asker becomes
-//! `identity@node`, and stays that until it gives its addresses back. A new handle begins with a
-//! generation above every revision at which a block that this node knows of was written, so that
-//! it is above those of an earlier handle of the same identity that is gone by now.
+//! `identity@node`, and stays that until it gives its addresses back.
 
 mod step;
 
@@ -21,6 +19,7 @@ use tombolo_model::{Family, Handle, Name, World};
 
 use crate::draft::Draft;
 use crate::error::IpamError;
+use crate::floor::{delete_handle, first_generation};
 use crate::place::Rules;
 use crate::pools::Pools;
 use crate::request::{Claim, Request};
@@ -35,7 +34,11 @@ pub fn assign(world: &World, request: &Request<'_>) -> Result<Claim, IpamError> 
     check_wanted(&pools, request.wanted)?;
     let (handle, identity) = choose_handle(world, request);
     let old = world.handles.get(&handle).map(|r| &r.spec);
-    let generation = old.map_or_else(|| fresh(world), |h| h.generation + 1);
+    let mut draft = Draft::new(world);
+    let generation = match old {
+        Some(old) => old.generation + 1,
+        None => first_generation(&mut draft, request.network, &handle),
+    };
     let step = Step {
         request,
         pools: &pools,
@@ -44,7 +47,6 @@ pub fn assign(world: &World, request: &Request<'_>) -> Result<Claim, IpamError> 
         old,
         generation,
     };
-    let mut draft = Draft::new(world);
     let mut displaced = BTreeSet::new();
     let mut addresses = Vec::new();
     for family in pools.families() {
@@ -118,19 +120,6 @@ fn choose_handle(world: &World, request: &Request<'_>) -> (Name, String) {
     (name, (*identity).to_owned())
 }
 
-/// A generation above every revision at which a block was written, as far as the world knows.
-fn fresh(world: &World) -> u64 {
-    let revisions = world
-        .blocks
-        .values()
-        .filter_map(|b| b.metadata.resource_version);
-    revisions
-        .max()
-        .and_then(|r| u64::try_from(r).ok())
-        .unwrap_or(0)
-        + 1
-}
-
 /// Deletes handles that are not in use and have nothing kept for them any more.
 fn forget(draft: &mut Draft<'_>, displaced: &BTreeSet<Name>) {
     for name in displaced {
@@ -138,7 +127,7 @@ fn forget(draft: &mut Draft<'_>, displaced: &BTreeSet<Name>) {
             handle.node.is_none() && !handle.addresses.iter().any(|a| draft.is_kept(*a, name))
         });
         if done {
-            draft.delete_handle(name);
+            delete_handle(draft, name);
         }
     }
 }

@@ -22,6 +22,7 @@
 mod assign;
 mod draft;
 mod error;
+mod floor;
 mod leaks;
 mod place;
 mod pools;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tombolo_model::{Block, Name, World, Write};
 
 use crate::draft::Draft;
+use crate::floor::delete_handle;
 
 /// The most writes that are put into one transaction; etcd allows 128.
 pub const MAX_WRITES: usize = 100;
@@ -37,7 +38,7 @@ pub(crate) fn unbind(draft: &mut Draft<'_>, name: &Name, generation: u64) {
         handle.endpoint = None;
         draft.put_handle(name, handle);
     } else {
-        draft.delete_handle(name);
+        delete_handle(draft, name);
     }
 }
 

@@ -4,6 +4,7 @@ mod choice;
 mod lifecycle;
 mod random;
 mod reports;
+mod scale;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

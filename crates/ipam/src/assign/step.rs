@@ -10,7 +10,6 @@ use ipnet::IpNet;
 use tombolo_model::kinds::Purpose;
 use tombolo_model::{Allocation, Block, Family, Handle, Name, World};
 
-use super::fresh;
 use crate::draft::Draft;
 use crate::error::IpamError;
 use crate::place::{Rules, unclaimed};
@@ -302,4 +301,18 @@ fn holder(world: &World, held: &Allocation) -> String {
         .map(|(ns, name)| format!(", endpoint {ns}/{name}"))
         .unwrap_or_default();
     format!("{} on node {}{endpoint}", handle.spec.identity, held.node)
+}
+
+/// A generation for a block that becomes somebody's: above the revision of every block that the
+/// world knows of, so that it grows also where a block was deleted in between.
+fn fresh(world: &World) -> u64 {
+    let revisions = world
+        .blocks
+        .values()
+        .filter_map(|b| b.metadata.resource_version);
+    revisions
+        .max()
+        .and_then(|r| u64::try_from(r).ok())
+        .unwrap_or(0)
+        + 1
 }

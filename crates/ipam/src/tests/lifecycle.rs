@@ -256,3 +256,28 @@ fn empty_blocks_beyond_the_first_are_given_back() {
     );
     assert!(surplus_blocks(&store.world(), &name("a")).is_empty());
 }
+
+#[test]
+fn a_world_from_before_a_forgotten_handle_is_refused() {
+    let mut store = Store::of(WORLD);
+    let before = store.world();
+    let (b, net) = (name("b"), name("net"));
+    store.give("a", "x");
+    let last = store
+        .assign(&Request::workload(&name("a"), &net, "x"))
+        .unwrap();
+    store.release("x");
+    for index in 0..4 {
+        store.give("a", &index.to_string());
+    }
+    assert!(!store.world().handles.contains_key(&last.handle));
+    store.release_node("a");
+    let stale = assign(&before, &Request::workload(&b, &net, "x")).unwrap();
+    assert!(
+        !store.commit(&stale.writes),
+        "it would begin at generation {}",
+        stale.generation
+    );
+    let now = store.assign(&Request::workload(&b, &net, "x")).unwrap();
+    assert!(now.generation > last.generation);
+}
