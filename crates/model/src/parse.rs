@@ -15,6 +15,7 @@
 
 mod document;
 mod explain;
+mod json;
 mod marks;
 mod scalar;
 #[cfg(test)]

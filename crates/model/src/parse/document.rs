@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Value};
 
+use super::json;
 use super::marks::{Mark, Marks};
 use super::scalar::plain;
 use super::{ParseError, join};
@@ -66,10 +67,16 @@ struct Fault {
 /// Reads every document up to the first fault of syntax, and the faults.
 pub(super) fn read(file: &str, text: &str) -> (Vec<Document>, Vec<ParseError>) {
     let mut reader = Reader::default();
-    if let Some(fault) = json_fault(file, text) {
-        reader.faults.push(fault);
+    if let Some((at, message)) = json::fault(file, text) {
+        reader.faults.push(Fault {
+            at,
+            field: String::new(),
+            value: None,
+            message,
+        });
     } else {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = &json::without_surrogates(text);
         for event in Parser::new_from_str(text) {
             let done = match event {
                 Ok((event, span)) => reader.take(event, span),
@@ -99,24 +106,6 @@ pub(super) fn read(file: &str, text: &str) -> (Vec<Document>, Vec<ParseError>) {
         message: fault.message,
     });
     (reader.documents, faults.collect())
-}
-
-/// A file that says that it is JSON must be, though YAML allows more.
-fn json_fault(file: &str, text: &str) -> Option<Fault> {
-    if !file.ends_with(".json") || text.trim().is_empty() {
-        return None;
-    }
-    let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
-    let said = error.to_string();
-    let said = said.split(" at line ").next().unwrap_or_default();
-    let at = (error.line().max(1), error.column().max(1));
-    let message = format!("this is not JSON: {said}");
-    Some(Fault {
-        at,
-        field: String::new(),
-        value: None,
-        message,
-    })
 }
 
 /// What is wrong with the syntax, with a hint where a tab is used to indent.

@@ -302,6 +302,12 @@ fn json_and_lists_are_read_like_yaml() {
     };
     let parsed = parse("t.json", &pool("a", "10.0.0.0/8")).unwrap();
     assert_eq!(parsed[0].resource.key().to_string(), "IPPool a");
+    let labelled = pool("a", "10.0.0.0/8").replace(
+        "\"name\"",
+        "\"labels\": {\"mood\": \"\\ud83d\\ude00\"}, \"name\"",
+    );
+    let parsed = parse("-", &labelled).unwrap();
+    assert_eq!(parsed[0].resource.metadata().labels["mood"], "\u{1f600}");
     let list = format!(
         "{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n{},\n{}\n]}}",
         pool("a", "10.0.0.0/8"),
@@ -378,5 +384,13 @@ fn what_is_printed_reads_back() {
         let json = serde_json::to_string_pretty(&parsed.resource.to_value()).unwrap();
         let again = parse("t.json", &json).unwrap();
         assert_eq!(again[0].resource, parsed.resource);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "([ -\\[\\]{}:,&*!|>'\"?%@`#\n\tab0]|kind: IPPool\n|\\PC){0,40}") {
+        let _ = parse("t", &text);
+        let _ = parse("t", &format!("{POOL}  {text}"));
     }
 }
