@@ -3,6 +3,9 @@
 //! An identity is what stays when a container is restarted or moved: namespace and name, else the
 //! container ID. The handle of an identity remembers its addresses, so that it gets them again,
 //! and counts its generations, so that an owner of the past can be told from the present one.
+//!
+//! Handles named `generations/…` are no one's: they remember how far the generations of deleted
+//! handles had grown, so that a handle made anew does not repeat one.
 
 use std::net::IpAddr;
 
