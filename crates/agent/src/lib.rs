@@ -1,1 +1,31 @@
-//! (skeleton)
+//! The agent: wires watch → plan → apply, owns every task, serves the local API.
+//!
+//! ```text
+//!  store ──follow──► World ──apply (a thread): plan, converge──► kernel
+//!                      ▲                │ applied revision, plan, problems
+//!  http ── attach, resources, tokens ───┤
+//!  addresses, publish: what this node writes back ──► store
+//! ```
+//!
+//! Nothing here decides how a network works, which address is given, or what a kernel needs: that
+//! is in the pure crates. Nothing here is remembered on disk but the node's configuration and
+//! certificate: a restart reads World and kernel and goes on.
+
+mod addresses;
+mod apply;
+mod attach;
+mod config;
+mod follow;
+mod http;
+mod init;
+mod join;
+mod metrics;
+mod publish;
+mod run;
+mod shared;
+mod underlay;
+
+pub use config::{AgentOptions, Config, DEFAULT_STATE_DIR, LogFormat};
+pub use init::{EtcdOptions, InitOptions, Initialised, init};
+pub use join::{JoinOptions, Joined, join};
+pub use run::{cleanup, run};

@@ -51,12 +51,20 @@ impl Write {
     #[must_use]
     pub fn put(resource: AnyResource, read: Option<i64>) -> Write {
         let expected = read.map_or(Expected::Absent, Expected::Version);
-        Write { key: resource.key(), change: Change::Put(Box::new(resource)), expected }
+        Write {
+            key: resource.key(),
+            change: Change::Put(Box::new(resource)),
+            expected,
+        }
     }
 
     /// Deletes a resource as of the revision at which it was read.
     #[must_use]
     pub fn delete(key: ResourceKey, version: i64) -> Write {
-        Write { key, change: Change::Delete, expected: Expected::Version(version) }
+        Write {
+            key,
+            change: Change::Delete,
+            expected: Expected::Version(version),
+        }
     }
 }

@@ -5,10 +5,13 @@
 //! observed is to be made; whatever differs is to be changed in place. Everything is made and
 //! changed before anything is removed ([`crate::order`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use tombolo_model::IfName;
+
 use crate::host_plan::HostPlan;
-use crate::objects::{Key, Link, LinkKind, Netns, Object, Place};
+use crate::objects::{Key, Link, LinkKind, Netns, NextHop, Object, Place};
 use crate::order::rank;
 
 /// What a kernel holds of ours, and of what the plan names.
@@ -65,14 +68,15 @@ impl std::fmt::Display for Op {
 /// The operations that make `observed` match `plan`, in order.
 #[must_use]
 pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
-    let mut making = Vec::new();
+    let (mut making, observed) = replace_links(plan, observed);
     let mut removing = Vec::new();
     for (place, planned) in &plan.objects {
+        let create = Op::Create {
+            place: place.clone(),
+            object: planned.object.clone(),
+        };
         match observed.get(place) {
-            None => making.push(Op::Create {
-                place: place.clone(),
-                object: planned.object.clone(),
-            }),
+            None => making.push(create),
             Some(present) if satisfies(present, &planned.object) => {}
             Some(present) if changes_in_place(present, &planned.object) => {
                 making.push(Op::Change {
@@ -82,20 +86,15 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
                 });
             }
             Some(present) => {
-                // The kernel cannot change it: it is removed first, which is the one case in which
-                // something is closed before it is opened again.
                 making.push(Op::Remove {
                     place: place.clone(),
                     object: present.clone(),
                 });
-                making.push(Op::Create {
-                    place: place.clone(),
-                    object: planned.object.clone(),
-                });
+                making.push(create);
             }
         }
     }
-    for (place, present) in observed {
+    for (place, present) in observed.iter() {
         if !plan.objects.contains_key(place) {
             removing.push(Op::Remove {
                 place: place.clone(),
@@ -103,64 +102,98 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
             });
         }
     }
+    // The end of a pair comes with its pair.
+    making.retain(|op| !matches!(op, Op::Create { object: Object::Link(link), .. } if link.kind == LinkKind::VethEnd));
     // Stable: a removal stays before the making of the same object, which has the same rank.
-    making.sort_by_key(|op| rank(&op.place().key));
+    making.sort_by_key(|op| (rank(&op.place().key), !narrows_container(op)));
     removing.sort_by_key(|op| std::cmp::Reverse(rank(&op.place().key)));
     making.extend(removing);
-    replace_lost_pairs(plan, observed, &mut making);
     making
 }
 
-/// A sandbox's end of a pair cannot be made by itself. Where it is gone although the host's end is
-/// there (it was renamed, or moved elsewhere), the pair is made anew.
-fn replace_lost_pairs(plan: &HostPlan, observed: &Observed, ops: &mut Vec<Op>) {
-    let lost = |netns: &Netns, name: &tombolo_model::IfName| {
-        !observed.contains_key(&Place {
-            netns: netns.clone(),
-            key: Key::Link(name.clone()),
-        })
-    };
-    let mut front = Vec::new();
+/// Whether it lowers the MTU of a container's end. That comes before the host's end, which drops
+/// in silence what is larger than it takes; and the other way round when the MTU grows.
+fn narrows_container(op: &Op) -> bool {
+    match op {
+        Op::Change {
+            place,
+            from: Object::Link(from),
+            to: Object::Link(to),
+        } => place.netns != Netns::Host && to.mtu < from.mtu,
+        _ => false,
+    }
+}
+
+/// Removes links that the kernel cannot change into what they should be, which is the one case in
+/// which something is closed before it is opened again, and answers what is left then: whatever
+/// was on such a link goes with it, and is made anew.
+fn replace_links<'a>(plan: &HostPlan, observed: &'a Observed) -> (Vec<Op>, Cow<'a, Observed>) {
+    let mut removals = Vec::new();
+    let mut left = Cow::Borrowed(observed);
     for (place, planned) in &plan.objects {
-        let Object::Link(Link {
-            kind: LinkKind::Veth(peer),
-            ..
-        }) = &planned.object
-        else {
+        let (Key::Link(name), Object::Link(wanted)) = (&place.key, &planned.object) else {
             continue;
         };
-        if let Some(present) = observed.get(place)
-            && lost(&peer.netns, &peer.name)
-            && !ops
-                .iter()
-                .any(|op| matches!(op, Op::Remove { place: p, .. } if p == place))
-        {
-            ops.retain(|op| op.place() != place);
-            front.push(Op::Remove {
-                place: place.clone(),
-                object: present.clone(),
-            });
-            front.push(Op::Create {
-                place: place.clone(),
-                object: planned.object.clone(),
-            });
+        let Some(present) = observed.get(place) else {
+            continue;
+        };
+        let is_other =
+            matches!(present, Object::Link(link) if !same_device(&link.kind, &wanted.kind));
+        if !is_other && !has_lost_its_end(wanted, observed) {
+            continue;
+        }
+        removals.push(Op::Remove {
+            place: place.clone(),
+            object: present.clone(),
+        });
+        let left = left.to_mut();
+        take_down(&place.netns, name, left);
+        if let LinkKind::Veth(peer) = &wanted.kind {
+            take_down(&peer.netns, &peer.name, left);
         }
     }
-    front.append(ops);
-    *ops = front;
-    // The end comes with its pair.
-    ops.retain(|op| {
-        !matches!(
-            op,
-            Op::Create {
-                object: Object::Link(Link {
-                    kind: LinkKind::VethEnd,
-                    ..
-                }),
-                ..
-            }
-        )
-    });
+    (removals, left)
+}
+
+/// Whether it is a pair whose other end was renamed, or moved elsewhere: an end cannot be made by
+/// itself.
+fn has_lost_its_end(wanted: &Link, observed: &Observed) -> bool {
+    let LinkKind::Veth(peer) = &wanted.kind else {
+        return false;
+    };
+    !observed.contains_key(&Place {
+        netns: peer.netns.clone(),
+        key: Key::Link(peer.name.clone()),
+    })
+}
+
+/// Takes a link away, with all that falls with it; ports of a bridge are no ports then.
+fn take_down(netns: &Netns, name: &IfName, left: &mut Observed) {
+    left.retain(|place, object| place.netns != *netns || !is_on(name, &place.key, object));
+    for (place, object) in left.iter_mut() {
+        if let Object::Link(link) = object
+            && place.netns == *netns
+            && link.port.as_ref().is_some_and(|port| port.bridge == *name)
+        {
+            link.port = None;
+        }
+    }
+}
+
+/// Whether an object is the link, or exists only while it does.
+fn is_on(name: &IfName, key: &Key, object: &Object) -> bool {
+    match (key, object) {
+        (Key::Link(link), _)
+        | (Key::Address { link, .. }, _)
+        | (Key::Neighbour { link, .. }, _)
+        | (Key::Fdb { link, .. }, _) => link == name,
+        (Key::Sysctl(path), _) => path.split('/').any(|part| part == name.as_str()),
+        (Key::Route { .. }, Object::Route(route)) => match &route.next {
+            NextHop::Link(link) | NextHop::Via { link, .. } => link == name,
+            NextHop::Blackhole => false,
+        },
+        _ => false,
+    }
 }
 
 /// Whether an object as it is does for the object as it is wanted.

@@ -25,6 +25,7 @@ pub mod objects;
 pub mod order;
 mod plan;
 pub mod transport;
+pub mod underlay;
 mod ways;
 
 pub use diff::{Observed, Op, diff};

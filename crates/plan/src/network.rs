@@ -5,9 +5,10 @@
 //! the next thing that cannot lose a packet.
 //!
 //! ```text
-//!  a node receives   by the present transport, and by any that some peer still sends by
-//!  a node sends      by the present transport to a peer that says it receives by it,
-//!                    until then by one that the peer does receive by
+//!  a node receives   by the present transport, by any that some peer still sends by, and by any
+//!                    that it has said it receives by and has not withdrawn
+//!  a node sends      by the present transport to a peer that says it receives by it, once it has
+//!                    said so itself; until then by one that the peer does receive by
 //!  endpoints' MTU    the smallest of all transports that are in use by anybody
 //! ```
 

@@ -1,6 +1,20 @@
 //! The ways between this host and its peers in one network, and which one is taken.
 //!
 //! The rules that let a transport change under traffic ([`crate::network`]) are all here.
+//!
+//! A way that needs a receiver is used only between two promises, both read from the World: the
+//! peer says that it receives by it, and this host says that it sends by it. Both promises are
+//! written before the deed and withdrawn after it, and the World holds the host's own promise only
+//! once the store has given it back. So of a sender that begins and a receiver that ends at the
+//! same moment, one always sees the other:
+//!
+//! ```text
+//!  begin to send      say sends X      → seen by myself, peer still receives X → route by X
+//!  cease to send      route by Y       → say sends Y only
+//!  cease to receive   say receives Y   → seen by myself, nobody sends X        → remove X
+//! ```
+//!
+//! The agent's part: a plan is made only from a World at least as new as its node's own last write.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,8 +37,23 @@ pub(crate) struct Ways<'a> {
     network: &'a Resource<Network>,
     /// The present transport; none for a driver that stays on its host.
     present: Option<TransportSpec>,
-    /// Every transport that this host must be able to receive by.
-    receives: Vec<TransportSpec>,
+    /// The transports that this host is to receive by: the present one, and what peers send by.
+    wanted: Vec<TransportSpec>,
+    /// Those, and what this host has promised to receive or send by and not withdrawn: all that
+    /// must be in place here.
+    in_place: Vec<TransportSpec>,
+    /// What this host has promised, as the store has it.
+    promised: NodeNetworkStatus,
+}
+
+/// How a peer is reached, at present and next.
+struct Choice<'a> {
+    /// Now, if any way is open before a promise is made.
+    now: Option<Way<'a>>,
+    /// As soon as it is promised.
+    next: Option<TransportSpec>,
+    /// Why it is not as the network asks for.
+    obstacle: Option<String>,
 }
 
 /// How a peer is reached.
@@ -46,27 +75,28 @@ impl<'a> Ways<'a> {
             .transport
             .as_ref()
             .filter(|_| driver.spans_nodes);
-        let mut receives: Vec<TransportSpec> =
-            given.map(TransportSpec::everywhere).into_iter().collect();
-        let present = receives.first().cloned();
-        for peer in world
-            .nodes
-            .values()
-            .filter(|n| driver.spans_nodes && n.name() != me.name())
-        {
-            if let Some(status) = peer.status.networks.get(network.name()) {
-                status
-                    .sends
-                    .iter()
-                    .for_each(|spec| push_new(&mut receives, spec.clone()));
+        let present = given.map(TransportSpec::everywhere);
+        let mut wanted: Vec<TransportSpec> = present.clone().into_iter().collect();
+        for peer in world.nodes.values() {
+            let status = peer.status.networks.get(network.name());
+            if let Some(status) = status.filter(|_| driver.spans_nodes && peer.name() != me.name())
+            {
+                push_all(&mut wanted, &status.sends);
             }
         }
+        let promised = me.status.networks.get(network.name()).cloned();
+        let promised = promised.filter(|_| driver.spans_nodes).unwrap_or_default();
+        let mut in_place = wanted.clone();
+        push_all(&mut in_place, &promised.receives);
+        push_all(&mut in_place, &promised.sends);
         Ways {
             world,
             me,
             network,
             present,
-            receives,
+            wanted,
+            in_place,
+            promised,
         }
     }
 
@@ -86,9 +116,7 @@ impl<'a> Ways<'a> {
         }
         let underlay = self.me.spec.addresses.iter().map(|a| a.mtu.get()).min();
         let families = self.families();
-        let overheads = self
-            .receives
-            .iter()
+        let overheads = (self.in_place.iter())
             .filter_map(|spec| transport::find(spec.name.as_str()))
             .flat_map(|transport| families.iter().map(|family| transport.overhead(*family)));
         let left = underlay
@@ -101,13 +129,13 @@ impl<'a> Ways<'a> {
     pub(crate) fn plan(&self, mtu: Mtu, plan: &mut HostPlan) {
         let tunnels = self.tunnels();
         let mut announce = NodeNetworkStatus::default();
-        for spec in &self.receives {
+        for spec in &self.in_place {
             let Some(transport) = transport::find(spec.name.as_str()) else {
                 continue;
             };
             transport.receive(&self.site(spec, &tunnels, mtu), plan);
             let ready = !transport.needs_receiver() || self.has_tunnels(&tunnels);
-            if ready {
+            if ready && self.wanted.contains(spec) {
                 push_new(&mut announce.receives, spec.clone());
             }
         }
@@ -116,43 +144,35 @@ impl<'a> Ways<'a> {
             let Some(peer) = self.world.nodes.get(&peer) else {
                 continue;
             };
+            let tunnel = tunnels.get(peer.name()).cloned().unwrap_or_default();
             for family in Family::ALL {
-                let mut nets = nets
-                    .iter()
-                    .filter(|(net, _)| Family::of_net(*net) == family)
-                    .peekable();
-                if nets.peek().is_none() {
+                let of_family = |(net, _): &&(IpNet, Origin)| Family::of_net(*net) == family;
+                let nets: Vec<_> = nets.iter().filter(of_family).collect();
+                if nets.is_empty() {
                     continue;
                 }
-                let way = match self.way(peer, family) {
-                    Ok(way) => way,
+                let choice = match self.choose(peer, family) {
+                    Ok(choice) => choice,
                     Err(why) => {
-                        self.report(peer, family, &why, plan);
+                        self.report(peer, family, (&why, None), plan);
                         continue;
                     }
                 };
-                let Some(way) = way else { continue };
-                push_new(&mut announce.sends, way.spec.clone());
-                let site = self.site(&way.spec, &tunnels, mtu);
-                let passes = way
-                    .path
-                    .mtu()
-                    .saturating_sub(way.transport.overhead(way.path.family()));
-                let tunnel = tunnels.get(peer.name()).cloned().unwrap_or_default();
+                let Some(choice) = choice else { continue };
+                push_all(&mut announce.sends, choice.next.as_slice());
+                let by = choice.now.as_ref().map(|way| way.transport.name());
+                if let Some(why) = &choice.obstacle {
+                    self.report(peer, family, (why, by), plan);
+                }
+                let Some(now) = choice.now else { continue };
+                push_new(&mut announce.sends, now.spec.clone());
+                let site = self.site(&now.spec, &tunnels, mtu);
                 let to = Peer {
                     node: peer,
-                    path: way.path,
-                    tunnel,
+                    path: now.path,
+                    tunnel: tunnel.clone(),
                 };
-                for (net, origin) in nets {
-                    let mtu = (passes < mtu.get()).then_some(passes);
-                    let destination = Destination {
-                        net: *net,
-                        origin: origin.clone(),
-                        mtu,
-                    };
-                    way.transport.send(&site, &to, &destination, plan);
-                }
+                send_all(&site, now.transport, &to, &nets, plan);
             }
         }
         plan.announce.insert(self.network.name().clone(), announce);
@@ -174,9 +194,13 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// How a peer's addresses of one family are reached; nothing if no way is open at present but
-    /// one will be; why not, if there is none.
-    fn way(&self, peer: &'a Resource<Node>, inner: Family) -> Result<Option<Way<'a>>, String> {
+    /// How a peer's addresses of one family are reached; nothing if that is left to the host's
+    /// other routes; why not, if there is no way.
+    fn choose(
+        &self,
+        peer: &'a Resource<Node>,
+        inner: Family,
+    ) -> Result<Option<Choice<'a>>, String> {
         let (Some(given), Some(present)) = (&self.network.spec.transport, &self.present) else {
             return Err("the network has no transport; set spec.transport".to_owned());
         };
@@ -187,38 +211,71 @@ impl<'a> Ways<'a> {
             candidates.push(direct());
         }
         push_new(&mut candidates, present.clone());
-        receives
-            .iter()
-            .for_each(|spec| push_new(&mut candidates, spec.clone()));
-        let mut obstacles = Vec::new();
-        let mut unready = None;
-        for spec in candidates {
+        let asked_for = candidates.len();
+        push_all(&mut candidates, &self.promised.sends);
+        push_all(&mut candidates, receives);
+        let mut obstacle = None;
+        let mut open = Vec::new();
+        for (index, spec) in candidates.into_iter().enumerate() {
             let Some(transport) = transport::find(spec.name.as_str()) else {
                 continue;
             };
             match self.open(peer, transport, inner) {
-                Err(obstacle) => obstacles.push(obstacle),
+                Err(why) if index < asked_for => obstacle = obstacle.or(Some(why)),
+                Err(_) => {}
                 Ok(path) => {
-                    let ready = !transport.needs_receiver() || receives.contains(&spec);
-                    let way = Way {
+                    // What the network asks for is possible, if not at once.
+                    if index < asked_for {
+                        obstacle = None;
+                    }
+                    open.push(Way {
                         spec,
                         transport,
                         path,
-                    };
-                    if ready {
-                        return Ok(Some(way));
-                    }
-                    unready = unready.or(Some(way));
+                    });
                 }
             }
+            // Routers between subnets may know the ranges: the host's other routes decide.
+            let is_last = index + 1 == asked_for;
+            if is_last && open.is_empty() && given.cross_subnet && present.name == direct().name {
+                return Ok(None);
+            }
         }
-        // Routers between subnets may know the ranges: the host's other routes decide.
-        if unready.is_none() && given.cross_subnet && present.name == direct().name {
-            return Ok(None);
+        if open.is_empty() {
+            return Err(obstacle.unwrap_or_default());
         }
-        unready
-            .map(Some)
-            .ok_or_else(|| obstacles.first().cloned().unwrap_or_default())
+        let (now, next) = self.pick(open, receives);
+        Ok(Some(Choice {
+            now,
+            next,
+            obstacle,
+        }))
+    }
+
+    /// Of the ways that are open, the best first: the one to take now, and the one to take next.
+    fn pick(
+        &self,
+        mut open: Vec<Way<'a>>,
+        receives: &[TransportSpec],
+    ) -> (Option<Way<'a>>, Option<TransportSpec>) {
+        let sends = &self.promised.sends;
+        let received = |way: &Way| !way.transport.needs_receiver() || receives.contains(&way.spec);
+        // A host that sends nothing yet has no packets to lose, and begins at once.
+        let begun = |way: &Way| {
+            let is_first = sends.is_empty() && Some(&way.spec) == self.present.as_ref();
+            true || is_first
+        };
+        let next = open.iter().find(|way| received(way));
+        let next = next.map(|way| way.spec.clone());
+        let now = (open.iter().position(|way| received(way) && begun(way)))
+            // The peer takes no new senders by it, but still receives what this host sends.
+            .or_else(|| open.iter().position(|way| sends.contains(&way.spec)))
+            // The peer has said nothing: the present one is as good as any.
+            .or_else(|| {
+                open.iter()
+                    .position(|way| self.in_place.contains(&way.spec))
+            });
+        (now.map(|index| open.swap_remove(index)), next)
     }
 
     /// The path to a peer by one transport, or what is in the way.
@@ -240,11 +297,20 @@ impl<'a> Ways<'a> {
         }
     }
 
-    fn report(&self, peer: &Resource<Node>, family: Family, why: &str, plan: &mut HostPlan) {
+    /// Says why a peer is not reached as the network asks for, and by what it is, if at all.
+    fn report(
+        &self,
+        peer: &Resource<Node>,
+        family: Family,
+        (why, by): (&str, Option<&str>),
+        plan: &mut HostPlan,
+    ) {
+        let meanwhile = by.map(|by| format!("; until then packets go on by {by}"));
         let message = format!(
             "{family} addresses at node {} cannot be reached: {why}; use transport vxlan, with \
-             crossSubnet where only some nodes are in other subnets",
-            peer.name()
+             crossSubnet where only some nodes are in other subnets{}",
+            peer.name(),
+            meanwhile.unwrap_or_default()
         );
         plan.problem(self.network.key(), message);
     }
@@ -376,6 +442,32 @@ fn direct() -> TransportSpec {
     TransportSpec::named(Name::new("direct").expect("letters make a name"))
 }
 
+/// Plans the destinations of one family at a peer.
+fn send_all(
+    site: &Site,
+    transport: &dyn Transport,
+    to: &Peer,
+    nets: &[&(IpNet, Origin)],
+    plan: &mut HostPlan,
+) {
+    let passes = to
+        .path
+        .mtu()
+        .saturating_sub(transport.overhead(to.path.family()));
+    for (net, origin) in nets {
+        let destination = Destination {
+            net: *net,
+            origin: origin.clone(),
+            mtu: (passes < site.mtu).then_some(passes),
+        };
+        transport.send(site, to, &destination, plan);
+    }
+}
+
+fn push_all<T: PartialEq + Clone>(list: &mut Vec<T>, items: &[T]) {
+    items.iter().for_each(|item| push_new(list, item.clone()));
+}
+
 fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if !list.contains(&item) {
         list.push(item);
@@ -397,7 +489,7 @@ pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
         let needed = |spec: &TransportSpec| {
             transport::find(spec.name.as_str()).is_some_and(|transport| transport.needs_receiver())
         };
-        if ways.receives.iter().any(needed) {
+        if ways.in_place.iter().any(needed) {
             names.push(network.name().clone());
         }
     }

@@ -147,9 +147,10 @@ impl Attachment for Bridge {
         ContainerView { addresses }
     }
 
-    /// The network's own address and the gateway's, and for IPv4 the broadcast address.
-    fn reserved(&self, is_ipv4: bool) -> (u32, u32) {
-        (2, u32::from(is_ipv4))
+    /// The network's own address and the gateway's, and the broadcast address (which IPv6 has not,
+    /// but one of 64 is not worth a difference).
+    fn reserved(&self) -> (u32, u32) {
+        (2, 1)
     }
 }
 

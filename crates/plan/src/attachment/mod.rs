@@ -30,9 +30,8 @@ pub trait Attachment: Sync {
     /// What the container sees.
     fn view(&self, world: &World, endpoint: &Endpoint) -> ContainerView;
 
-    /// Places at the start and the end of a block that no endpoint may have, by the number of bits
-    /// of the block's host part and whether it is IPv4.
-    fn reserved(&self, is_ipv4: bool) -> (u32, u32);
+    /// How many places at the start and the end of a block no endpoint may have.
+    fn reserved(&self) -> (u32, u32);
 }
 
 /// A network on one host.

@@ -105,7 +105,7 @@ impl Attachment for Routed {
         ContainerView { addresses }
     }
 
-    fn reserved(&self, _: bool) -> (u32, u32) {
+    fn reserved(&self) -> (u32, u32) {
         (0, 0)
     }
 }

@@ -22,7 +22,7 @@ impl Attachment for None {
         ContainerView::default()
     }
 
-    fn reserved(&self, _: bool) -> (u32, u32) {
+    fn reserved(&self) -> (u32, u32) {
         (0, 0)
     }
 }
@@ -39,7 +39,7 @@ impl Attachment for Shared {
         ContainerView::default()
     }
 
-    fn reserved(&self, _: bool) -> (u32, u32) {
+    fn reserved(&self) -> (u32, u32) {
         (0, 0)
     }
 }

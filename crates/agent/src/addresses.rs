@@ -1,0 +1,176 @@
+//! Addresses that the node needs for itself, and addresses that nobody uses any more.
+//!
+//! A sweep frees what was lost: endpoints of an earlier boot, endpoints whose sandbox is known to be
+//! gone, and all that deleted nodes held. Only what is known counts: a sandbox whose folder cannot
+//! be read is not gone, and a node is deleted only if a complete World has no Node for it.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tombolo_api::Fault;
+use tombolo_ipam::{Evidence, Request, Reserve};
+use tombolo_model::kinds::Purpose;
+use tombolo_model::{Family, Handle, Name, World, Write};
+use tombolo_store::Revision;
+
+use crate::attach::ipam_fault;
+use crate::shared::Shared;
+
+/// How often lost addresses are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Keeps the node's own addresses as the networks need them.
+pub(crate) async fn keep_tunnels(shared: Arc<Shared>) {
+    let mut seen = shared.seen.subscribe();
+    loop {
+        let revision = *seen.borrow_and_update();
+        if revision != Revision::NONE
+            && let Err(fault) = match_tunnels(&shared).await
+        {
+            tracing::warn!(%fault, "cannot take an address for this node in a network");
+        }
+        if seen.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The identity of a node's own addresses in a network.
+fn tunnel_identity(node: &Name) -> String {
+    format!("node/{node}")
+}
+
+async fn match_tunnels(shared: &Shared) -> Result<(), Fault> {
+    let networks: Vec<Name> = shared.world().networks.keys().cloned().collect();
+    for network in networks {
+        shared.commit(|world| Ok((tunnel_writes(world, shared.node(), &network)?, ()))).await?;
+    }
+    Ok(())
+}
+
+/// The writes that give a node its own addresses in a network, or give back what it needs no more.
+fn tunnel_writes(world: &World, node: &Name, network: &Name) -> Result<Vec<Write>, Fault> {
+    let needed = tombolo_plan::needing_tunnels(world, node).contains(network);
+    let identity = tunnel_identity(node);
+    let name = Handle::resource_name(network, &identity);
+    let held = world.handles.get(&name).filter(|handle| handle.spec.node.is_some());
+    match (needed, held) {
+        (false, Some(handle)) => Ok(tombolo_ipam::release(world, &name, handle.spec.generation)),
+        (true, handle) if !has_all(world, network, handle.map(|h| &h.spec)) => {
+            let Some(resource) = world.networks.get(network) else { return Ok(Vec::new()) };
+            let Some(driver) = tombolo_plan::driver::find(&resource.spec.driver) else {
+                return Ok(Vec::new());
+            };
+            let (head, tail) = driver.attachment.reserved();
+            let request = Request {
+                purpose: Purpose::Tunnel,
+                reserve: Reserve { head, tail },
+                ..Request::workload(node, network, &identity)
+            };
+            let claim = tombolo_ipam::assign(world, &request).map_err(|e| ipam_fault(&e))?;
+            Ok(claim.writes)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Whether a handle has an address in each family of its network's pools.
+fn has_all(world: &World, network: &Name, handle: Option<&Handle>) -> bool {
+    let Some(network) = world.networks.get(network) else { return true };
+    let held = handle.map(|h| h.addresses.as_slice()).unwrap_or_default();
+    let pools = network.spec.pools.iter().filter_map(|pool| world.pools.get(pool));
+    pools
+        .map(|pool| Family::of_net(pool.spec.cidr))
+        .all(|family| held.iter().any(|address| Family::of(*address) == family))
+}
+
+/// Looks for lost addresses for ever.
+pub(crate) async fn sweep(shared: Arc<Shared>) {
+    let mut gone_before = BTreeSet::new();
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // What the World shows while the store does not answer may be old.
+        if *shared.seen.borrow() == Revision::NONE || shared.store_error.borrow().is_some() {
+            continue;
+        }
+        let gone = gone_sandboxes(&shared.world(), shared.node(), &shared.boot_id);
+        // A sandbox must be found gone twice: a runtime may be about to mount it.
+        let sure: BTreeSet<_> = gone.intersection(&gone_before).cloned().collect();
+        gone_before = gone;
+        if let Err(fault) = reclaim(&shared, sure).await {
+            tracing::warn!(%fault, "cannot free lost addresses");
+        }
+    }
+}
+
+async fn reclaim(shared: &Shared, gone: BTreeSet<(Name, Name)>) -> Result<(), Fault> {
+    let evidence = Evidence {
+        complete: true,
+        boot: Some((shared.node().clone(), shared.boot_id.clone())),
+        gone,
+    };
+    let leaks = tombolo_ipam::leaks(&shared.world(), &evidence);
+    for leak in leaks {
+        // Each node frees its own; what deleted nodes held is freed by the first node by name.
+        let first = shared.world().nodes.keys().next().cloned();
+        if leak.node != *shared.node() && first.as_ref() != Some(shared.node()) {
+            continue;
+        }
+        tracing::info!(?leak, "freeing lost addresses");
+        shared.commit(|world| Ok((tombolo_ipam::reclaim(world, &leak), ()))).await?;
+    }
+    for node in deleted_nodes(&shared.world(), shared.node()) {
+        tracing::info!(%node, "freeing the blocks of a deleted node");
+        shared
+            .commit(|world| {
+                let batch = tombolo_ipam::release_node(world, &node).into_iter().next();
+                Ok((batch.unwrap_or_default(), ()))
+            })
+            .await?;
+    }
+    shared.commit(|world| Ok((tombolo_ipam::surplus_blocks(world, shared.node()), ()))).await?;
+    Ok(())
+}
+
+/// Nodes that hold blocks but are no more, if this node is the one to see to it.
+fn deleted_nodes(world: &World, me: &Name) -> BTreeSet<Name> {
+    if world.nodes.keys().next() != Some(me) {
+        return BTreeSet::new();
+    }
+    let owners = world.blocks.values().flat_map(|block| {
+        block.spec.node.iter().chain(block.spec.allocations.values().map(|a| &a.node))
+    });
+    owners.filter(|node| !world.nodes.contains_key(*node)).cloned().collect()
+}
+
+/// Endpoints of this node and boot whose sandbox is known not to exist.
+fn gone_sandboxes(world: &World, node: &Name, boot_id: &str) -> BTreeSet<(Name, Name)> {
+    world
+        .endpoints
+        .iter()
+        .filter(|(_, endpoint)| endpoint.spec.node == *node && endpoint.spec.boot_id == boot_id)
+        .filter(|(_, endpoint)| is_gone(Path::new(&endpoint.spec.sandbox)))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+/// Whether a path is known not to be a namespace: its folder can be read, and it is not there or is
+/// a plain file that nothing is mounted on.
+fn is_gone(path: &Path) -> bool {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Of a process that ended, the whole folder below /proc is gone.
+            path.starts_with("/proc") || path.parent().is_some_and(Path::exists)
+        }
+        Err(_) => false,
+        Ok(_) => matches!(
+            tombolo_kernel::NetnsHandle::open(path),
+            Err(tombolo_kernel::KernelError::SandboxGone { .. })
+        ),
+    }
+}

@@ -1,0 +1,63 @@
+//! Store → World: list once, then every change, and from the start again when history is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tombolo_model::World;
+use tombolo_store::{StoreError, WorldChange};
+
+use crate::shared::Shared;
+
+/// The first pause after the store failed; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Follows the store for ever. While it does not answer the World stays as it was last seen.
+pub(crate) async fn follow(shared: Arc<Shared>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match follow_once(&shared, &mut pause).await {
+            Ok(()) => "the watch ended".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(error, "the store does not answer; going on with what is known");
+        shared.store_error.send_replace(Some(error));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreError> {
+    let (world, revision) = shared.resources.world().await?;
+    let mut watch = shared.resources.watch(revision).await?;
+    replace(shared, world, revision);
+    shared.store_error.send_replace(None);
+    *pause = FIRST_PAUSE;
+    while let Some(batch) = watch.next().await {
+        let batch = batch?;
+        shared.update(batch.revision, |world| {
+            for change in &batch.changes {
+                match change {
+                    WorldChange::Put(resource) => {
+                        world.put((**resource).clone());
+                    }
+                    WorldChange::Delete(key) => {
+                        world.remove(key);
+                    }
+                    WorldChange::Unreadable { key, why } => {
+                        // Left as it was: a newer program wrote what this one cannot read.
+                        tracing::warn!(key, why, "a resource cannot be read");
+                    }
+                }
+            }
+        });
+        // Nobody may be listening.
+        let _ = shared.changes.send(Arc::new(batch));
+    }
+    Ok(())
+}
+
+fn replace(shared: &Shared, new: World, revision: tombolo_store::Revision) {
+    shared.update(revision, |world| *world = new);
+}

@@ -1,0 +1,260 @@
+//! Resources: list, get, watch, apply, delete.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body as HttpBody, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::Deserialize;
+use serde_json::Value;
+use tombolo_api::{Applied, ApplyAction, ApplyRequest, Fault, FaultKind, WatchLine};
+use tombolo_model::resource::API_VERSION;
+use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey, World, Write};
+use tombolo_store::{WorldBatch, WorldChange};
+
+use super::{Agent, Body, Refusal};
+
+#[derive(Deserialize)]
+pub(super) struct InNamespace {
+    namespace: Option<Name>,
+}
+
+fn kind(word: &str) -> Result<KindName, Fault> {
+    KindName::from_word(word).ok_or_else(|| {
+        let known: Vec<&str> = KindName::ALL.iter().map(|kind| kind.plural()).collect();
+        let message = format!("{word:?} is no kind of resource; there are {}", known.join(", "));
+        Fault::new(FaultKind::NotFound, message)
+    })
+}
+
+fn key(kinds: &str, name: &str, place: InNamespace) -> Result<ResourceKey, Fault> {
+    let kind = kind(kinds)?;
+    let invalid = |error: tombolo_model::NameError| Fault::new(FaultKind::Invalid, error.to_string());
+    let name = Name::new(name).map_err(invalid)?;
+    let namespace = match (kind.is_namespaced(), place.namespace) {
+        (true, Some(namespace)) => Some(namespace),
+        (true, None) => Some(Name::new("default").map_err(invalid)?),
+        (false, _) => None,
+    };
+    Ok(ResourceKey { kind, namespace, name })
+}
+
+pub(super) async fn list(
+    State(shared): Agent,
+    Path(kinds): Path<String>,
+    Query(place): Query<InNamespace>,
+) -> Result<Json<Vec<Value>>, Refusal> {
+    let kind = kind(&kinds)?;
+    let all = shared.world().list(kind);
+    let wanted = all.iter().filter(|resource| {
+        place.namespace.is_none() || resource.metadata().namespace == place.namespace
+    });
+    Ok(Json(wanted.map(AnyResource::to_value).collect()))
+}
+
+pub(super) async fn get(
+    State(shared): Agent,
+    Path((kinds, name)): Path<(String, String)>,
+    Query(place): Query<InNamespace>,
+) -> Result<Json<Value>, Refusal> {
+    let key = key(&kinds, &name, place)?;
+    let found = shared.world().get(&key);
+    let found = found.ok_or_else(|| missing(&key))?;
+    Ok(Json(found.to_value()))
+}
+
+fn missing(key: &ResourceKey) -> Fault {
+    let message = format!("there is no {key}; see `tombolo get {}`", key.kind.plural());
+    Fault::new(FaultKind::NotFound, message)
+}
+
+pub(super) async fn watch(
+    State(shared): Agent,
+    Path(kinds): Path<String>,
+) -> Result<Response, Refusal> {
+    let kind = kind(&kinds)?;
+    // Subscribed before the list is read: a change between is told twice rather than not at all.
+    let changes = tokio_stream::wrappers::BroadcastStream::new(shared.changes.subscribe());
+    let now: Vec<Bytes> =
+        shared.world().list(kind).iter().map(|r| line(&WatchLine::Put { object: r.to_value() })).collect();
+    let later = changes
+        // A watcher that is too slow is cut off, and asks again.
+        .take_while(|batch| std::future::ready(batch.is_ok()))
+        .filter_map(|batch| std::future::ready(batch.ok()))
+        .flat_map(move |batch: Arc<WorldBatch>| {
+            let lines: Vec<Bytes> =
+                batch.changes.iter().filter_map(|change| change_line(change, kind)).collect();
+            futures::stream::iter(lines)
+        });
+    let lines = futures::stream::iter(now).chain(later).map(Ok::<_, std::convert::Infallible>);
+    Ok(HttpBody::from_stream(lines).into_response())
+}
+
+fn change_line(change: &WorldChange, kind: KindName) -> Option<Bytes> {
+    match change {
+        WorldChange::Put(resource) if resource.kind() == kind => {
+            Some(line(&WatchLine::Put { object: resource.to_value() }))
+        }
+        WorldChange::Delete(key) if key.kind == kind => {
+            Some(line(&WatchLine::Deleted { key: key.clone() }))
+        }
+        _ => None,
+    }
+}
+
+fn line(line: &WatchLine) -> Bytes {
+    let mut text = serde_json::to_vec(line).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
+}
+
+pub(super) async fn apply(
+    State(shared): Agent,
+    Body(request): Body<ApplyRequest>,
+) -> Result<Json<Vec<Applied>>, Refusal> {
+    let resources = read_all(request.resources)?;
+    let (_, applied) = shared.commit(|world| decide(world, &resources)).await?;
+    Ok(Json(applied))
+}
+
+/// Reads resources; the faults of all are told at once.
+fn read_all(values: Vec<Value>) -> Result<Vec<AnyResource>, Fault> {
+    let mut fault = refused();
+    let mut resources = Vec::new();
+    for (index, value) in values.into_iter().enumerate() {
+        match read(value) {
+            Err(error) => fault.add(index, [error]),
+            Ok(resource) => {
+                let mut faults = resource.validate();
+                faults.extend(tombolo_plan::check::faults(&resource));
+                fault.add(index, faults);
+                resources.push(resource);
+            }
+        }
+    }
+    if fault.faults.is_empty() { Ok(resources) } else { Err(fault) }
+}
+
+fn refused() -> Fault {
+    Fault::new(FaultKind::Invalid, "the resources are not valid; nothing was changed")
+}
+
+fn read(mut value: Value) -> Result<AnyResource, FieldError> {
+    let mut take = |name: &str| value.as_object_mut().and_then(|map| map.remove(name));
+    let (version, word) = (take("apiVersion"), take("kind"));
+    if version.as_ref().and_then(Value::as_str) != Some(API_VERSION) {
+        return Err(FieldError::new("apiVersion", format!("it must be {API_VERSION}")));
+    }
+    let word = word.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let kind = KindName::ALL.iter().copied().find(|kind| kind.as_str() == word);
+    let kind = kind.filter(|kind| !kind.is_internal()).ok_or_else(|| {
+        let known: Vec<&str> =
+            KindName::ALL.iter().filter(|k| !k.is_internal()).map(|k| k.as_str()).collect();
+        FieldError::new("kind", format!("{word:?} cannot be applied; it must be one of {}", known.join(", ")))
+    })?;
+    AnyResource::from_value(kind, value)
+}
+
+/// The writes that make resources so, judged in the light of each other and of all that exists.
+fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<Applied>), Fault> {
+    let mut after = world.clone();
+    let mut writes = Vec::new();
+    let mut applied = Vec::new();
+    for resource in resources {
+        let key = resource.key();
+        let present = world.get(&key);
+        let mut resource = resource.clone();
+        let version = present.as_ref().and_then(|p| p.metadata().resource_version);
+        if let Some(present) = &present {
+            keep(&mut resource, present);
+        }
+        let action = match &present {
+            None => ApplyAction::Created,
+            Some(present) if *present == resource => ApplyAction::Unchanged,
+            Some(_) => ApplyAction::Configured,
+        };
+        after.put(resource.clone());
+        if action != ApplyAction::Unchanged {
+            writes.push(Write::put(resource, version));
+        }
+        applied.push(Applied { key, action });
+    }
+    let mut fault = refused();
+    for (index, resource) in resources.iter().enumerate() {
+        fault.add(index, after.conflicts(resource));
+        fault.add(index, shrinks(world, resource));
+    }
+    if fault.faults.is_empty() { Ok((writes, applied)) } else { Err(fault) }
+}
+
+/// What an operator does not write stays: identity, version, status.
+fn keep(resource: &mut AnyResource, present: &AnyResource) {
+    let metadata = resource.metadata_mut();
+    metadata.uid.clone_from(&present.metadata().uid);
+    metadata.resource_version = present.metadata().resource_version;
+    if let (AnyResource::Node(node), AnyResource::Node(present)) = (resource, present) {
+        node.status = present.status.clone();
+    }
+}
+
+/// A pool with blocks keeps its range and block size.
+fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
+    let AnyResource::IpPool(pool) = resource else { return Vec::new() };
+    let Some(present) = world.pools.get(pool.name()) else { return Vec::new() };
+    let same = present.spec.cidr == pool.spec.cidr
+        && present.spec.block_prefix() == pool.spec.block_prefix();
+    let blocks = world.blocks.values().filter(|block| block.spec.pool == *pool.name()).count();
+    if same || blocks == 0 {
+        return Vec::new();
+    }
+    let message = format!(
+        "{blocks} blocks are in use; cidr and blockSize cannot change until they are empty. Add another pool instead"
+    );
+    vec![FieldError::new("spec.cidr", message)]
+}
+
+pub(super) async fn delete(
+    State(shared): Agent,
+    Path((kinds, name)): Path<(String, String)>,
+    Query(place): Query<InNamespace>,
+) -> Result<Json<()>, Refusal> {
+    let key = key(&kinds, &name, place)?;
+    let decide = |world: &World| {
+        let present = world.get(&key).ok_or_else(|| missing(&key))?;
+        if key.kind.is_internal() {
+            let message = format!("{key} is kept by Tombolo itself; see `tombolo detach` and `tombolo ipam release`");
+            return Err(Fault::new(FaultKind::Denied, message));
+        }
+        if let Some(user) = user_of(world, &key) {
+            return Err(Fault::new(FaultKind::Conflict, format!("{key} is in use: {user}")));
+        }
+        let version = present.metadata().resource_version.unwrap_or_default();
+        Ok((vec![Write::delete(key.clone(), version)], ()))
+    };
+    shared.commit(decide).await?;
+    Ok(Json(()))
+}
+
+/// Who needs a resource, in words with what to do.
+fn user_of(world: &World, key: &ResourceKey) -> Option<String> {
+    let name = &key.name;
+    match key.kind {
+        KindName::Network => {
+            let mut endpoints = world.endpoints.values().filter(|e| e.spec.network == *name);
+            let first = endpoints.next()?;
+            let more = endpoints.count();
+            Some(format!("{} and {more} more endpoints; detach them first", first.key()))
+        }
+        KindName::IpPool => {
+            if let Some(network) = world.networks.values().find(|n| n.spec.pools.contains(name)) {
+                return Some(format!("by network {}; take it from its pools first", network.name()));
+            }
+            let blocks = world.blocks.values().filter(|b| b.spec.pool == *name);
+            let used: usize = blocks.map(|b| b.spec.allocations.len()).sum();
+            (used > 0).then(|| format!("{used} addresses of it are; detach their containers first"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! `tombolo join`: this host becomes a node of a cluster, with a certificate of its own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use tombolo_model::Name;
+
+use crate::config::{Config, Files, METRICS_PORT, StoreConfig, host_name, random_uid};
+use crate::init::{describe, remove_begun};
+use crate::underlay;
+
+/// How `join` is asked.
+#[derive(Debug, Clone)]
+pub struct JoinOptions {
+    /// Where a node of the cluster lets others in: `ADDRESS[:PORT]`.
+    pub address: String,
+    /// The token.
+    pub token: String,
+    /// The node's name; the host's if none.
+    pub node: Option<Name>,
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// The local API's socket.
+    pub socket: PathBuf,
+    /// How the underlay's address is found, in order.
+    pub underlay: Vec<String>,
+    /// Where metrics and health are asked for.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// What `join` did.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// The node's name.
+    pub node: Name,
+    /// What was chosen and why, in words.
+    pub notes: Vec<String>,
+}
+
+/// Makes this host a node of a cluster.
+///
+/// # Errors
+/// The host is a node already; the token is not good; the cluster cannot be reached or is not the
+/// token's. Nothing that was begun stays.
+pub fn join(options: JoinOptions) -> Result<Joined> {
+    let files = Files::new(&options.state_dir);
+    let node = options.node.clone().map_or_else(host_name, Ok)?;
+    let token = options.token.parse().context("the token")?;
+    let addresses = underlay::detect(&underlay::methods(&options.underlay)?)?;
+    files.prepare()?;
+    let ips: Vec<IpAddr> = addresses.iter().map(|a| a.address.addr()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    let joined = runtime.block_on(tombolo_join::enrol(&options.address, &token, &node, &ips))?;
+    let config = Config {
+        node: node.clone(),
+        uid: random_uid()?,
+        store: StoreConfig::Remote { endpoints: joined.store_endpoints },
+        underlay: options.underlay,
+        socket: options.socket,
+        metrics_listen: options
+            .metrics_listen
+            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT))),
+    };
+    let written = Files::write(&files.ca_cert(), &joined.ca)
+        .and_then(|()| Files::write(&files.node_cert(), &joined.cert))
+        .and_then(|()| Files::write(&files.node_key(), &joined.key))
+        .and_then(|()| config.save(&files));
+    if written.is_err() {
+        remove_begun(&files);
+    }
+    written?;
+    Ok(Joined { node, notes: addresses.iter().map(describe).collect() })
+}

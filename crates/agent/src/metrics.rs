@@ -1,0 +1,134 @@
+//! What is counted and timed, for Prometheus.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use tombolo_plan::{HostPlan, order};
+
+type ByKind = Vec<(&'static str, String)>;
+
+/// What is counted and timed.
+pub(crate) struct Metrics {
+    registry: Mutex<Registry>,
+    repairs: Family<ByKind, Counter>,
+    objects: Family<ByKind, Gauge>,
+    problems: Gauge,
+    plan_seconds: Histogram,
+    pass_seconds: Histogram,
+    attachments: Family<ByKind, Counter>,
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("tombolo");
+        // From 0.1 ms to 3.3 s.
+        let times = || Histogram::new(exponential_buckets(0.0001, 2.0, 16));
+        let metrics = Metrics {
+            repairs: Family::default(),
+            objects: Family::default(),
+            problems: Gauge::default(),
+            plan_seconds: times(),
+            pass_seconds: times(),
+            attachments: Family::default(),
+            registry: Mutex::new(Registry::default()),
+        };
+        registry.register(
+            "repairs",
+            "Objects of ours that somebody else changed and the agent restored",
+            metrics.repairs.clone(),
+        );
+        registry.register(
+            "objects",
+            "Objects that the kernel should hold",
+            metrics.objects.clone(),
+        );
+        registry.register(
+            "problems",
+            "What cannot be done as the resources ask",
+            metrics.problems.clone(),
+        );
+        registry.register_with_unit(
+            "plan",
+            "Time to plan the host from the World",
+            Unit::Seconds,
+            metrics.plan_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "pass",
+            "Time to plan, read the kernel and make it match",
+            Unit::Seconds,
+            metrics.pass_seconds.clone(),
+        );
+        registry.register(
+            "attachments",
+            "Containers plugged in and unplugged, by outcome",
+            metrics.attachments.clone(),
+        );
+        Metrics { registry: Mutex::new(registry), ..metrics }
+    }
+
+    pub fn planned(&self, time: Duration) {
+        self.plan_seconds.observe(time.as_secs_f64());
+    }
+
+    pub fn passed(&self, time: Duration, plan: &HostPlan) {
+        self.pass_seconds.observe(time.as_secs_f64());
+        self.problems.set(i64::try_from(plan.problems.len()).unwrap_or(i64::MAX));
+        for (kind, count) in count(plan) {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.objects.get_or_create(&vec![("kind", kind)]).set(count);
+        }
+    }
+
+    pub fn repaired(&self, kind: &'static str) {
+        self.repairs.get_or_create(&vec![("kind", kind.to_owned())]).inc();
+    }
+
+    /// Restored objects of each kind.
+    pub fn repairs(&self) -> BTreeMap<String, u64> {
+        KINDS
+            .iter()
+            .filter_map(|kind| {
+                let count = self.repairs.get(&vec![("kind", (*kind).to_owned())])?.get();
+                Some(((*kind).to_owned(), count))
+            })
+            .collect()
+    }
+
+    pub fn attachment(&self, operation: &'static str, succeeded: bool) {
+        let outcome = if succeeded { "done" } else { "failed" };
+        let labels = vec![("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
+        self.attachments.get_or_create(&labels).inc();
+    }
+
+    /// Everything, in the text format of OpenMetrics.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+/// Every kind of object, as [`order::kind`] names them.
+const KINDS: [&str; 10] = [
+    "nft set", "nft element", "nft chain", "link", "sysctl", "address", "neighbour", "fdb",
+    "route", "rule",
+];
+
+/// Planned objects of each kind.
+pub(crate) fn count(plan: &HostPlan) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for place in plan.objects.keys() {
+        *counts.entry(order::kind(&place.key).to_owned()).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,160 @@
+//! What the agent's tasks share: the World as last seen, and what the kernel holds of it.
+//!
+//! Each value has one writer. `follow` writes the World, `apply` writes what it applied; everybody
+//! else reads, and waits for a revision where they need to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tombolo_api::{Fault, FaultKind};
+use tombolo_model::{Name, World, Write};
+use tombolo_plan::HostPlan;
+use tombolo_store::{Commit, Resources, Revision, StoreError};
+
+use crate::config::{Config, Files};
+use crate::metrics::Metrics;
+
+/// How long the World may take to show a revision that the store has.
+const CATCH_UP: Duration = Duration::from_secs(10);
+/// How often a decision is made again after another writer was faster.
+const ATTEMPTS: u32 = 100;
+
+/// What the agent's tasks share.
+pub(crate) struct Shared {
+    pub config: Config,
+    pub files: Files,
+    pub resources: Resources,
+    pub boot_id: String,
+    pub metrics: Metrics,
+    world: RwLock<World>,
+    /// The World's revision; 0 before the first list.
+    pub seen: watch::Sender<Revision>,
+    /// Why the store does not answer, if it does not.
+    pub store_error: watch::Sender<Option<String>>,
+    /// What the kernel holds.
+    pub applied: watch::Sender<Arc<AppliedState>>,
+    /// Every change of the World, for watchers of the API.
+    pub changes: tokio::sync::broadcast::Sender<Arc<tombolo_store::WorldBatch>>,
+    /// Asks for a pass over the kernel.
+    pub wake: tokio::sync::Notify,
+}
+
+/// What the kernel holds, after a pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AppliedState {
+    /// The World's revision that was planned from.
+    pub revision: Revision,
+    /// What the kernel should hold.
+    pub plan: Arc<HostPlan>,
+    /// What it does not hold, by place, and why.
+    pub failed: BTreeMap<String, String>,
+    /// Why the kernel could not be read, if it could not.
+    pub error: Option<String>,
+}
+
+impl Shared {
+    pub fn new(config: Config, files: Files, resources: Resources, boot_id: String) -> Shared {
+        Shared {
+            config,
+            files,
+            resources,
+            boot_id,
+            metrics: Metrics::new(),
+            world: RwLock::new(World::default()),
+            seen: watch::Sender::new(Revision::NONE),
+            store_error: watch::Sender::new(None),
+            applied: watch::Sender::new(Arc::default()),
+            changes: tokio::sync::broadcast::Sender::new(1024),
+            wake: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The node's name.
+    pub fn node(&self) -> &Name {
+        &self.config.node
+    }
+
+    /// The World as last seen. Not to be held across an await.
+    pub fn world(&self) -> RwLockReadGuard<'_, World> {
+        // The writer only swaps whole resources: after a panic the World is still one.
+        self.world.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the World, and says that it is of a revision.
+    pub fn update<T>(&self, revision: Revision, change: impl FnOnce(&mut World) -> T) -> T {
+        let changed = {
+            let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+            change(&mut world)
+        };
+        self.seen.send_replace(revision);
+        self.wake.notify_one();
+        changed
+    }
+
+    /// Waits until the World shows a revision.
+    pub async fn wait_seen(&self, revision: Revision) -> Result<(), Fault> {
+        let mut seen = self.seen.subscribe();
+        let wait = seen.wait_for(|seen| *seen >= revision);
+        match tokio::time::timeout(CATCH_UP, wait).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Fault::new(
+                FaultKind::Unavailable,
+                format!("the store's revision {revision} has not arrived; is the store overloaded or cut off? try again"),
+            )),
+        }
+    }
+
+    /// Waits until the kernel holds a revision, and answers what it holds.
+    pub async fn wait_applied(
+        &self,
+        revision: Revision,
+        limit: Duration,
+    ) -> Result<Arc<AppliedState>, Fault> {
+        let mut applied = self.applied.subscribe();
+        let wait = applied.wait_for(|state| state.revision >= revision);
+        match tokio::time::timeout(limit, wait).await {
+            Ok(Ok(state)) => Ok(Arc::clone(&state)),
+            _ => Err(Fault::new(
+                FaultKind::Unavailable,
+                format!("the kernel does not hold revision {revision} yet; see `tombolo status` and the agent's log"),
+            )),
+        }
+    }
+
+    /// Decides from the World and commits, and decides again when another writer was faster.
+    /// Answers the revision of the commit with what was decided.
+    pub async fn commit<T>(
+        &self,
+        mut decide: impl FnMut(&World) -> Result<(Vec<Write>, T), Fault>,
+    ) -> Result<(Revision, T), Fault> {
+        for _ in 0..ATTEMPTS {
+            let (writes, decided) = decide(&self.world())?;
+            if writes.is_empty() {
+                return Ok((*self.seen.borrow(), decided));
+            }
+            match self.resources.commit(&writes).await.map_err(|e| store_fault(&e))? {
+                Commit::Done(revision) => return Ok((revision, decided)),
+                Commit::Conflict => {
+                    let newest = self.resources.newest().await.map_err(|e| store_fault(&e))?;
+                    self.wait_seen(newest).await?;
+                }
+            }
+        }
+        Err(Fault::new(
+            FaultKind::Unavailable,
+            format!("other nodes changed the same resources {ATTEMPTS} times in a row; try again"),
+        ))
+    }
+}
+
+/// An error of the store, as a fault.
+pub(crate) fn store_fault(error: &StoreError) -> Fault {
+    let kind = match error {
+        StoreError::Denied { .. } => FaultKind::Denied,
+        StoreError::Invalid(_) => FaultKind::Invalid,
+        _ => FaultKind::Unavailable,
+    };
+    Fault::new(kind, error.to_string())
+}
