@@ -263,7 +263,7 @@ impl<'a> Ways<'a> {
         // A host that sends nothing yet has no packets to lose, and begins at once.
         let begun = |way: &Way| {
             let is_first = sends.is_empty() && Some(&way.spec) == self.present.as_ref();
-            true || is_first
+            !way.transport.needs_receiver() || is_first || sends.contains(&way.spec)
         };
         let next = open.iter().find(|way| received(way));
         let next = next.map(|way| way.spec.clone());

@@ -27,7 +27,10 @@ fn asked(folder: &Path) -> Vec<(Name, PathBuf)> {
     for entry in std::fs::read_dir(folder).expect("a case is a folder") {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
-        if let Some(node) = file.strip_prefix("node.").and_then(|f| f.strip_suffix(".txt")) {
+        if let Some(node) = file
+            .strip_prefix("node.")
+            .and_then(|f| f.strip_suffix(".txt"))
+        {
             asked.push((Name::new(node).unwrap(), path));
         }
     }
@@ -62,10 +65,16 @@ fn plans_are_as_expected() {
                 continue;
             }
             let _ = writeln!(report, "{}:", file.display());
-            for line in should.lines().filter(|l| !is.lines().any(|other| other == *l)) {
+            for line in should
+                .lines()
+                .filter(|l| !is.lines().any(|other| other == *l))
+            {
                 let _ = writeln!(report, "  - {line}");
             }
-            for line in is.lines().filter(|l| !should.lines().any(|other| other == *l)) {
+            for line in is
+                .lines()
+                .filter(|l| !should.lines().any(|other| other == *l))
+            {
                 let _ = writeln!(report, "  + {line}");
             }
         }
@@ -84,9 +93,16 @@ fn plans_can_be_made_and_taken_down() {
             let nothing = HostPlan::default();
             for wanted in [&plan(&world, node).expect("the node is there"), &nothing] {
                 for op in diff(wanted, &kernel.observe(wanted)) {
-                    kernel.apply(&op).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+                    kernel
+                        .apply(&op)
+                        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
                 }
-                assert_eq!(diff(wanted, &kernel.observe(wanted)), [], "{}", folder.display());
+                assert_eq!(
+                    diff(wanted, &kernel.observe(wanted)),
+                    [],
+                    "{}",
+                    folder.display()
+                );
             }
             assert_eq!(kernel.observe(&nothing).len(), 0, "{}", folder.display());
         }
