@@ -50,6 +50,11 @@ impl<'a> Scope<'a> {
         self.planned.contains_key(key)
     }
 
+    /// What the plan wants it to be.
+    pub(crate) fn object(&self, key: &Key) -> Option<&'a Object> {
+        self.planned.get(key).copied()
+    }
+
     /// What the plan wants of this namespace.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (&'a Key, &'a Object)> {
         self.planned.iter().map(|(key, object)| (*key, *object))

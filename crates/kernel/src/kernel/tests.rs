@@ -44,6 +44,7 @@ fn container(path: &str) -> Vec<(Place, Object)> {
         route("10.244.0.2/32", NextHop::Link(name("tbv1"))),
         route("fd00::2/128", NextHop::Link(name("tbv1"))),
         address("tbv1", "fe80::1/64"),
+        address("tbv1", "169.254.1.1/32"),
         route("10.244.0.0/26", NextHop::Blackhole),
         route("fd00::/122", NextHop::Blackhole),
         (

@@ -211,23 +211,29 @@ impl Socket {
                 }
                 end += 1;
             }
-            results.extend(self.send_together(&messages[start..end]));
+            results.extend(self.send_together(&messages[start..end], end - start - 1));
             start = end;
         }
         results
     }
 
-    /// Sends messages in one `send`. The last one's acknowledgement proves that all were seen.
-    pub(crate) fn send_together(&mut self, messages: &[Message]) -> Vec<Result<(), NetlinkError>> {
+    /// Carries a transaction out: its first message begins it, its last one ends it. The last but
+    /// one is the last that is acknowledged on all kernels.
+    pub(crate) fn transact(&mut self, messages: &[Message]) -> Vec<Result<(), NetlinkError>> {
+        self.send_together(messages, messages.len().saturating_sub(2))
+    }
+
+    /// Sends messages in one `send`. The acknowledgement of one proves that all were seen.
+    fn send_together(
+        &mut self,
+        messages: &[Message],
+        proof: usize,
+    ) -> Vec<Result<(), NetlinkError>> {
         let first = self.sequence + 1;
         let mut bytes = Vec::with_capacity(messages.iter().map(Message::len).sum());
         for (index, message) in messages.iter().enumerate() {
             self.sequence += 1;
-            let ack = if index + 1 == messages.len() {
-                libc::NLM_F_ACK
-            } else {
-                0
-            };
+            let ack = if index == proof { libc::NLM_F_ACK } else { 0 };
             message.finish(self.sequence, ack, &mut bytes);
         }
         let mut results = vec![Ok(()); messages.len()];
@@ -244,7 +250,7 @@ impl Socket {
                         if i32::from(reply.kind) != libc::NLMSG_ERROR || index >= results.len() {
                             continue;
                         }
-                        acknowledged |= index + 1 == results.len();
+                        acknowledged |= index == proof;
                         let result = error_of(&reply);
                         if result.is_err() && results[index].is_ok() {
                             results[index] = result;

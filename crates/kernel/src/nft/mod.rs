@@ -1,33 +1,74 @@
-//! nftables: the one table that is ours.
+//! nftables: sets, maps and chains of the one table that is ours, in the kernel's own encoding
+//! (linux/netfilter/nf_tables.h). Nothing of another table is read or written.
+//!
+//! The kernel does not give rules back as they were written, so each rule carries a hash of its
+//! typed form in its user data ([`chain`]); reading compares lists of hashes. Sets of prefixes are
+//! kept free of overlaps ([`interval`]). All changes of one list go in one transaction ([`apply`]):
+//! packets see all of it or nothing.
+//!
+//! ```text
+//!  objects ─► expr, set, chain, interval ─► message ─► apply ─► kernel
+//!  objects ◄───────────── read ◄─────────────────────────────── kernel
+//! ```
 
-use tombolo_plan::{Key, Object, Op};
+mod apply;
+mod chain;
+mod expr;
+mod interval;
+mod message;
+mod read;
+mod set;
+mod transaction;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use tombolo_plan::objects::Chain;
 
 use crate::error::KernelError;
 use crate::kernel::Ownership;
+use crate::netlink::{Protocol, Socket};
 use crate::netns::NetnsHandle;
-use crate::read::Scope;
 
+/// Our table in one namespace.
 #[derive(Debug)]
-pub(crate) struct Table {}
+pub(crate) struct Table {
+    netns: NetnsHandle,
+    name: String,
+    /// None until it could be opened: a kernel without nftables can still do the rest.
+    socket: Option<Socket>,
+    /// The prefixes that each interval set stands for, as last read or applied.
+    intervals: BTreeMap<String, BTreeSet<IpNet>>,
+    /// The chains as last read or applied, to write them again when a set that they use is
+    /// replaced.
+    chains: BTreeMap<String, Chain>,
+}
 
 impl Table {
-    pub(crate) fn new(_netns: NetnsHandle, _ownership: &Ownership) -> Table {
-        Table {}
+    pub(crate) fn new(netns: NetnsHandle, ownership: &Ownership) -> Table {
+        let socket = Socket::open(&netns, Protocol::Netfilter).ok();
+        let name = ownership.nft_table.clone();
+        Table {
+            netns,
+            name,
+            socket,
+            intervals: BTreeMap::new(),
+            chains: BTreeMap::new(),
+        }
     }
+
+    /// The port number under which the kernel knows our changes.
     pub(crate) fn port(&self) -> Option<u32> {
-        None
+        self.socket.as_ref().map(Socket::port)
     }
-    pub(crate) fn read(&mut self, _scope: &Scope<'_>) -> Result<Vec<(Key, Object)>, KernelError> {
-        Ok(Vec::new())
-    }
-    pub(crate) fn apply(&mut self, ops: &[&Op]) -> Vec<Result<(), KernelError>> {
-        ops.iter()
-            .map(|op| {
-                Err(KernelError::Impossible {
-                    operation: op.to_string(),
-                    reason: "not written yet",
-                })
-            })
-            .collect()
+
+    fn socket(&mut self) -> Result<&mut Socket, KernelError> {
+        if self.socket.is_none() {
+            self.socket = Some(Socket::open(&self.netns, Protocol::Netfilter)?);
+        }
+        Ok(self.socket.as_mut().expect("it was opened just now"))
     }
 }
+
+#[cfg(test)]
+mod tests;
