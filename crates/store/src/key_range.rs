@@ -12,6 +12,9 @@ use bytes::Bytes;
 
 use crate::error::InvalidRequest;
 
+/// The first and the last key of a range, for a sorted map.
+pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// A set of keys that are neighbours in byte order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRange {
@@ -111,7 +114,7 @@ impl KeyRange {
     }
 
     /// The bounds for a sorted map; `None` where the range can hold nothing.
-    pub fn bounds(&self) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
+    pub fn bounds(&self) -> Option<Bounds<'_>> {
         match self {
             KeyRange::Single(key) => Some((Bound::Included(key), Bound::Included(key))),
             KeyRange::Span { start, end } if start >= end => None,

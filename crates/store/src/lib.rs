@@ -29,6 +29,7 @@ mod local;
 mod memory;
 pub mod mvcc;
 mod store;
+mod told;
 pub mod typed;
 mod types;
 
@@ -38,5 +39,6 @@ pub use error::{InvalidRequest, StoreError};
 pub use key_range::KeyRange;
 pub use memory::{DEFAULT_KEEP_REVISIONS, MemoryStore};
 pub use store::{Store, WatchStream};
+pub use told::*;
 pub use typed::{Commit, Resources, WorldBatch, WorldChange};
 pub use types::*;

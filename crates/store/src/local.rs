@@ -17,10 +17,8 @@ use crate::engine::{Engine, Shared, Visible};
 use crate::error::StoreError;
 use crate::mvcc::{Command, Reply};
 use crate::store::{Store, WatchStream};
-use crate::types::{
-    LeaseGrant, LeaseId, LeaseInfo, RangeRequest, RangeResponse, Revision, StoreStatus, Txn,
-    TxnResponse, WatchBatch, WatchRequest,
-};
+use crate::told::{LeaseGrant, LeaseInfo, StoreStatus, WatchBatch, WatchRequest};
+use crate::types::{LeaseId, RangeRequest, RangeResponse, Revision, Txn, TxnResponse};
 
 /// The most batches that a watcher takes from the history at once.
 const WATCH_STRIDE: usize = 256;

@@ -18,9 +18,9 @@ use futures::stream::BoxStream;
 
 use crate::error::StoreError;
 use crate::key_range::KeyRange;
+use crate::told::{LeaseGrant, LeaseInfo, StoreStatus, WatchBatch, WatchRequest};
 use crate::types::{
-    KeyValue, LeaseGrant, LeaseId, LeaseInfo, Op, OpResponse, RangeRequest, RangeResponse,
-    Revision, StoreStatus, Txn, TxnResponse, WatchBatch, WatchRequest,
+    KeyValue, LeaseId, Op, OpResponse, RangeRequest, RangeResponse, Revision, Txn, TxnResponse,
 };
 
 /// The changes of a watch. After an error it ends.

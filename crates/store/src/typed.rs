@@ -12,7 +12,8 @@ use tombolo_model::{AnyResource, Change, Expected, KindName, Name, ResourceKey, 
 use crate::error::StoreError;
 use crate::key_range::KeyRange;
 use crate::store::Store;
-use crate::types::{Compare, EventKind, KeyValue, Op, RangeRequest, Revision, Txn, WatchRequest};
+use crate::told::{EventKind, WatchRequest};
+use crate::types::{Compare, KeyValue, Op, RangeRequest, Revision, Txn};
 
 /// What every key begins with, unless a cluster is given another one.
 pub const PREFIX: &str = "/tombolo/v1/";
@@ -135,7 +136,7 @@ impl Resources {
             .boxed())
     }
 
-    fn change(&self, event: &crate::types::Event) -> Option<WorldChange> {
+    fn change(&self, event: &crate::told::Event) -> Option<WorldChange> {
         let (key, why) = match event.kind {
             EventKind::Put => match self.read(&event.kv) {
                 Ok(resource) => return Some(WorldChange::Put(Box::new(resource))),

@@ -3,6 +3,8 @@
 //! A case gets a store that others may have used before it, so that it uses keys of its
 //! own and tells revisions relative to what it finds.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 #[path = "contract/kv.rs"]
 mod kv;
 #[path = "contract/lease.rs"]

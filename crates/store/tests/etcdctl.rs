@@ -1,5 +1,7 @@
 //! Debian's `etcdctl` on the embedded store, over mutual TLS.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Write};

@@ -2,6 +2,8 @@
 //!
 //! The writer is this test binary itself, started again with a file to write to.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Who gets in, who does not, and what both sides are told; and reconnecting.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod support;
 
 use std::io::Write;

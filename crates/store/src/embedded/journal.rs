@@ -24,7 +24,8 @@ use crate::etcd::pb::mvccpb;
 use crate::etcd::wire::{event_from_wire, event_to_wire};
 use crate::local::random_number;
 use crate::mvcc::{Effects, Mvcc};
-use crate::types::{EventKind, KeyValue, LeaseId, Revision};
+use crate::told::EventKind;
+use crate::types::{KeyValue, LeaseId, Revision};
 
 const HISTORY: TableDefinition<'_, (i64, u32), &[u8]> = TableDefinition::new("history");
 const LEASES: TableDefinition<'_, i64, u64> = TableDefinition::new("leases");

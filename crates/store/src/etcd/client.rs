@@ -23,10 +23,8 @@ use crate::error::{InvalidRequest, StoreError};
 use crate::etcd::ClientTls;
 use crate::etcd::pb::etcdserverpb as pb;
 use crate::store::{Store, WatchStream};
-use crate::types::{
-    LeaseGrant, LeaseId, LeaseInfo, RangeRequest, RangeResponse, Revision, StoreStatus, Txn,
-    TxnResponse, WatchRequest,
-};
+use crate::told::{LeaseGrant, LeaseInfo, StoreStatus, WatchRequest};
+use crate::types::{LeaseId, RangeRequest, RangeResponse, Revision, Txn, TxnResponse};
 
 /// The largest answer that is taken: a full list of a large cluster.
 const MAX_ANSWER: usize = 256 << 20;
@@ -273,7 +271,7 @@ impl Store for EtcdStore {
 
     async fn txn(&self, txn: Txn) -> Result<TxnResponse, StoreError> {
         let wire = request::txn_to_wire(txn);
-        let about = about_lease(first_lease(&wire));
+        let about = about_lease(request::first_lease(&wire));
         let send = |channel| {
             let wire = wire.clone();
             async move { kv(channel).txn(wire).await }
@@ -391,17 +389,4 @@ impl Store for EtcdStore {
             version: status.version,
         })
     }
-}
-
-/// The lease that a transaction binds keys to, for the error that names it.
-fn first_lease(txn: &pb::TxnRequest) -> LeaseId {
-    let leases = txn
-        .success
-        .iter()
-        .chain(&txn.failure)
-        .filter_map(|op| match &op.request {
-            Some(pb::request_op::Request::RequestPut(put)) if put.lease != 0 => Some(put.lease),
-            _ => None,
-        });
-    LeaseId(leases.into_iter().next().unwrap_or(0))
 }

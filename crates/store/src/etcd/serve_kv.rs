@@ -28,7 +28,7 @@ impl Served {
         let op = responses
             .into_iter()
             .next()
-            .map(|op| response::op_to_wire(op, header.clone()));
+            .map(|op| response::op_to_wire(op, header));
         let op = op.and_then(|op| op.response);
         Ok((header, op.ok_or_else(mismatch)?))
     }

@@ -23,7 +23,8 @@ use crate::error::StoreError;
 use crate::etcd::pb::etcdserverpb as pb;
 use crate::key_range::KeyRange;
 use crate::store::WatchStream;
-use crate::types::{EventKind, Revision, WatchBatch, WatchRequest};
+use crate::told::{EventKind, WatchBatch, WatchRequest};
+use crate::types::Revision;
 use pb::watch_create_request::FilterType;
 use pb::watch_request::RequestUnion;
 

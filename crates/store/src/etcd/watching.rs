@@ -23,7 +23,8 @@ use super::wire::{event_from_wire, response::revision_of};
 use crate::error::StoreError;
 use crate::etcd::pb::etcdserverpb as pb;
 use crate::store::WatchStream;
-use crate::types::{Event, Revision, WatchBatch, WatchRequest};
+use crate::told::{Event, WatchBatch, WatchRequest};
+use crate::types::Revision;
 use pb::watch_request::RequestUnion;
 
 type Item = Result<WatchBatch, StoreError>;

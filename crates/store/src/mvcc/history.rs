@@ -7,7 +7,8 @@
 use bytes::Bytes;
 
 use super::{Change, Place};
-use crate::types::{EventKind, KeyValue, LeaseId, Revision};
+use crate::told::EventKind;
+use crate::types::{KeyValue, LeaseId, Revision};
 
 /// One version.
 #[derive(Debug, Clone)]

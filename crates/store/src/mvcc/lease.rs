@@ -12,7 +12,8 @@ use bytes::Bytes;
 
 use crate::clock::Now;
 use crate::error::{InvalidRequest, StoreError};
-use crate::types::{LeaseGrant, LeaseId, LeaseInfo, MAX_LEASE_TTL_SECONDS};
+use crate::told::{LeaseGrant, LeaseInfo};
+use crate::types::{LeaseId, MAX_LEASE_TTL_SECONDS};
 
 #[derive(Debug, Clone)]
 struct Lease {

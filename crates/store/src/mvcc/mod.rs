@@ -34,10 +34,8 @@ use self::history::KeyHistory;
 use self::lease::Leases;
 use crate::clock::Now;
 use crate::error::StoreError;
-use crate::types::{
-    Event, EventKind, KeyValue, LeaseGrant, LeaseId, Revision, Txn, TxnResponse, WatchBatch,
-    WatchRequest,
-};
+use crate::told::{Event, EventKind, LeaseGrant, WatchBatch, WatchRequest};
+use crate::types::{KeyValue, LeaseId, Revision, Txn, TxnResponse};
 
 /// The revision of a store to which nothing was written yet, as in etcd.
 pub const FIRST_REVISION: Revision = Revision(1);

@@ -1,5 +1,6 @@
 //! What the tests of this crate share: certificates, a served store, a real etcd.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::io;
@@ -26,9 +27,12 @@ impl Ca {
     pub fn new() -> Ca {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Two of one name would be told apart by their signatures only.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test CA {}", MADE.fetch_add(1, Ordering::Relaxed));
         params
             .distinguished_name
-            .push(rcgen::DnType::CommonName, "test CA");
+            .push(rcgen::DnType::CommonName, name);
         Ca(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 

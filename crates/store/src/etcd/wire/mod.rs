@@ -8,7 +8,8 @@ pub(crate) mod request;
 pub(crate) mod response;
 
 use crate::etcd::pb::mvccpb;
-use crate::types::{Event, EventKind, KeyValue, LeaseId, Revision};
+use crate::told::{Event, EventKind};
+use crate::types::{KeyValue, LeaseId, Revision};
 
 pub(crate) fn kv_to_wire(kv: KeyValue) -> mvccpb::KeyValue {
     mvccpb::KeyValue {

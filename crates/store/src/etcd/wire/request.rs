@@ -207,3 +207,16 @@ fn compare_from_wire(compare: pb::Compare) -> Result<Compare, InvalidRequest> {
     let key = KeyRange::from_wire(compare.key, compare.range_end)?;
     Ok(Compare { key, target, op })
 }
+
+/// The lease that a transaction binds keys to, for the error that names it.
+pub(crate) fn first_lease(txn: &pb::TxnRequest) -> LeaseId {
+    let leases = txn
+        .success
+        .iter()
+        .chain(&txn.failure)
+        .filter_map(|op| match &op.request {
+            Some(Request::RequestPut(put)) if put.lease != 0 => Some(put.lease),
+            _ => None,
+        });
+    LeaseId(leases.into_iter().next().unwrap_or(0))
+}

@@ -35,7 +35,7 @@ pub(crate) fn txn_to_wire(txn: TxnResponse, header: Option<pb::ResponseHeader>) 
     let responses = txn
         .responses
         .into_iter()
-        .map(|op| op_to_wire(op, header.clone()))
+        .map(|op| op_to_wire(op, header))
         .collect();
     pb::TxnResponse {
         header,
