@@ -1,0 +1,35 @@
+//! The protocol of joining: HTTP/1.1 with JSON over TLS, one request per connection.
+//!
+//! ```text
+//! POST /v1/join    {tokenID, secret, node, csr, addresses}       a token is the right to do it
+//! POST /v1/renew   {csr, addresses}                              the old certificate is
+//!   200 {certificate, ca, store, cluster}      else {refusal: {code, …}, message}
+//! ```
+//!
+//! | file | what is there |
+//! | --- | --- |
+//! | `wire` | the bodies |
+//! | `error` | the verdicts, with the words that both sides show |
+//! | `enrolment` | who is let in: token, name, key, addresses, against the store |
+//! | `record` | what joining keeps in the store |
+//! | `attempts` | how often one address may be wrong |
+//! | `server` | connections, TLS, limits of time and size |
+//! | `client`, `http` | the side of the node that joins; no runtime needed |
+
+mod attempts;
+mod client;
+mod enrolment;
+mod error;
+mod http;
+mod record;
+mod server;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use client::{DEFAULT_PORT, JoinClient, Joined, renew};
+pub use enrolment::{Clock, Enrolment, EnrolmentConfig};
+pub use error::{JoinError, Refusal, ServeError};
+pub use record::IDENTITIES;
+pub use server::{IdentitySlot, JoinServer, Limits};
+pub use wire::{Admission, JoinRequest, RenewRequest};
