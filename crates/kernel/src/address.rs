@@ -22,7 +22,7 @@ const PROTO: u16 = 11;
 const NO_DAD: u32 = 0x02;
 const NO_PREFIX_ROUTE: u32 = 0x200;
 /// `IFAPROT_KERNEL_LL`: the kernel's own link-local address. Told since Linux 5.18.
-const KERNEL_LINK_LOCAL: u8 = 2;
+const KERNEL_LINK_LOCAL: u8 = 3;
 
 /// `struct ifaddrmsg`.
 fn header(net: Option<IpNet>, index: u32) -> [u8; 8] {

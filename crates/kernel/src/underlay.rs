@@ -128,3 +128,47 @@ fn open(netns: &NetnsHandle) -> Result<Session, KernelError> {
     session.load_links()?;
     Ok(session)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Host, name};
+
+    #[test]
+    fn interfaces_routes_and_the_default_are_found() {
+        let host = Host::new();
+        host.run("ip link add up0 type bridge; ip link add up1 type bridge");
+        host.run("ip link set up0 up mtu 1400; ip link set up1 up");
+        host.run("ip addr add 192.0.2.1/24 dev up0; ip addr add 198.51.100.1/24 dev up1");
+        host.run("ip addr add 2001:db8::1/64 dev up1 nodad");
+        host.run("ip route add default via 198.51.100.9 metric 50");
+        host.run("ip route add default via 192.0.2.9 metric 10");
+        let up0 = interfaces(&host.netns)
+            .unwrap()
+            .into_iter()
+            .find(|i| i.name == name("up0"));
+        let up0 = up0.unwrap();
+        assert_eq!(
+            (up0.mtu, up0.up, up0.kind.as_deref()),
+            (1400, true, Some("bridge"))
+        );
+        assert!(up0.addresses.contains(&"192.0.2.1/24".parse().unwrap()));
+        assert_eq!(
+            default_route(&host.netns, Family::V4).unwrap(),
+            Some(name("up0"))
+        );
+        assert_eq!(default_route(&host.netns, Family::V6).unwrap(), None);
+        let answer = route_to(&host.netns, "198.51.100.7".parse().unwrap()).unwrap();
+        assert_eq!((answer.link, answer.gateway), (name("up1"), None));
+        assert_eq!(answer.source, Some("198.51.100.1".parse().unwrap()));
+        let answer = route_to(&host.netns, "203.0.113.5".parse().unwrap()).unwrap();
+        assert_eq!(answer.gateway, Some("192.0.2.9".parse().unwrap()));
+        let error = route_to(&host.netns, "2001:db8:9::1".parse().unwrap()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("look up the route to 2001:db8:9::1 in"),
+            "{error}"
+        );
+    }
+}

@@ -189,3 +189,95 @@ fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, S
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tombolo_plan::objects::{LinkKind, NextHop, Route};
+    use tombolo_plan::{Key, Object, Op, Place};
+
+    use super::*;
+    use crate::testing::{Host, link, name};
+
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(5));
+
+    fn route() -> (Place, Object) {
+        let key = Key::Route {
+            table: 254,
+            dst: "10.1.0.0/16".parse().unwrap(),
+            metric: 0,
+        };
+        let route = Route {
+            next: NextHop::Blackhole,
+            source: None,
+            mtu: None,
+        };
+        (Place::host(key), Object::Route(route))
+    }
+
+    #[test]
+    fn our_own_changes_and_those_of_others_are_told_apart() {
+        let mut host = Host::new();
+        host.run("ip link set lo up");
+        let mut watcher = host.kernel.watch().unwrap();
+        watcher.wait(Some(Duration::from_millis(1))).unwrap();
+        let (place, object) = route();
+        assert!(
+            host.kernel
+                .apply(&[Op::Create { place, object }])
+                .failed
+                .is_empty()
+        );
+        let what = "10.1.0.0/16".to_owned();
+        let own = Event {
+            kind: "route",
+            what: what.clone(),
+            own_process: true,
+        };
+        assert_eq!(watcher.wait(LIMIT).unwrap(), [own]);
+        host.run("ip route add blackhole 10.99.0.0/16; ip route del 10.1.0.0/16");
+        let foreign = Event {
+            kind: "route",
+            what,
+            own_process: false,
+        };
+        assert_eq!(watcher.wait(LIMIT).unwrap(), [foreign]);
+        host.run("nft add table inet other; nft add table inet tombolo");
+        let events = watcher.wait(LIMIT).unwrap();
+        assert!(
+            events
+                .iter()
+                .all(|e| e.kind == "nft" && e.what == "tombolo"),
+            "{events:?}"
+        );
+        assert_eq!(watcher.wait(Some(Duration::from_millis(1))).unwrap(), []);
+    }
+
+    #[test]
+    fn a_flood_is_an_overrun_and_not_an_error() {
+        let mut host = Host::new();
+        host.run("ip link set lo up");
+        let mut watcher = host.kernel.watch().unwrap();
+        let place = Place::host(Key::Link(name("tbb0")));
+        let bridge = Object::Link(link(LinkKind::Bridge));
+        let create = Op::Create {
+            place: place.clone(),
+            object: bridge.clone(),
+        };
+        let remove = Op::Remove {
+            place,
+            object: bridge,
+        };
+        let ops: Vec<Op> = std::iter::repeat_n([create, remove], 500)
+            .flatten()
+            .collect();
+        assert!(host.kernel.apply(&ops).failed.is_empty());
+        let events = watcher.wait(LIMIT).unwrap();
+        assert!(
+            events.iter().any(|event| event.kind == "overrun"),
+            "{}",
+            events.len()
+        );
+    }
+}
