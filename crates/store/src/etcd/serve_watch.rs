@@ -120,32 +120,18 @@ impl Session {
             created: true,
             ..pb::WatchResponse::default()
         };
-        while create.watch_id == 0 && self.watches.contains_key(&self.next_id) {
-            self.next_id += 1;
-        }
-        let id = if create.watch_id == 0 {
-            self.next_id
-        } else {
-            create.watch_id
-        };
-        let key = if create.key.is_empty() {
-            vec![0].into()
-        } else {
-            create.key
-        };
-        let range = match KeyRange::from_wire(key, create.range_end) {
-            Ok(range) if !self.watches.contains_key(&id) => range,
-            refused => {
+        let (start_revision, prev_kv) = (Revision(create.start_revision), create.prev_kv);
+        let notify = create.progress_notify;
+        let (id, range) = match self.claim(create) {
+            Ok(claimed) => claimed,
+            Err(reason) => {
                 response.canceled = true;
                 response.watch_id = ALL_WATCHES;
-                response.cancel_reason = match refused {
-                    Err(invalid) => invalid_to_status(&invalid).message().to_owned(),
-                    Ok(_) => "etcdserver: duplicate watch ID provided on the stream".to_owned(),
-                };
+                response.cancel_reason = reason;
                 return self.send(response).await;
             }
         };
-        let asked = Revision(create.start_revision);
+        let asked = start_revision;
         let start_revision = if asked.0 <= 0 {
             status.revision.next()
         } else {
@@ -154,7 +140,7 @@ impl Session {
         let request = WatchRequest {
             range,
             start_revision,
-            prev_kv: create.prev_kv,
+            prev_kv,
             progress: true,
         };
         let stream = self
@@ -174,11 +160,34 @@ impl Session {
             id,
             filters,
             passed: Arc::clone(&passed),
-            notify: create.progress_notify,
+            notify,
         };
         let task = self.tasks.spawn(follower.run(stream));
         self.watches.insert(id, Watching { task, passed });
         Ok(())
+    }
+
+    /// The id and the keys of a new watch, or why there is none.
+    fn claim(&mut self, create: pb::WatchCreateRequest) -> Result<(i64, KeyRange), String> {
+        while create.watch_id == 0 && self.watches.contains_key(&self.next_id) {
+            self.next_id += 1;
+        }
+        let id = if create.watch_id == 0 {
+            self.next_id
+        } else {
+            create.watch_id
+        };
+        if self.watches.contains_key(&id) {
+            return Err("etcdserver: duplicate watch ID provided on the stream".to_owned());
+        }
+        let key = if create.key.is_empty() {
+            vec![0].into()
+        } else {
+            create.key
+        };
+        let range = KeyRange::from_wire(key, create.range_end)
+            .map_err(|invalid| invalid_to_status(&invalid).message().to_owned())?;
+        Ok((id, range))
     }
 
     async fn cancel(&mut self, id: i64) -> Result<(), Status> {
