@@ -124,7 +124,8 @@ async fn reclaim(shared: &Shared, gone: BTreeSet<(Name, Name)>) -> Result<(), Fa
         tracing::info!(?leak, "freeing lost addresses");
         shared.commit(|world| Ok((tombolo_ipam::reclaim(world, &leak), ()))).await?;
     }
-    for node in deleted_nodes(&shared.world(), shared.node()) {
+    let deleted = deleted_nodes(&shared.world(), shared.node());
+    for node in deleted {
         tracing::info!(%node, "freeing the blocks of a deleted node");
         shared
             .commit(|world| {

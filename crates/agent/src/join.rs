@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use tombolo_join::JoinClient;
 use tombolo_model::Name;
 
 use crate::config::{Config, Files, METRICS_PORT, StoreConfig, host_name, random_uid};
@@ -50,11 +51,7 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
     let addresses = underlay::detect(&underlay::methods(&options.underlay)?)?;
     files.prepare()?;
     let ips: Vec<IpAddr> = addresses.iter().map(|a| a.address.addr()).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
-    let joined = runtime.block_on(tombolo_join::enrol(&options.address, &token, &node, &ips))?;
+    let joined = JoinClient::new(&options.address, token, node.clone(), ips)?.join()?;
     let config = Config {
         node: node.clone(),
         uid: random_uid()?,
@@ -66,8 +63,8 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
             .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT))),
     };
     let written = Files::write(&files.ca_cert(), &joined.ca)
-        .and_then(|()| Files::write(&files.node_cert(), &joined.cert))
-        .and_then(|()| Files::write(&files.node_key(), &joined.key))
+        .and_then(|()| Files::write(&files.node_cert(), &joined.identity.certificate))
+        .and_then(|()| Files::write(&files.node_key(), &joined.identity.key))
         .and_then(|()| config.save(&files));
     if written.is_err() {
         remove_begun(&files);

@@ -11,13 +11,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tombolo_join::{Authority, EnrolServer};
+use tombolo_join::enrol::Limits;
+use tombolo_join::{
+    Authority, AuthorityPem, Enrolment, EnrolmentConfig, JoinServer, KeyAndCert,
+};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_plan::HostPlan;
 use tombolo_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use tombolo_store::etcd::client::{EtcdConfig, EtcdStore};
 use tombolo_store::etcd::server::{ServerConfig, serve};
-use tombolo_store::etcd::{ClientTls, ServerTls};
+use tombolo_store::etcd::{ClientTls, PeerIdentity, ServerTls};
 use tombolo_store::{Resources, Revision, Store};
 
 use crate::config::{AgentOptions, Config, Files, LogFormat, StoreConfig};
@@ -88,11 +91,14 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     let api = http::listen(&config.socket)?;
     let health = bind(config.metrics_listen, "metrics", "--metrics-listen").await?;
     let store = open_store(&config, &files)?;
-    let shared = Arc::new(Shared::new(config, files, Resources::new(store), boot_id));
-    serve_others(&shared).await?;
+    let mut shared = Shared::new(config, files, Resources::new(store), boot_id);
+    let authority = authority(&shared.files)?;
+    shared.authority = authority.as_ref().map(Authority::fingerprint);
+    let shared = Arc::new(shared);
     tokio::spawn(follow::follow(Arc::clone(&shared)));
     first_world(&shared).await;
     publish::register(&shared, &detected).await?;
+    serve_others(&shared, authority).await?;
     apply::start(&shared)?;
     tokio::spawn(addresses::keep_tunnels(Arc::clone(&shared)));
     tokio::spawn(addresses::sweep(Arc::clone(&shared)));
@@ -165,8 +171,20 @@ pub(crate) fn remote_store(config: &Config, files: &Files) -> Result<Arc<dyn Sto
     Ok(Arc::new(EtcdStore::new(config)?))
 }
 
+/// The cluster's certificate authority, on the node that keeps it.
+fn authority(files: &Files) -> Result<Option<Authority>> {
+    if !files.ca_key().exists() {
+        return Ok(None);
+    }
+    let pem = AuthorityPem {
+        key: Files::read(&files.ca_key())?,
+        certificate: Files::read(&files.ca_cert())?,
+    };
+    Ok(Some(Authority::from_pem(&pem)?))
+}
+
 /// Serves the store to the other nodes, and lets new ones in, where this node does that.
-async fn serve_others(shared: &Arc<Shared>) -> Result<()> {
+async fn serve_others(shared: &Arc<Shared>, authority: Option<Authority>) -> Result<()> {
     let (join_listen, endpoints) = match &shared.config.store {
         StoreConfig::Embedded { listen, join_listen, advertise } => {
             serve_store(shared, *listen).await?;
@@ -174,42 +192,55 @@ async fn serve_others(shared: &Arc<Shared>) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    let listener = bind(join_listen, "joining nodes", "--join-listen").await?;
-    let authority = Authority::from_pem(
-        &Files::read(&shared.files.ca_cert())?,
-        &Files::read(&shared.files.ca_key())?,
-    )?;
-    let server = EnrolServer {
-        resources: shared.resources.clone(),
-        authority,
-        cert: Files::read(&shared.files.node_cert())?,
-        key: Files::read(&shared.files.node_key())?,
+    let authority = authority.context("the CA's key is missing from the state folder")?;
+    let enrolment = Enrolment::new(EnrolmentConfig {
+        store: Arc::clone(shared.resources.store()),
+        authority: Arc::new(authority),
         store_endpoints: endpoints,
         clock: Arc::new(http::now),
-    };
-    tokio::spawn(async move {
-        if let Err(error) = server.serve(listener, std::future::pending()).await {
-            tracing::error!(%error, "new nodes cannot join any more");
-        }
     });
+    let identity = identity(&shared.files)?;
+    enrolment.register(shared.node(), &identity.certificate).await?;
+    let server = JoinServer::bind(join_listen, enrolment, &identity, Limits::default())
+        .await
+        .context("choose another port with --join-listen at init")?;
+    tokio::spawn(server.serve(std::future::pending()));
     Ok(())
+}
+
+/// The node's certificate and key.
+fn identity(files: &Files) -> Result<KeyAndCert> {
+    Ok(KeyAndCert {
+        key: Files::read(&files.node_key())?,
+        certificate: Files::read(&files.node_cert())?,
+    })
 }
 
 async fn serve_store(shared: &Arc<Shared>, listen: SocketAddr) -> Result<()> {
     let listener = bind(listen, "the store", "--store-listen").await?;
-    let tls = ServerTls {
-        ca: Files::read(&shared.files.ca_cert())?,
-        cert: Files::read(&shared.files.node_cert())?,
-        key: Files::read(&shared.files.node_key())?,
-    };
+    let KeyAndCert { key, certificate } = identity(&shared.files)?;
+    let tls = ServerTls { ca: Files::read(&shared.files.ca_cert())?, cert: certificate, key };
     let store = Arc::clone(shared.resources.store());
-    let config = ServerConfig { tls, peer_hook: None };
+    let nodes = Arc::clone(shared);
+    let hook = move |peer: &PeerIdentity| is_node(&nodes, peer);
+    let config = ServerConfig { tls, peer_hook: Some(Arc::new(hook)) };
     tokio::spawn(async move {
         if let Err(error) = serve(listener, store, config, std::future::pending()).await {
             tracing::error!(%error, "the store is not served any more");
         }
     });
     Ok(())
+}
+
+/// A certificate is good as long as its node is in the cluster.
+fn is_node(shared: &Shared, peer: &PeerIdentity) -> Result<(), String> {
+    let names = peer.uris.iter().filter_map(|uri| uri.strip_prefix("tombolo://node/"));
+    let names: Vec<&str> = names.collect();
+    let world = shared.world();
+    if names.iter().any(|name| world.nodes.keys().any(|node| node.as_str() == *name)) {
+        return Ok(());
+    }
+    Err(format!("{} is no node of this cluster (any more)", names.join(", ")))
 }
 
 /// Listens on an address; one that is taken is told with the option that changes it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
+use tombolo_join::Fingerprint;
 use tombolo_model::{Name, World, Write};
 use tombolo_plan::HostPlan;
 use tombolo_store::{Commit, Resources, Revision, StoreError};
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub files: Files,
     pub resources: Resources,
     pub boot_id: String,
+    /// The fingerprint of the cluster's CA, where this node lets others in.
+    pub authority: Option<Fingerprint>,
     pub metrics: Metrics,
     world: RwLock<World>,
     /// The World's revision; 0 before the first list.
@@ -61,6 +64,7 @@ impl Shared {
             files,
             resources,
             boot_id,
+            authority: None,
             metrics: Metrics::new(),
             world: RwLock::new(World::default()),
             seen: watch::Sender::new(Revision::NONE),

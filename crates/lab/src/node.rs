@@ -21,13 +21,12 @@ impl Lab {
         self.output(host, &argv)
     }
 
-    /// `tombolo init` with the host's address, and further words.
+    /// `tombolo init` with further words.
     ///
     /// # Errors
     /// As [`Lab::tombolo`].
     pub fn init(&self, host: &str, words: &[&str]) -> Result<String, LabError> {
-        let address = self.address(host)?.to_string();
-        let mut all = vec!["init", "--address", &address];
+        let mut all = vec!["init"];
         all.extend(words);
         self.tombolo(host, &all)
     }

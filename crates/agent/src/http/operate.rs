@@ -176,9 +176,10 @@ pub(super) async fn create_token(
     Body(request): Body<TokenRequest>,
 ) -> Result<Json<NewToken>, Refusal> {
     let address = join_address(&shared)?;
-    let ca = std::fs::read_to_string(shared.files.ca_cert())
-        .map_err(|e| Fault::new(FaultKind::System, format!("cannot read the CA: {e}")))?;
-    let made = crate::init::make_token(&ca, request.ttl, request.uses, now())
+    let ca = shared
+        .authority
+        .ok_or_else(|| Fault::new(FaultKind::Invalid, "this node does not let others in"))?;
+    let made = crate::init::make_token(ca, request.ttl, request.uses, now())
         .map_err(|e| Fault::new(FaultKind::Invalid, format!("{e:#}")))?;
     let resource = made.resource.clone();
     let decide = |_: &World| {
