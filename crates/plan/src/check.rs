@@ -70,3 +70,6 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
     }
     faults
 }
+
+#[cfg(test)]
+mod tests;

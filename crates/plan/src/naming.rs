@@ -53,6 +53,14 @@ pub fn bridge_mac(node: &Name, network: &Name) -> MacAddr {
     MacAddr::local([digest[0], digest[1], digest[2], digest[3], digest[4]])
 }
 
+/// The link-layer address of the host's end of a pair that is a port of a bridge. It is said, so
+/// that a pair that was plugged in otherwise before does not keep [`GATEWAY_MAC`].
+#[must_use]
+pub fn port_mac(host_end: &IfName) -> MacAddr {
+    let digest = digest(&["port", host_end.as_str()]);
+    MacAddr::local([digest[0], digest[1], digest[2], digest[3], digest[4]])
+}
+
 fn hashed(prefix: &str, digits: usize, parts: &[&str]) -> IfName {
     let text = hex::encode(digest(parts));
     IfName::new(format!("{prefix}{}", &text[..digits])).expect("at most 15 characters")
@@ -67,3 +75,6 @@ fn digest(parts: &[&str]) -> [u8; 32] {
     }
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests;

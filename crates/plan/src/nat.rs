@@ -136,9 +136,7 @@ fn published<'a>(world: &'a World, node: &Name, plan: &mut HostPlan) -> Vec<Publ
                 continue;
             }
             for address in &spec.addresses {
-                if mapping.host_ip.is_none_or(|host| {
-                    host.is_unspecified() || Family::of(host) == Family::of(*address)
-                }) {
+                if publishes(mapping, Family::of(*address)) {
                     list.push(Published {
                         endpoint,
                         towards: towards.clone(),
@@ -152,10 +150,20 @@ fn published<'a>(world: &'a World, node: &Name, plan: &mut HostPlan) -> Vec<Publ
     list
 }
 
+/// Whether a port is published in a family: `0.0.0.0` is every address of IPv4 and none of IPv6,
+/// as for a socket.
+fn publishes(mapping: &tombolo_model::PortMapping, family: Family) -> bool {
+    mapping
+        .host_ip
+        .is_none_or(|host| Family::of(host) == family)
+}
+
 fn clashes(a: &tombolo_model::PortMapping, b: &tombolo_model::PortMapping) -> bool {
     let any = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
+    let meet = |family: &Family| publishes(a, *family) && publishes(b, *family);
     a.host_port == b.host_port
         && a.protocol == b.protocol
+        && Family::ALL.iter().any(meet)
         && (any(a.host_ip) || any(b.host_ip) || a.host_ip == b.host_ip)
 }
 

@@ -119,4 +119,25 @@ mod tests {
         ranks.sort_unstable();
         assert_eq!(ranks, (0..ORDER.len()).collect::<Vec<_>>());
     }
+
+    #[test]
+    fn what_is_needed_comes_first() {
+        let position = |kind: &str| ORDER.iter().position(|(name, _)| *name == kind);
+        for (needed, by) in [
+            ("nft set", "nft element"),
+            ("nft set", "nft chain"),
+            ("nft element", "nft chain"),
+            ("link", "sysctl"),
+            ("link", "address"),
+            ("link", "neighbour"),
+            ("link", "fdb"),
+            ("link", "route"),
+            ("address", "route"),
+            ("neighbour", "route"),
+            ("fdb", "route"),
+            ("route", "rule"),
+        ] {
+            assert!(position(needed) < position(by), "{needed} before {by}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use tombolo_model::{Endpoint, Family, World};
 
 use super::{Attachment, ContainerView, Plug, Site};
 use crate::host_plan::HostPlan;
-use crate::naming::GATEWAY_MAC;
+use crate::naming::{self, GATEWAY_MAC};
 use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, VethPeer};
 
 /// A pair of its own for each container, routed.
@@ -123,16 +123,15 @@ pub(super) fn want_pair(
         name: endpoint.interface.clone(),
         mac: endpoint.mac,
     };
-    // A port of a bridge keeps an address of its own: the bridge is the gateway there.
-    let mac = if port.is_some() {
-        None
-    } else {
-        Some(GATEWAY_MAC)
+    // Of a port of a bridge the host is not the gateway, so it has an address of its own.
+    let mac = match &port {
+        Some(_) => naming::port_mac(&plug.host_end),
+        None => GATEWAY_MAC,
     };
     let host = Link {
         kind: LinkKind::Veth(peer),
         mtu: Some(site.mtu),
-        mac,
+        mac: Some(mac),
         up: true,
         port,
     };

@@ -184,3 +184,82 @@ fn a_link_that_is_down_or_unplugged_is_changed() {
         assert!(matches!(&ops[..], [Op::Change { .. }]), "{ops:?}");
     }
 }
+
+#[test]
+fn what_falls_with_a_replaced_link_is_made_anew() {
+    let vxlan = |port| {
+        let kind = LinkKind::Vxlan {
+            vni: tombolo_model::Vni::new(7).unwrap(),
+            port,
+            local: "192.168.0.1".parse().unwrap(),
+            parent: name("eth0"),
+        };
+        let link = Link {
+            kind,
+            mtu: None,
+            mac: None,
+            up: true,
+            port: None,
+        };
+        (Place::host(Key::Link(name("tbx7"))), Object::Link(link))
+    };
+    let on_it = vec![
+        route("10.0.1.0/26", NextHop::Link(name("tbx7"))),
+        (
+            Place::host(Key::Neighbour {
+                link: name("tbx7"),
+                address: "10.0.1.0".parse().unwrap(),
+            }),
+            Object::Neighbour(MacAddr([2; 6])),
+        ),
+        (
+            Place::host(Key::Sysctl("net/ipv4/conf/tbx7/route_localnet".to_owned())),
+            Object::Sysctl("1".to_owned()),
+        ),
+    ];
+    let elsewhere = route("10.0.2.0/26", NextHop::Blackhole);
+    let unwanted = route("10.0.3.0/26", NextHop::Link(name("tbx7")));
+    let with = |link| {
+        let mut all = on_it.clone();
+        all.extend([link, elsewhere.clone()]);
+        all
+    };
+    let mut observed: Observed = with(vxlan(8472)).into_iter().collect();
+    observed.extend([unwanted]);
+    let ops = text(&diff(&plan(with(vxlan(4789))), &observed));
+    let firsts: Vec<String> = ops
+        .iter()
+        .map(|op| op.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    // The route that nobody wants has gone with the link, and the one elsewhere stays.
+    assert_eq!(
+        firsts,
+        [
+            "remove host link",
+            "create host link",
+            "create host sysctl",
+            "create host neighbour",
+            "create host route"
+        ],
+        "{ops:?}"
+    );
+}
+
+#[test]
+fn a_container_is_narrowed_before_its_host_end_and_widened_after_it() {
+    let pair = |mtu| {
+        [veth(), end()].map(|(place, object)| {
+            let Object::Link(link) = object else {
+                unreachable!()
+            };
+            let mtu = Some(Mtu::new(mtu).unwrap());
+            (place, Object::Link(Link { mtu, ..link }))
+        })
+    };
+    for (from, to, first) in [(1500, 1450, "change /c"), (1450, 1500, "change host")] {
+        let observed: Observed = pair(from).into_iter().collect();
+        let ops = text(&diff(&plan(pair(to).to_vec()), &observed));
+        assert_eq!(ops.len(), 2, "{ops:?}");
+        assert!(ops[0].starts_with(first), "{ops:?}");
+    }
+}

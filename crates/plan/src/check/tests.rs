@@ -1,0 +1,126 @@
+use super::*;
+use serde_json::json;
+use tombolo_model::{KindName, parse};
+
+/// The faults of a network's spec, as `field: message`.
+fn faults_of(spec: &serde_json::Value) -> Vec<String> {
+    let value = json!({"metadata": {"name": "n"}, "spec": spec});
+    let network = AnyResource::from_value(KindName::Network, value).unwrap();
+    faults(&network).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn networks_that_are_right() {
+    for spec in [
+        json!({"driver": "none"}),
+        json!({"driver": "host"}),
+        json!({"driver": "container"}),
+        json!({"driver": "ptp", "pools": ["p"]}),
+        json!({"driver": "bridge", "pools": ["p"]}),
+        json!({"driver": "routed", "pools": ["p"], "transport": {"type": "direct"}}),
+        json!({"driver": "routed", "pools": ["p"], "transport": {"type": "direct", "crossSubnet": true}}),
+        json!({"driver": "routed", "pools": ["p"], "transport": {"type": "vxlan"}}),
+        json!({"driver": "routed", "pools": ["p"],
+               "transport": {"type": "vxlan", "vni": 16_777_215, "port": 65_535, "crossSubnet": true}}),
+    ] {
+        assert_eq!(faults_of(&spec), Vec::<String>::new(), "{spec}");
+    }
+}
+
+/// Each fault names the field, the value and what is allowed.
+#[test]
+fn faults_of_networks() {
+    let routed = |transport| json!({"driver": "routed", "pools": ["p"], "transport": transport});
+    for (spec, field, parts) in [
+        (
+            json!({"driver": "token-ring"}),
+            "spec.driver",
+            [
+                "token-ring is no driver",
+                "none, host, container, ptp, bridge, routed",
+            ],
+        ),
+        (
+            json!({"driver": "routed", "pools": ["p"]}),
+            "spec.transport",
+            ["missing: driver routed", "direct, vxlan"],
+        ),
+        (
+            json!({"driver": "bridge", "pools": ["p"], "transport": {"type": "vxlan"}}),
+            "spec.transport",
+            ["driver bridge stays on its node", "remove it"],
+        ),
+        (
+            routed(json!({"type": "pigeon"})),
+            "spec.transport.type",
+            ["pigeon is no transport", "direct, vxlan"],
+        ),
+        (
+            routed(json!({"type": "direct", "vni": 1})),
+            "spec.transport.vni",
+            ["direct has no such option", "type, crossSubnet"],
+        ),
+        (
+            routed(json!({"type": "vxlan", "vnid": 1})),
+            "spec.transport.vnid",
+            ["vxlan has no such option", "type, crossSubnet, vni, port"],
+        ),
+        (
+            routed(json!({"type": "vxlan", "vni": 0})),
+            "spec.transport.vni",
+            ["0", "between 1 and 16777215"],
+        ),
+        (
+            routed(json!({"type": "vxlan", "vni": 16_777_216})),
+            "spec.transport.vni",
+            ["16777216", "between 1 and 16777215"],
+        ),
+        (
+            routed(json!({"type": "vxlan", "vni": "seven"})),
+            "spec.transport.vni",
+            ["\"seven\" is no number", ""],
+        ),
+        (
+            routed(json!({"type": "vxlan", "port": 0})),
+            "spec.transport.port",
+            ["0 is not allowed", "between 1 and 65535"],
+        ),
+        (
+            routed(json!({"type": "vxlan", "port": 65_536})),
+            "spec.transport.port",
+            ["65536 is not allowed", "between 1 and 65535"],
+        ),
+        (
+            json!({"driver": "ptp"}),
+            "spec.pools",
+            ["empty: driver ptp needs addresses", "name an IPPool"],
+        ),
+        (
+            json!({"driver": "host", "pools": ["p"]}),
+            "spec.pools",
+            ["driver host gives no addresses", "remove the pools"],
+        ),
+    ] {
+        let faults = faults_of(&spec);
+        let [fault] = &faults[..] else {
+            panic!("{spec} has {faults:?}");
+        };
+        assert!(fault.starts_with(&format!("{field}: ")), "{fault}");
+        for part in parts {
+            assert!(fault.contains(part), "{fault} does not say {part}");
+        }
+    }
+}
+
+#[test]
+fn every_fault_is_told() {
+    let spec = json!({"driver": "routed", "transport": {"type": "vxlan", "vni": 0, "x": 1}});
+    assert_eq!(faults_of(&spec).len(), 3);
+}
+
+#[test]
+fn other_kinds_are_none_of_its_business() {
+    let text = "{apiVersion: tombolo.dev/v1, kind: Node, metadata: {name: n}, spec: {}}";
+    let parsed = parse::parse("t", text).unwrap();
+    assert_eq!(faults(&parsed[0].resource), []);
+}
