@@ -18,7 +18,7 @@ mod error;
 mod exec;
 mod lab;
 mod layout;
-//M
+pub mod measure;
 mod node;
 mod registry;
 mod roles;

@@ -6,7 +6,9 @@
 //! failures to notice. Two hosts of one segment are parted by neighbour entries that lead nowhere.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
+use ipnet::{IpNet, Ipv6Net};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, MAIN_TABLE, NextHop, Route, VethPeer};
@@ -221,7 +223,12 @@ fn plan(layout: &Layout, hosts: &BTreeMap<String, i32>) -> Result<HostPlan, LabE
         } else {
             &[]
         };
-        for net in segment.gateway.iter().chain(internet) {
+        // A bridge that was set up before its first port may get no link-local address by itself,
+        // and neighbours of a router are asked for from there.
+        let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        let local = Ipv6Net::new(local, 64).map(IpNet::V6).ok();
+        let local = local.filter(|_| segment.gateway.len() > 1);
+        for net in segment.gateway.iter().chain(internet).chain(&local) {
             let link = name(&segment.bridge)?;
             draft.want(&root, Key::Address { link, net: *net }, Object::Address);
         }

@@ -31,6 +31,7 @@ pub(crate) fn play(words: &[String]) -> Result<ExitCode, LabError> {
     let children = SignalFd::new(&mask).map_err(LabError::errno("watch", "children"))?;
     mounts::make_private()?;
     mounts::proc()?;
+    mounts::trust_addresses()?;
     mounts::memory("/run")?;
     nix::unistd::sethostname(&spec.name).map_err(LabError::errno("set the name", &spec.name))?;
 

@@ -9,7 +9,7 @@ mod host;
 mod init;
 mod mounts;
 mod root;
-//M
+mod traffic;
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode, Stdio};
@@ -46,10 +46,10 @@ pub fn reexec(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
         "signal" => enter::signal_named(rest),
         "wire" => init::wire(rest),
         "netns" => host::netns(rest),
-        //M        "tcp-send" => traffic::tcp_send(rest),
-        //M        "tcp-receive" => traffic::tcp_receive(rest),
-        //M        "flow-send" => traffic::flow_send(rest),
-        //M        "flow-receive" => traffic::flow_receive(rest),
+        "tcp-send" => traffic::tcp_send(rest),
+        "tcp-receive" => traffic::tcp_receive(rest),
+        "flow-send" => traffic::flow_send(rest),
+        "flow-receive" => traffic::flow_receive(rest),
         _ => Err(usage(role)),
     };
     Some(result.unwrap_or_else(|error| {

@@ -48,6 +48,19 @@ pub(crate) fn proc() -> Result<(), LabError> {
     .map_err(LabError::errno("mount proc", "/proc"))
 }
 
+/// Lets interfaces that are made from now on use their IPv6 addresses at once: in a lab nobody else
+/// has them, and a router without a link-local address forwards nothing (a second or two of
+/// duplicate address detection, RFC 4862 section 5.4). A kernel without IPv6 has no such setting.
+pub(crate) fn trust_addresses() -> Result<(), LabError> {
+    let path = "/proc/sys/net/ipv6/conf/default/accept_dad";
+    match fs::write(path, "0") {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::system("write", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// An empty folder in memory, over what is there.
 pub(crate) fn memory(at: &str) -> Result<(), LabError> {
     mount(
