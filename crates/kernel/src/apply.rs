@@ -8,17 +8,16 @@
 use std::collections::BTreeMap;
 
 use nix::errno::Errno;
-use tombolo_model::IfName;
 use tombolo_plan::objects::{Link, LinkKind, VethPeer};
 use tombolo_plan::{Key, Netns, Object, Op};
 
+use crate::encode::{encode, links_needed, on_a_link, verb};
 use crate::error::{KernelError, NetlinkError};
 use crate::kernel::Kernel;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
-use crate::route::Which;
 use crate::session::{Links, Session};
-use crate::{address, fdb, link, neighbour, route, rule, sysctl};
+use crate::{link, sysctl};
 
 type Outcome = Result<(), KernelError>;
 
@@ -276,16 +275,6 @@ fn setting(op: &Op) -> Option<(&str, &str)> {
     }
 }
 
-/// An operation in a few words, for messages.
-pub(crate) fn verb(op: &Op) -> String {
-    let verb = match op {
-        Op::Create { .. } => "create",
-        Op::Change { .. } => "change",
-        Op::Remove { .. } => "remove",
-    };
-    format!("{verb} {}", op.place().key)
-}
-
 /// Whether a removal failed because there is nothing left to remove.
 fn is_gone(op: &Op, cause: &NetlinkError) -> bool {
     let gone = [
@@ -295,177 +284,4 @@ fn is_gone(op: &Op, cause: &NetlinkError) -> bool {
         Errno::EADDRNOTAVAIL,
     ];
     matches!(op, Op::Remove { .. }) && gone.contains(&cause.errno)
-}
-
-/// Whether an object goes with its link.
-fn on_a_link(key: &Key) -> bool {
-    matches!(
-        key,
-        Key::Address { .. } | Key::Neighbour { .. } | Key::Fdb { .. }
-    )
-}
-
-/// The links whose indices the messages of an operation need.
-fn links_needed(op: &Op) -> Vec<&IfName> {
-    let object = match op {
-        Op::Create { object, .. } | Op::Change { to: object, .. } => Some(object),
-        Op::Remove { .. } => None,
-    };
-    match (&op.place().key, object) {
-        (Key::Address { link, .. } | Key::Neighbour { link, .. } | Key::Fdb { link, .. }, _) => {
-            vec![link]
-        }
-        (Key::Route { .. }, Some(Object::Route(route))) => {
-            route::link_of(route).into_iter().collect()
-        }
-        (Key::Link(_), Some(Object::Link(link))) => {
-            let parent = match &link.kind {
-                LinkKind::Vxlan { parent, .. } => Some(parent),
-                _ => None,
-            };
-            parent
-                .into_iter()
-                .chain(link.port.as_ref().map(|port| &port.bridge))
-                .collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The messages of one operation of rtnetlink.
-fn encode(
-    op: &Op,
-    links: &Links,
-    peer: Option<&NetnsHandle>,
-    protocol: u8,
-) -> Result<Vec<Message>, KernelError> {
-    let no_link = |link: &IfName| KernelError::NoLink {
-        operation: verb(op),
-        netns: op.place().netns.to_string(),
-        link: link.to_string(),
-    };
-    let index = |link: &IfName| links.index(link).ok_or_else(|| no_link(link));
-    use Object as O;
-    use Op::{Change, Create, Remove};
-    Ok(match (&op.place().key, op) {
-        (
-            Key::Link(name),
-            Create {
-                object: O::Link(l), ..
-            },
-        ) => link::create(name, l, links, peer)?,
-        (
-            Key::Link(name),
-            Change {
-                from: O::Link(from),
-                to: O::Link(to),
-                ..
-            },
-        ) => link::change(name, from, to, links)?,
-        (Key::Link(name), Remove { .. }) => vec![link::remove(name)],
-        (Key::Address { link, net }, Create { .. } | Change { .. }) => {
-            vec![address::create(*net, index(link)?)]
-        }
-        (Key::Address { link, net }, Remove { .. }) => vec![address::remove(*net, index(link)?)],
-        (
-            Key::Neighbour { link, address },
-            Create {
-                object: O::Neighbour(mac),
-                ..
-            }
-            | Change {
-                to: O::Neighbour(mac),
-                ..
-            },
-        ) => vec![neighbour::create(*address, *mac, index(link)?)],
-        (Key::Neighbour { link, address }, Remove { .. }) => {
-            vec![neighbour::remove(*address, index(link)?)]
-        }
-        (
-            Key::Fdb { link, mac, .. },
-            Create {
-                object: O::Fdb(remote),
-                ..
-            },
-        ) => {
-            vec![fdb::create(*mac, *remote, index(link)?, false)]
-        }
-        (
-            Key::Fdb { link, mac, .. },
-            Change {
-                to: O::Fdb(remote), ..
-            },
-        ) => {
-            vec![fdb::create(*mac, *remote, index(link)?, true)]
-        }
-        (
-            Key::Fdb { link, mac, .. },
-            Remove {
-                object: O::Fdb(remote),
-                ..
-            },
-        ) => {
-            vec![fdb::remove(*mac, *remote, index(link)?)]
-        }
-        (Key::Route { table, dst, metric }, _) => {
-            let which = Which {
-                table: *table,
-                dst: *dst,
-                metric: *metric,
-                protocol,
-            };
-            encode_route(op, which, &index)?
-        }
-        (Key::RoutingRule { family, priority }, _) => {
-            let (old, new) = match op {
-                Create {
-                    object: O::RoutingRule(new),
-                    ..
-                } => (None, Some(new)),
-                Change {
-                    from: O::RoutingRule(old),
-                    to: O::RoutingRule(new),
-                    ..
-                } => (Some(old), Some(new)),
-                Remove {
-                    object: O::RoutingRule(old),
-                    ..
-                } => (Some(old), None),
-                _ => return Err(mismatch(op)),
-            };
-            // The new one first: there is never a moment without.
-            let made = new.map(|new| rule::create(*family, *priority, new, protocol));
-            let gone = old.map(|old| rule::remove(*family, *priority, old, protocol));
-            made.into_iter().chain(gone).collect()
-        }
-        _ => return Err(mismatch(op)),
-    })
-}
-
-fn encode_route(
-    op: &Op,
-    which: Which,
-    index: &dyn Fn(&IfName) -> Result<u32, KernelError>,
-) -> Result<Vec<Message>, KernelError> {
-    let (route, replace) = match op {
-        Op::Create {
-            object: Object::Route(route),
-            ..
-        } => (route, false),
-        Op::Change {
-            to: Object::Route(route),
-            ..
-        } => (route, true),
-        Op::Remove { .. } => return Ok(vec![route::remove(which)]),
-        _ => return Err(mismatch(op)),
-    };
-    let link = route::link_of(route).map(index).transpose()?;
-    Ok(vec![route::create(which, route, link, replace)])
-}
-
-fn mismatch(op: &Op) -> KernelError {
-    KernelError::Impossible {
-        operation: verb(op),
-        reason: "the object is not of the kind that its key says",
-    }
 }

@@ -19,6 +19,7 @@ pub mod underlay;
 
 mod address;
 mod apply;
+mod encode;
 mod fdb;
 mod kernel;
 mod link;

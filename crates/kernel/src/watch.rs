@@ -194,11 +194,11 @@ fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, S
 mod tests {
     use std::time::Duration;
 
-    use tombolo_plan::objects::{LinkKind, NextHop, Route};
+    use tombolo_plan::objects::{NextHop, Route};
     use tombolo_plan::{Key, Object, Op, Place};
 
     use super::*;
-    use crate::testing::{Host, link, name};
+    use crate::testing::Host;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(5));
 
@@ -259,17 +259,13 @@ mod tests {
         let mut host = Host::new();
         host.run("ip link set lo up");
         let mut watcher = host.kernel.watch().unwrap();
-        let place = Place::host(Key::Link(name("tbb0")));
-        let bridge = Object::Link(link(LinkKind::Bridge));
+        let (place, object) = route();
         let create = Op::Create {
             place: place.clone(),
-            object: bridge.clone(),
+            object: object.clone(),
         };
-        let remove = Op::Remove {
-            place,
-            object: bridge,
-        };
-        let ops: Vec<Op> = std::iter::repeat_n([create, remove], 500)
+        let remove = Op::Remove { place, object };
+        let ops: Vec<Op> = std::iter::repeat_n([create, remove], 10_000)
             .flatten()
             .collect();
         assert!(host.kernel.apply(&ops).failed.is_empty());

@@ -14,7 +14,7 @@ use tombolo_plan::{Key, Object, Op};
 use super::message::{begin, end, kind, message};
 use super::transaction::Transaction;
 use super::{Table, chain, set};
-use crate::apply::verb;
+use crate::encode::{made, verb};
 use crate::error::{KernelError, NetlinkError};
 
 type Outcome = Result<(), KernelError>;
@@ -279,14 +279,6 @@ fn chain_of(op: &Op) -> Option<&str> {
     match &op.place().key {
         Key::NftChain(name) => Some(name),
         _ => None,
-    }
-}
-
-/// What an operation makes; none for a removal.
-fn made(op: &Op) -> Option<&Object> {
-    match op {
-        Op::Create { object, .. } | Op::Change { to: object, .. } => Some(object),
-        Op::Remove { .. } => None,
     }
 }
 
