@@ -16,7 +16,9 @@ mod fake_kernel;
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let entries = std::fs::read_dir(root).expect("the cases are there");
-    let mut folders: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
+    let mut folders: Vec<_> = entries
+        .map(|e| e.expect("folders can be listed").path())
+        .collect();
     folders.sort();
     folders
 }
@@ -25,13 +27,17 @@ fn folders() -> Vec<PathBuf> {
 fn asked(folder: &Path) -> Vec<(Name, PathBuf)> {
     let mut asked = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a case is a folder") {
-        let path = entry.unwrap().path();
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let path = entry.expect("folders can be listed").path();
+        let file = path
+            .file_name()
+            .expect("an entry has a name")
+            .to_string_lossy()
+            .into_owned();
         if let Some(node) = file
             .strip_prefix("node.")
             .and_then(|f| f.strip_suffix(".txt"))
         {
-            asked.push((Name::new(node).unwrap(), path));
+            asked.push((Name::new(node).expect("files are named by nodes"), path));
         }
     }
     assert!(!asked.is_empty(), "{} asks about no node", folder.display());

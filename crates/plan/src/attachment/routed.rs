@@ -14,6 +14,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use tombolo_model::{Endpoint, Family, World};
 
 use super::{Attachment, ContainerView, Plug, Site};
@@ -93,6 +94,9 @@ impl Attachment for Routed {
                 plug.origin("attachment/routed: the gateway's link-layer address"),
             );
             want_ways_out(site, plug, family, gateway(family), plan);
+            if family == Family::V6 {
+                want_link_local(plug, plan);
+            }
         }
     }
 
@@ -108,6 +112,21 @@ impl Attachment for Routed {
     fn reserved(&self) -> (u32, u32) {
         (0, 0)
     }
+}
+
+/// The gateway's address on the host's end. The kernel asks for a container's link-layer address
+/// from a link-local one, and its own is of no use for the second that it takes to check that
+/// nobody else has it (RFC 4862, section 5.4); this one is set without that check.
+fn want_link_local(plug: &Plug, plan: &mut HostPlan) {
+    let net = IpNet::new_assert(gateway(Family::V6), 64);
+    plan.want(
+        Place::host(Key::Address {
+            link: plug.host_end.clone(),
+            net,
+        }),
+        Object::Address,
+        plug.origin("attachment/routed: the gateway's link-local address"),
+    );
 }
 
 /// The pair: one end on the host, the other in the sandbox.

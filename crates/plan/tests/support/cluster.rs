@@ -111,7 +111,10 @@ impl Cluster {
         let addresses = |texts: &[String]| -> Vec<IpAddr> {
             texts
                 .iter()
-                .map(|t| t.split('/').next().unwrap().parse().unwrap())
+                .map(|text| {
+                    let bare = text.split('/').next().expect("a text has a first part");
+                    bare.parse().expect("test addresses are addresses")
+                })
                 .collect()
         };
         let host = Host {
