@@ -140,20 +140,14 @@ impl<'a> Applier<'a> {
             self.flush(netns);
         }
         let needed = links_needed(op);
-        if needed.iter().any(|name| {
-            self.session(netns)
-                .is_ok_and(|s| s.links.index(name).is_none())
-        }) {
+        let missing = |links: &Links| needed.iter().any(|name| links.index(name).is_none());
+        let links = &self.session(netns)?.links;
+        if missing(links) && !links.is_fresh() {
             self.flush(netns);
             self.session(netns)?.load_links()?;
         }
-        if let Op::Remove { place, .. } = op
-            && on_a_link(&place.key)
-            && needed.iter().any(|name| {
-                self.session(netns)
-                    .is_ok_and(|s| s.links.index(name).is_none())
-            })
-        {
+        let lost = missing(&self.session(netns)?.links);
+        if lost && matches!(op, Op::Remove { .. }) && on_a_link(&op.place().key) {
             return Ok(());
         }
         let peer = self.peer_namespace(op)?;
@@ -190,6 +184,7 @@ impl<'a> Applier<'a> {
     /// Sets up the other end of a pair that was just made.
     fn open_end(&mut self, index: usize, end: &'a VethPeer, op: &Op) {
         self.results[index] = self.session(&end.netns).and_then(|session| {
+            session.links.forget(&end.name);
             let outcomes = session.socket.batch(&[link::up(&end.name)]);
             let outcome: Result<(), NetlinkError> = outcomes.into_iter().collect();
             outcome.map_err(|cause| KernelError::refused(verb(op), &end.netns, cause))

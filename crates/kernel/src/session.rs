@@ -27,6 +27,8 @@ pub(crate) struct Session {
 pub(crate) struct Links {
     by_index: BTreeMap<u32, LinkInfo>,
     by_name: BTreeMap<String, u32>,
+    /// Whether nothing was made or removed since it was read: then reading again finds no more.
+    fresh: bool,
 }
 
 impl Session {
@@ -67,6 +69,7 @@ impl Session {
             self.links.by_name.insert(link.name.clone(), link.index);
             self.links.by_index.insert(link.index, link);
         }
+        self.links.fresh = true;
         Ok(())
     }
 
@@ -93,8 +96,14 @@ impl Links {
         self.by_index.values()
     }
 
-    /// Forgets a link that is removed or renamed.
+    /// Whether reading the table again finds no more than it holds.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Forgets a link that is made, removed or renamed: its index is another one from now on.
     pub(crate) fn forget(&mut self, name: &IfName) {
+        self.fresh = false;
         if let Some(index) = self.by_name.remove(name.as_str()) {
             self.by_index.remove(&index);
         }

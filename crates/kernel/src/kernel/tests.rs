@@ -365,3 +365,39 @@ fn what_exists_already_counts_as_made_and_what_is_gone_as_removed() {
         "{failed:?}"
     );
 }
+
+#[test]
+fn a_kernel_and_a_watcher_may_go_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Kernel>();
+    is_send::<Watcher>();
+}
+
+/// An observation that is carried on by `record` is what reading would show.
+#[test]
+fn recording_what_was_done_is_as_good_as_reading() {
+    let mut host = Host::new();
+    let path = host.path();
+    let plan = plan(container(&path));
+    let mut observed = host.observe(&plan);
+    let mut round = |host: &mut Host, wanted: &HostPlan| {
+        let applied = host.kernel.apply(&diff(wanted, &observed));
+        assert!(applied.failed.is_empty(), "{:?}", applied.failed);
+        applied
+            .done
+            .iter()
+            .for_each(|op| crate::record(&mut observed, op));
+        assert_eq!(diff(wanted, &observed), []);
+        assert_eq!(diff(wanted, &host.observe(wanted)), []);
+    };
+    round(&mut host, &plan);
+    let without: HostPlan = {
+        let mut fewer = plan.clone();
+        fewer.objects.retain(|place, _| place.netns == Netns::Host);
+        fewer.objects.retain(
+            |place, _| matches!(place.key, Key::Sysctl(ref s) if s.ends_with("ip_forward")),
+        );
+        fewer
+    };
+    round(&mut host, &without);
+}
