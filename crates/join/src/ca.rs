@@ -150,7 +150,9 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         dated(&mut params, now, CA_LIFETIME);
-        let certificate = params.self_signed(&key).map_err(|e| failed(e.to_string()))?;
+        let certificate = params
+            .self_signed(&key)
+            .map_err(|e| failed(e.to_string()))?;
         Authority::from_pem(&AuthorityPem {
             key: key.serialize_pem(),
             certificate: certificate.pem(),
@@ -361,3 +363,6 @@ pub fn renew_due(certificate: &str, now: u64) -> Result<bool, CaError> {
     let lifetime = facts.not_after.saturating_sub(facts.not_before);
     Ok(now >= facts.not_before.saturating_add(lifetime / 3 * 2))
 }
+
+#[cfg(test)]
+mod tests;

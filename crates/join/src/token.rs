@@ -313,16 +313,25 @@ mod tests {
     fn every_cut_off_text_is_refused_in_words() {
         for end in 0..TEXT.len() {
             let told = fault(&TEXT[..end]).to_string();
-            assert!(told.contains("copy") || told.contains("give"), "{end}: {told}");
+            assert!(
+                told.contains("copy") || told.contains("give"),
+                "{end}: {told}"
+            );
             assert!(!told.contains("00112233"), "{told}");
         }
-        assert_eq!(fault("tb1.0badcafe"), TokenTextError::Truncated { parts: 2 });
+        assert_eq!(
+            fault("tb1.0badcafe"),
+            TokenTextError::Truncated { parts: 2 }
+        );
     }
 
     #[test]
     fn other_versions_wrong_digits_and_surplus_are_told_apart() {
         let found = "tb2".to_owned();
-        assert_eq!(fault(&TEXT.replace("tb1", "tb2")), TokenTextError::Version { found });
+        assert_eq!(
+            fault(&TEXT.replace("tb1", "tb2")),
+            TokenTextError::Version { found }
+        );
         assert_eq!(fault(&format!("{TEXT}.x")), TokenTextError::TooLong);
         assert_eq!(
             fault(&TEXT.replace("0011", "00zz")),
@@ -343,7 +352,10 @@ mod tests {
     fn debug_hides_the_secret() {
         let token: JoinToken = TEXT.parse().unwrap();
         let shown = format!("{token:?}");
-        assert!(shown.contains("(secret)") && !shown.contains("00112233"), "{shown}");
+        assert!(
+            shown.contains("(secret)") && !shown.contains("00112233"),
+            "{shown}"
+        );
     }
 
     #[test]

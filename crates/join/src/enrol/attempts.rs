@@ -114,7 +114,11 @@ mod tests {
         for last in 0..ALLOWED {
             attempts.wrong(format!("2001:db8::{last:x}").parse().unwrap(), 0);
         }
-        assert!(attempts.wait("2001:db8::ffff".parse().unwrap(), 1).is_some());
+        assert!(
+            attempts
+                .wait("2001:db8::ffff".parse().unwrap(), 1)
+                .is_some()
+        );
         assert_eq!(attempts.wait("2001:db8:0:1::1".parse().unwrap(), 1), None);
     }
 

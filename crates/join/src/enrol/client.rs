@@ -8,27 +8,25 @@
 //! What comes back is verified before it is believed: the CA is the token's, and the certificate
 //! is that CA's, for this node and this key.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::{KeyPair, PublicKeyData};
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde::Serialize;
 use tombolo_model::Name;
 
 use super::error::JoinError;
 use super::http::{self, Answer};
+use super::target::{Deadline, Target};
 use super::wire::{Admission, JOIN, JoinRequest, RENEW, RefusalBody, RenewRequest};
 use crate::ca::{CaError, KeyAndCert, new_csr, new_key};
+use crate::read;
 use crate::tls::{self, OtherCluster, TlsError};
 use crate::token::{Fingerprint, JoinToken};
-use crate::read;
 
-/// The TCP port where nodes join unless told otherwise.
-pub const DEFAULT_PORT: u16 = 7461;
 /// The time for one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The time for everything after the connection stands.
@@ -57,13 +55,6 @@ pub struct JoinClient {
     key: KeyPair,
 }
 
-/// Where to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
-    host: String,
-    port: u16,
-}
-
 impl JoinClient {
     /// A node of that name, to be reached by these addresses, with a new key. `address` is
     /// `HOST` or `HOST:PORT` of a node that is in the cluster.
@@ -90,8 +81,8 @@ impl JoinClient {
     /// # Errors
     /// When the text is no key.
     pub fn with_key(mut self, key: &str) -> Result<JoinClient, JoinError> {
-        self.key = KeyPair::from_pem(key)
-            .map_err(|e| TlsError::Text(CaError::BadKey(e.to_string())))?;
+        self.key =
+            KeyPair::from_pem(key).map_err(|e| TlsError::Text(CaError::BadKey(e.to_string())))?;
         Ok(self)
     }
 
@@ -139,7 +130,9 @@ pub fn renew(
     let target = Target::parse(address)?;
     let old = read::certificate(&identity.certificate).map_err(own)?;
     let node = read::facts(&old).map_err(own)?.node.ok_or_else(|| {
-        own(CaError::Unreadable("the certificate names no node".to_owned()))
+        own(CaError::Unreadable(
+            "the certificate names no node".to_owned(),
+        ))
     })?;
     let key = new_key().map_err(own)?;
     let request = RenewRequest {
@@ -178,8 +171,8 @@ impl Call<'_> {
         config: ClientConfig,
     ) -> Result<StreamOwned<ClientConnection, Deadline>, JoinError> {
         let name = self.target.server_name()?;
-        let mut connection =
-            ClientConnection::new(Arc::new(config), name).map_err(|e| self.untrusted(&io::Error::other(e)))?;
+        let mut connection = ClientConnection::new(Arc::new(config), name)
+            .map_err(|e| self.untrusted(&io::Error::other(e)))?;
         let mut stream = self.connect()?;
         while connection.is_handshaking() {
             connection
@@ -317,96 +310,5 @@ fn clock_hint(fault: &rustls::Error) -> String {
             | Fault::NotValidYetContext { .. },
         ) => format!("{fault}; check the clocks of both hosts"),
         _ => fault.to_string(),
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            return write!(f, "[{}]:{}", self.host, self.port);
-        }
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl Target {
-    /// Reads `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address.
-    fn parse(given: &str) -> Result<Target, JoinError> {
-        let fault = |why: &str| JoinError::Address {
-            given: given.to_owned(),
-            why: why.to_owned(),
-        };
-        let (host, port) = if let Some(rest) = given.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or_else(|| fault("']' is missing"))?;
-            let port = match rest {
-                "" => None,
-                rest => Some(rest.strip_prefix(':').ok_or_else(|| fault("after ']' comes :PORT"))?),
-            };
-            (host, port)
-        } else if given.parse::<IpAddr>().is_ok() {
-            (given, None)
-        } else {
-            match given.rsplit_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (given, None),
-            }
-        };
-        let port = match port.map(str::parse) {
-            None => DEFAULT_PORT,
-            Some(Ok(0) | Err(_)) => return Err(fault("a port is a number from 1 to 65535")),
-            Some(Ok(port)) => port,
-        };
-        let target = Target {
-            host: host.to_owned(),
-            port,
-        };
-        target.server_name().map_err(|_| fault("the host is neither an address nor a name"))?;
-        Ok(target)
-    }
-
-    fn server_name(&self) -> Result<ServerName<'static>, JoinError> {
-        ServerName::try_from(self.host.clone()).map_err(|e| JoinError::Address {
-            given: self.host.clone(),
-            why: e.to_string(),
-        })
-    }
-}
-
-/// A stream of which everything must be over by a moment.
-struct Deadline {
-    stream: TcpStream,
-    until: Instant,
-}
-
-impl Deadline {
-    fn after(stream: TcpStream, time: Duration) -> Deadline {
-        let until = Instant::now() + time;
-        Deadline { stream, until }
-    }
-
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(left)
-    }
-}
-
-impl Read for Deadline {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Deadline {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
     }
 }

@@ -345,17 +345,24 @@ fn applicant<'a>(
 }
 
 fn has_address(node: &Resource<Node>, address: IpAddr) -> bool {
-    node.spec.addresses.iter().any(|a| a.address.addr() == address)
+    node.spec
+        .addresses
+        .iter()
+        .any(|a| a.address.addr() == address)
 }
 
 /// The host of an endpoint: `https://[2001:db8::1]:2379` → `2001:db8::1`.
 fn endpoint_host(endpoint: &str) -> &str {
-    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let rest = endpoint
+        .split_once("://")
+        .map_or(endpoint, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
     if let Some(v6) = authority.strip_prefix('[') {
         return v6.split(']').next().unwrap_or(v6);
     }
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+    authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host)
 }
 
 fn bad_csr(error: &CaError) -> Refusal {

@@ -111,9 +111,7 @@ pub enum Refusal {
         seconds: u64,
     },
     /// Too many wrong tokens from one address.
-    #[error(
-        "too many wrong tokens from this address; try again in {seconds} s with the right one"
-    )]
+    #[error("too many wrong tokens from this address; try again in {seconds} s with the right one")]
     TooManyAttempts {
         /// When the address is heard again.
         seconds: u64,
@@ -156,9 +154,9 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Refusal::Malformed { .. } | Refusal::BadCsr { .. } | Refusal::BadAddress { .. } => 400,
-            Refusal::UnknownToken { .. }
-            | Refusal::WrongSecret { .. }
-            | Refusal::NoCertificate => 401,
+            Refusal::UnknownToken { .. } | Refusal::WrongSecret { .. } | Refusal::NoCertificate => {
+                401
+            }
             Refusal::Expired { .. }
             | Refusal::Revoked { .. }
             | Refusal::UsedUp { .. }
@@ -227,7 +225,9 @@ pub enum JoinError {
         cause: String,
     },
     /// The answer is not one of this protocol, or certifies something else.
-    #[error("{address} gave an answer that cannot be used: {cause}; use the same version on both hosts")]
+    #[error(
+        "{address} gave an answer that cannot be used: {cause}; use the same version on both hosts"
+    )]
     BadAnswer {
         /// The address.
         address: String,
@@ -278,7 +278,9 @@ impl JoinError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ServeError {
     /// The port cannot be had.
-    #[error("cannot listen for joining nodes on {address}: {cause}; give another address or free it")]
+    #[error(
+        "cannot listen for joining nodes on {address}: {cause}; give another address or free it"
+    )]
     Listen {
         /// The address.
         address: String,

@@ -14,7 +14,7 @@
 //! | `record` | what joining keeps in the store |
 //! | `attempts` | how often one address may be wrong |
 //! | `server` | connections, TLS, limits of time and size |
-//! | `client`, `http` | the side of the node that joins; no runtime needed |
+//! | `client`, `target`, `http` | the side of the node that joins; no runtime needed |
 
 mod attempts;
 mod client;
@@ -23,13 +23,15 @@ mod error;
 mod http;
 mod record;
 mod server;
+mod target;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use client::{DEFAULT_PORT, JoinClient, Joined, renew};
+pub use client::{JoinClient, Joined, renew};
 pub use enrolment::{Clock, Enrolment, EnrolmentConfig};
 pub use error::{JoinError, Refusal, ServeError};
 pub use record::IDENTITIES;
 pub use server::{IdentitySlot, JoinServer, Limits};
+pub use target::DEFAULT_PORT;
 pub use wire::{Admission, JoinRequest, RenewRequest};

@@ -115,10 +115,7 @@ impl Records {
         Ok(self.resources.store().txn(txn).await?.succeeded)
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(
-        &self,
-        key: &str,
-    ) -> Result<Read<T>, StoreError> {
+    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Read<T>, StoreError> {
         let Some(kv) = self.resources.store().get(key.as_bytes()).await? else {
             return Ok(Read {
                 value: None,

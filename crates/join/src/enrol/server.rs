@@ -196,7 +196,12 @@ async fn converse(
     peer: SocketAddr,
 ) -> Result<(), String> {
     let limits = &shared.limits;
-    let late = |_| format!("no TLS handshake within {} s", limits.handshake.as_secs_f32());
+    let late = |_| {
+        format!(
+            "no TLS handshake within {} s",
+            limits.handshake.as_secs_f32()
+        )
+    };
     let mut first = [0];
     let seen = timeout(limits.handshake, stream.peek(&mut first)).await;
     match seen.map_err(late)?.map_err(|e| e.to_string())? {
@@ -263,11 +268,7 @@ fn handshake_fault(error: &std::io::Error) -> String {
     }
 }
 
-async fn answer(
-    shared: &Shared,
-    peer: &Peer,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn answer(shared: &Shared, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let verdict = match (request.method(), request.uri().path()) {
         (&Method::POST, JOIN) => join(shared, peer, request).await,
         (&Method::POST, RENEW) => renew(shared, peer, request).await,
