@@ -75,7 +75,8 @@ fn add_network(state: &mut State, index: usize, net: &Net, nodes: usize) {
         r#"{"type":"direct"}"#,
         r#"{"type":"direct","crossSubnet":true}"#,
     ];
-    let mut transport: TransportSpec = serde_json::from_str(transports[net.transport]).unwrap();
+    let mut transport: TransportSpec =
+        serde_json::from_str(transports[net.transport]).expect("test transports are transports");
     if transport.name.as_str() == "vxlan" {
         transport.options.insert("vni".into(), json!(100 + index));
     }
@@ -93,9 +94,11 @@ fn add_network(state: &mut State, index: usize, net: &Net, nodes: usize) {
         let is_last = place + 1 == net.endpoints.len();
         let owner = if net.borrows && is_last { 0 } else { node };
         let handle = format!("e{index}-{place}");
-        let ordinal = u32::try_from(place).unwrap() + 5;
+        let ordinal = u32::try_from(place).expect("a few endpoints") + 5;
         in_use[owner].push((ordinal, handle.clone(), node, "workload"));
-        let address = format!("10.{index}.{owner}.{ordinal}").parse().unwrap();
+        let address = format!("10.{index}.{owner}.{ordinal}")
+            .parse()
+            .expect("an address");
         let addresses = if has_addresses { vec![address] } else { vec![] };
         let mapping = json!([{"hostPort": 8000 + port, "containerPort": 80}]);
         let ports = if *port == 0 { json!([]) } else { mapping };
@@ -193,14 +196,14 @@ fn damage(kernel: &mut FakeKernel, which: usize, how: u8) {
             source,
             mtu: Some(1300),
         }),
-        Object::Neighbour(mac) if how % 2 == 0 => {
+        Object::Neighbour(mac) if how.is_multiple_of(2) => {
             let mut bytes = mac.0;
             bytes[5] ^= 1;
             Object::Neighbour(tombolo_model::MacAddr(bytes))
         }
         other => other,
     };
-    if how % 3 == 0 {
+    if how.is_multiple_of(3) {
         kernel.apply(&remove).expect("it was there");
     } else if turned != kernel.objects[&place] {
         kernel.objects.insert(place, turned);

@@ -14,7 +14,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tombolo_model::{Block, Endpoint, Family, Resource, World};
+use tombolo_model::{Block, Endpoint, Family, IfName, Resource, World};
 
 use super::routed::{want_pair, want_ways_out};
 use super::{Attachment, ContainerView, Plug, Site};
@@ -47,46 +47,7 @@ impl Attachment for Bridge {
             origin,
         );
         for block in blocks {
-            if block.spec.size() < 4 {
-                plan.problem(
-                    block.key(),
-                    format!(
-                        "{} has no room for a gateway and containers; set blockSize of IPPool {} to at most {}",
-                        block.spec.cidr,
-                        block.spec.pool,
-                        block.spec.cidr.max_prefix_len() - 2
-                    ),
-                );
-                continue;
-            }
-            let origin = |rule| Origin {
-                resource: block.key(),
-                rule,
-            };
-            let net = gateway_net(&block.spec);
-            plan.want(
-                Place::host(Key::Address {
-                    link: name.clone(),
-                    net,
-                }),
-                Object::Address,
-                origin("attachment/bridge: gateway of the block"),
-            );
-            let key = Key::Route {
-                table: MAIN_TABLE,
-                dst: block.spec.cidr,
-                metric: 0,
-            };
-            let route = Route {
-                next: NextHop::Link(name.clone()),
-                source: Some(net.addr()),
-                mtu: None,
-            };
-            plan.want(
-                Place::host(key),
-                Object::Route(route),
-                origin("attachment/bridge: way to the segment"),
-            );
+            want_segment(&name, block, plan);
         }
     }
 
@@ -152,6 +113,50 @@ impl Attachment for Bridge {
     fn reserved(&self) -> (u32, u32) {
         (2, 1)
     }
+}
+
+/// The gateway of one block on the bridge, and the way to its containers.
+fn want_segment(name: &IfName, block: &Resource<Block>, plan: &mut HostPlan) {
+    if block.spec.size() < 4 {
+        plan.problem(
+            block.key(),
+            format!(
+                "{} has no room for a gateway and containers; set blockSize of IPPool {} to at most {}",
+                block.spec.cidr,
+                block.spec.pool,
+                block.spec.cidr.max_prefix_len() - 2
+            ),
+        );
+        return;
+    }
+    let origin = |rule| Origin {
+        resource: block.key(),
+        rule,
+    };
+    let net = gateway_net(&block.spec);
+    plan.want(
+        Place::host(Key::Address {
+            link: name.clone(),
+            net,
+        }),
+        Object::Address,
+        origin("attachment/bridge: gateway of the block"),
+    );
+    let key = Key::Route {
+        table: MAIN_TABLE,
+        dst: block.spec.cidr,
+        metric: 0,
+    };
+    let route = Route {
+        next: NextHop::Link(name.clone()),
+        source: Some(net.addr()),
+        mtu: None,
+    };
+    plan.want(
+        Place::host(key),
+        Object::Route(route),
+        origin("attachment/bridge: way to the segment"),
+    );
 }
 
 /// Blocks that the host hands addresses out of, or has borrowed one from.
