@@ -18,6 +18,8 @@ fn an_authority_survives_its_text() {
     let again = Authority::from_pem(&authority.to_pem()).unwrap();
     assert_eq!(again.fingerprint(), authority.fingerprint());
     assert_eq!(again.cluster(), "lab");
+    let read = Fingerprint::of_pem(authority.certificate_pem()).unwrap();
+    assert_eq!(read, authority.fingerprint());
     let facts = read::facts(&authority.certificate).unwrap();
     assert_eq!(facts.not_after - NOW, CA_LIFETIME);
     assert!(facts.is_ca);

@@ -11,7 +11,7 @@
 //!
 //! It never serves sockets; the clock is given to it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tombolo_model::kinds::TokenUse;
@@ -19,10 +19,13 @@ use tombolo_model::{Name, Node, Resource, Token};
 use tombolo_store::{Resources, Revision, Store, StoreError};
 
 use super::attempts::Attempts;
+use super::checks::{
+    Applicant, applicant, bad_csr, endpoint_host, has_address, token_holds, used_up,
+};
 use super::error::{Refusal, ServeError};
 use super::record::{Identity, Read, Records};
-use super::wire::{Admission, JoinRequest, MOST_ADDRESSES, RenewRequest};
-use crate::ca::{Authority, CaError, San, csr_key_hash};
+use super::wire::{Admission, JoinRequest, RenewRequest};
+use crate::ca::{Authority, San};
 use crate::read;
 
 /// Tells the time, in seconds since 1970.
@@ -51,14 +54,6 @@ pub struct Enrolment {
     store_endpoints: Vec<String>,
     clock: Clock,
     attempts: Attempts,
-}
-
-/// Who asks for what, once the right to ask is proven.
-struct Applicant<'a> {
-    node: &'a Name,
-    csr: &'a str,
-    key_hash: String,
-    addresses: &'a [IpAddr],
 }
 
 /// What a look at the store says about a join.
@@ -191,9 +186,7 @@ impl Enrolment {
         if spec.used_by.len() >= spec.uses as usize {
             return Err(used_up(&token));
         }
-        if node.is_some() || self.is_store_host(name.as_str()) {
-            return Err(Refusal::NameTaken { node: name.clone() });
-        }
+        self.check_name(name).await?;
         self.check_addresses(applicant).await?;
         spec.used_by.push(TokenUse {
             node: name.clone(),
@@ -243,6 +236,25 @@ impl Enrolment {
             }
         }
         Err(busy())
+    }
+
+    /// Refuses names that belong to another node or to the store. A name becomes a DNS name of the
+    /// certificate, and DNS knows no difference between upper and lower case.
+    async fn check_name(&self, name: &Name) -> Result<(), Refusal> {
+        let nodes = self.records.nodes().await.map_err(unavailable)?;
+        let same = |node: &&Resource<Node>| {
+            let other = node.name().as_str();
+            other.eq_ignore_ascii_case(name.as_str())
+        };
+        if let Some(node) = nodes.iter().find(same) {
+            let node = node.name().clone();
+            return Err(Refusal::NameTaken { node });
+        }
+        if self.is_store_host(name.as_str()) {
+            let (address, owner) = (name.to_string(), "the store".to_owned());
+            return Err(Refusal::AddressTaken { address, owner });
+        }
+        Ok(())
     }
 
     /// Refuses addresses that belong to another node or to the store: a certificate for one would
@@ -297,79 +309,6 @@ impl Enrolment {
     }
 }
 
-fn token_holds(token: &Resource<Token>, now: u64) -> Result<(), Refusal> {
-    let id = token.name().clone();
-    if token.spec.revoked {
-        return Err(Refusal::Revoked { id });
-    }
-    let at = token.spec.expires;
-    if now >= at {
-        return Err(Refusal::Expired { id, at });
-    }
-    Ok(())
-}
-
-fn used_up(token: &Resource<Token>) -> Refusal {
-    let id = token.name().clone();
-    match token.spec.used_by.last() {
-        Some(last) => Refusal::UsedUp {
-            id,
-            node: last.node.clone(),
-            at: last.at,
-        },
-        // A token for no use at all; validation lets none be made.
-        None => Refusal::Revoked { id },
-    }
-}
-
-fn applicant<'a>(
-    node: &'a Name,
-    csr: &'a str,
-    addresses: &'a [IpAddr],
-) -> Result<Applicant<'a>, Refusal> {
-    if addresses.len() > MOST_ADDRESSES {
-        let address = format!("list of {}", addresses.len());
-        return Err(Refusal::BadAddress { address });
-    }
-    let nobody = |a: &&IpAddr| a.is_unspecified() || a.is_multicast();
-    if let Some(address) = addresses.iter().find(nobody) {
-        let address = address.to_string();
-        return Err(Refusal::BadAddress { address });
-    }
-    Ok(Applicant {
-        node,
-        csr,
-        key_hash: csr_key_hash(csr).map_err(|e| bad_csr(&e))?,
-        addresses,
-    })
-}
-
-fn has_address(node: &Resource<Node>, address: IpAddr) -> bool {
-    node.spec
-        .addresses
-        .iter()
-        .any(|a| a.address.addr() == address)
-}
-
-/// The host of an endpoint: `https://[2001:db8::1]:2379` → `2001:db8::1`.
-fn endpoint_host(endpoint: &str) -> &str {
-    let rest = endpoint
-        .split_once("://")
-        .map_or(endpoint, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    if let Some(v6) = authority.strip_prefix('[') {
-        return v6.split(']').next().unwrap_or(v6);
-    }
-    authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host)
-}
-
-fn bad_csr(error: &CaError) -> Refusal {
-    let why = error.to_string();
-    Refusal::BadCsr { why }
-}
-
 fn busy() -> Refusal {
     let why = "many nodes join at once".to_owned();
     Refusal::Unavailable { why }
@@ -379,16 +318,4 @@ fn unavailable(error: StoreError) -> Refusal {
     tracing::warn!(%error, "the store failed a joining node");
     let why = "its store does not answer; the log of the agent that was asked says more".to_owned();
     Refusal::Unavailable { why }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::endpoint_host;
-
-    #[test]
-    fn hosts_of_endpoints() {
-        assert_eq!(endpoint_host("https://10.0.0.1:2379"), "10.0.0.1");
-        assert_eq!(endpoint_host("https://[2001:db8::1]:2379/"), "2001:db8::1");
-        assert_eq!(endpoint_host("store.example"), "store.example");
-    }
 }

@@ -11,12 +11,14 @@
 //! | `wire` | the bodies |
 //! | `error` | the verdicts, with the words that both sides show |
 //! | `enrolment` | who is let in: token, name, key, addresses, against the store |
+//! | `checks` | the rules of that which need no store |
 //! | `record` | what joining keeps in the store |
 //! | `attempts` | how often one address may be wrong |
 //! | `server` | connections, TLS, limits of time and size |
 //! | `client`, `target`, `http` | the side of the node that joins; no runtime needed |
 
 mod attempts;
+mod checks;
 mod client;
 mod enrolment;
 mod error;

@@ -328,7 +328,15 @@ async fn read_body<T: DeserializeOwned>(
             Refusal::Malformed { why }
         })?
         .to_bytes();
-    serde_json::from_slice(&body).map_err(|e| Refusal::Malformed { why: e.to_string() })
+    serde_json::from_slice(&body).map_err(|e| Refusal::Malformed {
+        why: one_line(&e.to_string()),
+    })
+}
+
+/// A stranger's words as they may stand in a log: one short line without control characters.
+fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).take(300).collect()
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {

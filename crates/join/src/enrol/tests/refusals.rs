@@ -70,11 +70,13 @@ async fn a_name_has_one_owner() {
     let cluster = Cluster::start().await;
     let token = cluster.token(3).await;
     cluster.join(&token, "b").await.unwrap();
-    for taken in ["b", "first", "10.9.9.9"] {
+    for (taken, owner) in [("b", "b"), ("first", "first"), ("FIRST", "first")] {
         let error = cluster.join(&token, taken).await.unwrap_err();
-        let way_out = format!("tombolo delete node {taken}");
+        let way_out = format!("tombolo delete node {owner}");
         cluster.both_say(&error, &["is taken", &way_out]);
     }
+    let error = cluster.join(&token, "10.9.9.9").await.unwrap_err();
+    cluster.both_say(&error, &["10.9.9.9 belongs to the store"]);
     assert_eq!(cluster.stored(&token).await.spec.used_by.len(), 1);
     cluster.stop().await;
 }
@@ -146,7 +148,13 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
             format!(r#"{{"tokenID":"{id}","secret":"{secret}","node":"{node}","csr":"{csr}"}}"#);
         text.into_bytes()
     };
-    let cases: [(&str, Vec<u8>, &str, &str); 7] = [
+    let cases: [(&str, Vec<u8>, &str, &str); 8] = [
+        (
+            "/v1/join",
+            br#"{"a\nWARN b\u001b[2J":1}"#.to_vec(),
+            "400",
+            "unknown field `a WARN b [2J`",
+        ),
         (
             "/v1/join",
             b"{".to_vec(),
