@@ -1,7 +1,8 @@
 //! Addresses on interfaces.
 //!
 //! Every address on a link of ours is ours, but for the link-local one that the kernel gives each
-//! link by itself. An address without a subnet brings no route with it; IPv6 addresses skip
+//! link by itself. An address brings no route of its subnet with it (`IFA_F_NOPREFIXROUTE`): the
+//! plan says every route itself, and two would contend for one place. IPv6 addresses skip
 //! duplicate detection, since the plan hands each out once and a container cannot wait a second.
 
 use ipnet::IpNet;
@@ -98,15 +99,9 @@ pub(crate) fn decode(body: &[u8]) -> Option<AddressInfo> {
 pub(crate) fn create(net: IpNet, link: u32) -> Message {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     let mut message = with_address(libc::RTM_NEWADDR, flags, net, link);
-    let mut bits = 0;
-    if net.addr().is_ipv6() {
-        bits |= NO_DAD;
-    }
-    if net.prefix_len() == net.max_prefix_len() {
-        bits |= NO_PREFIX_ROUTE;
-    }
+    let no_dad = if net.addr().is_ipv6() { NO_DAD } else { 0 };
     message
-        .put_u32(FLAGS, bits)
+        .put_u32(FLAGS, NO_PREFIX_ROUTE | no_dad)
         .put_u8(PROTO, OUR_PROTOCOL_MARK);
     message
 }

@@ -139,8 +139,12 @@ fn a_bridge_with_ports_is_as_planned_and_is_repaired() {
         ..link(LinkKind::Bridge)
     };
     objects.push((Place::host(Key::Link(name("tbb0"))), Object::Link(bridge)));
-    let (key, object) = address("tbb0", "10.22.0.1/16");
-    objects.push((Place::host(key), object));
+    for (key, object) in [
+        address("tbb0", "10.22.0.1/16"),
+        route("10.22.0.0/16", NextHop::Link(name("tbb0"))),
+    ] {
+        objects.push((Place::host(key), object));
+    }
     let plan = plan(objects);
     host.converge(&plan);
     let shown = host.run("ip -d link show tbv1; ip -d link show tbb0; ip route");
@@ -149,7 +153,7 @@ fn a_bridge_with_ports_is_as_planned_and_is_repaired() {
         "isolated on",
         "master tbb0",
         "stp_state 0",
-        "10.22.0.0/16 dev tbb0 proto kernel",
+        "10.22.0.0/16 dev tbb0 proto 84",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }

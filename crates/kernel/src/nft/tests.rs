@@ -5,12 +5,12 @@ use std::time::Duration;
 use tombolo_model::{Family, Protocol};
 use tombolo_plan::objects::{
     Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint,
-    InterfaceMatch, Match, NftSet, PacketField, Policy, Rule,
+    InterfaceMatch, Match, NextHop, NftSet, PacketField, Policy, Route, Rule,
 };
 use tombolo_plan::{HostPlan, Key, Object, Place, diff};
 
 use crate::NetnsHandle;
-use crate::testing::{Host, address, pair, path, plan, run};
+use crate::testing::{Host, address, name, pair, path, plan, run};
 
 fn set(name: &str, key: &[Field], data: &[Field], interval: bool) -> (Place, Object) {
     let set = NftSet {
@@ -379,10 +379,29 @@ impl Between {
         let sandbox = host.path();
         let mut objects = translation(family, far.split('/').next().unwrap());
         objects.extend(pair("tbv1", &sandbox));
-        let (key, object) = address("tbv1", near);
-        objects.push((Place::host(key), object));
-        let (key, object) = address("eth0", far);
-        objects.push((Place::sandbox(&sandbox, key), object));
+        let segment = |link: &str| {
+            let dst: ipnet::IpNet = near.parse().unwrap();
+            let key = Key::Route {
+                table: 254,
+                dst: dst.trunc(),
+                metric: 0,
+            };
+            let next = NextHop::Link(name(link));
+            (
+                key,
+                Object::Route(Route {
+                    next,
+                    source: None,
+                    mtu: None,
+                }),
+            )
+        };
+        for (key, object) in [address("tbv1", near), segment("tbv1")] {
+            objects.push((Place::host(key), object));
+        }
+        for (key, object) in [address("eth0", far), segment("eth0")] {
+            objects.push((Place::sandbox(&sandbox, key), object));
+        }
         let word = if family == Family::V4 { "4" } else { "6" };
         let pool = if family == Family::V4 {
             "10.244.0.0/16"
