@@ -1,8 +1,11 @@
 //! The façade: one host's namespace, and the sandboxes that are reached from it.
 //!
 //! It reads, applies, and repeats the two until nothing differs. It decides nothing about
-//! networks, and remembers nothing about the kernel but what interval sets were asked to hold
-//! (`nft/interval.rs` says why).
+//! networks, and remembers nothing about the kernel but, of nftables, what was last read: which
+//! prefixes an interval set stands for, and which chains use a set.
+//!
+//! A sandbox's namespace is opened for one read or one apply and closed again: an open socket in it
+//! would keep it, and the links in it, alive after its container is gone.
 
 use std::collections::BTreeMap;
 

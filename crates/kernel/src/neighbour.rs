@@ -1,4 +1,8 @@
-//! Permanent neighbour entries. What the kernel learns by itself is left alone.
+//! Permanent neighbour entries: which link-layer address an address has.
+//!
+//! Every permanent entry on a link of ours is ours. What the kernel learns by itself, or makes for
+//! multicast, is left alone; where it stands in the place of a planned entry it is replaced. The
+//! messages have the form of those for forwarding entries too ([`crate::fdb`]).
 
 use std::net::IpAddr;
 

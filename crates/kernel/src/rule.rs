@@ -1,4 +1,8 @@
 //! Rules that choose a routing table. Ours carry our protocol number (`FRA_PROTOCOL`).
+//!
+//! The kernel lets many rules have one priority, and removes the first that fits what it is told;
+//! so a removal tells all of a rule. A change makes the new rule first and then removes the old
+//! one. The rules that the kernel starts with, and everybody else's, are never touched.
 
 use ipnet::IpNet;
 use nix::errno::Errno;

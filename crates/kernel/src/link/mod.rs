@@ -1,4 +1,8 @@
 //! Network interfaces: pairs, bridges, VXLAN devices, and what is already there.
+//!
+//! Reading says how a link is in a plan's words; applying makes, changes and removes it. A link of
+//! the host is ours by its name alone. What cannot be changed in place (a VXLAN device's number or
+//! source) is for `plan::diff` to know: here it is removed and made again as two operations.
 
 mod apply;
 mod read;
