@@ -186,7 +186,7 @@ impl Lab {
                 .map_err(LabError::errno("kill", host))?;
             await_end(process);
         }
-        Ok(())
+        self.wire(&["unplug", host])
     }
 
     /// Cuts a host's wires: its frames are lost in silence.

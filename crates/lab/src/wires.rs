@@ -6,9 +6,8 @@
 //! failures to notice. Two hosts of one segment are parted by neighbour entries that lead nowhere.
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, MAIN_TABLE, NextHop, Route, VethPeer};
@@ -45,6 +44,20 @@ pub(crate) fn cut(layout: &Layout, host: &str, whole: bool) -> Result<(), LabErr
                 from: Object::Link(from),
                 to: Object::Link(to),
             })
+        })
+        .collect::<Result<Vec<_>, LabError>>()?;
+    failures(&kernel()?.apply(&ops).failed)
+}
+
+/// Removes a host's wires: the namespace of one that was killed answers until the kernel gets to it.
+pub(crate) fn unplug(layout: &Layout, host: &str) -> Result<(), LabError> {
+    let ops = find(layout, host)?
+        .interfaces
+        .iter()
+        .map(|interface| {
+            let place = Place::host(Key::Link(name(&interface.port)?));
+            let object = Object::Link(port_link(layout, interface, LinkKind::VethEnd)?);
+            Ok(Op::Remove { place, object })
         })
         .collect::<Result<Vec<_>, LabError>>()?;
     failures(&kernel()?.apply(&ops).failed)
@@ -150,6 +163,33 @@ impl Draft {
         );
     }
 
+    /// An address, and the route to its subnet: the kernel crate lets none come by itself.
+    fn address(&mut self, netns: &Netns, link: &str, net: IpNet) -> Result<(), LabError> {
+        let link = name(link)?;
+        self.want(
+            netns,
+            Key::Address {
+                link: link.clone(),
+                net,
+            },
+            Object::Address,
+        );
+        if net.prefix_len() < net.max_prefix_len() {
+            let key = Key::Route {
+                table: MAIN_TABLE,
+                dst: net.trunc(),
+                metric: 0,
+            };
+            let route = Route {
+                next: NextHop::Link(link),
+                source: None,
+                mtu: None,
+            };
+            self.want(netns, key, Object::Route(route));
+        }
+        Ok(())
+    }
+
     fn way(&mut self, netns: &Netns, way: &Way) -> Result<(), LabError> {
         let key = Key::Route {
             table: MAIN_TABLE,
@@ -159,7 +199,7 @@ impl Draft {
         let next = NextHop::Via {
             gateway: way.via,
             link: name(&way.link)?,
-            onlink: false,
+            onlink: true,
         };
         self.want(
             netns,
@@ -223,14 +263,8 @@ fn plan(layout: &Layout, hosts: &BTreeMap<String, i32>) -> Result<HostPlan, LabE
         } else {
             &[]
         };
-        // A bridge that was set up before its first port may get no link-local address by itself,
-        // and neighbours of a router are asked for from there.
-        let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-        let local = Ipv6Net::new(local, 64).map(IpNet::V6).ok();
-        let local = local.filter(|_| segment.gateway.len() > 1);
-        for net in segment.gateway.iter().chain(internet).chain(&local) {
-            let link = name(&segment.bridge)?;
-            draft.want(&root, Key::Address { link, net: *net }, Object::Address);
+        for net in segment.gateway.iter().chain(internet) {
+            draft.address(&root, &segment.bridge, *net)?;
         }
     }
     for way in &layout.ways {
@@ -276,8 +310,7 @@ fn plan_host(
             Object::Link(end),
         );
         for net in &interface.addresses {
-            let link = name(&interface.name)?;
-            draft.want(&inside, Key::Address { link, net: *net }, Object::Address);
+            draft.address(&inside, &interface.name, *net)?;
         }
     }
     if host.forwards {

@@ -20,10 +20,14 @@ fn names(count: usize) -> Vec<String> {
     LabSpec::new("names", count).hosts
 }
 
+/// Whether a packet of so many bytes, headers and all, comes through and back.
 fn pings(lab: &Lab, from: &str, to: &str, bytes: u32) -> bool {
     let size = (bytes - 28).to_string();
     let argv = ["ping", "-c1", "-W1", "-Mdo", "-s", &size, to];
-    lab.exec(from, &argv).unwrap().status.success()
+    lab.exec(from, &argv)
+        .expect("the host is there")
+        .status
+        .success()
 }
 
 /// All of a lab's processes that the registry knows of.
@@ -202,6 +206,58 @@ fn labs_stand_side_by_side_and_a_name_is_taken_once() {
     second.down().unwrap();
     let b = first.address("b").unwrap().to_string();
     assert!(pings(&first, "a", &b, 100));
+}
+
+/// Ends a lab that is bound to nobody, and removes a folder, also when the test fails.
+struct Ended {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Ok(lab) = Lab::find(&self.name) {
+            let _ = lab.down();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn an_agent_outlives_its_starter_and_ends_when_told() {
+    let folder = std::env::temp_dir().join(spec("agent").name);
+    std::fs::create_dir(&folder).unwrap();
+    let tombolo = folder.join("tombolo");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = agent ] && exec cat /dev/zero >/dev/null\nexec {PROGRAM} \"$@\"\n"
+    );
+    std::fs::write(&tombolo, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&tombolo, mode).unwrap();
+
+    let spec = LabSpec {
+        tombolo,
+        bound_to_parent: false,
+        ..spec("agent")
+    };
+    let name = spec.name.clone();
+    drop(Lab::up(spec).unwrap());
+    let _ended = Ended {
+        name: name.clone(),
+        folder,
+    };
+    let lab = Lab::find(&name).unwrap();
+    let all = processes(&lab);
+    for _ in 0..2 {
+        lab.start_agent("a", &[]).unwrap();
+        assert!(lab.start_agent("a", &[]).is_err(), "two agents in one host");
+        lab.stop_agent("a").unwrap();
+        lab.start_agent("a", &[]).unwrap();
+        lab.kill_agent("a").unwrap();
+    }
+    lab.start_agent("a", &[]).unwrap();
+    lab.down().unwrap();
+    assert!(all.iter().all(|process| !process.runs()));
 }
 
 #[test]

@@ -63,13 +63,16 @@ fn leave_behind(mut command: Command) -> Result<ExitCode, LabError> {
     let mut child = command
         .spawn()
         .map_err(LabError::system("start", "the program"))?;
+    let mut refusal = String::new();
     if let Some(mut out) = child.stdout.take() {
-        let _ = out.read_to_end(&mut Vec::new());
+        out.read_to_string(&mut refusal)
+            .map_err(LabError::system("read from", "the program"))?;
     }
-    match child.try_wait() {
-        Ok(Some(status)) => Ok(ExitCode::from(code(status))),
-        _ => Ok(ExitCode::SUCCESS),
+    if refusal.is_empty() {
+        return Ok(ExitCode::SUCCESS);
     }
+    eprint!("{refusal}");
+    Ok(ExitCode::FAILURE)
 }
 
 /// Joins the namespaces of a process, and the named network namespace as its mounts show it.
@@ -175,7 +178,7 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode, LabError> {
     if let [flag, name] = options
         && flag == "--name"
     {
-        let log = leave_name(name)?;
+        let log = leave_name(name).inspect_err(|error| println!("{error}"))?;
         let again = log
             .try_clone()
             .map_err(LabError::system("open the log of", name))?;

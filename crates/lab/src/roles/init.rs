@@ -56,12 +56,13 @@ pub(crate) fn play(words: &[String]) -> Result<ExitCode, LabError> {
     hold(spec.bound_to_parent, &children)
 }
 
-/// `__lab wire SPEC cut|heal HOST` or `__lab wire SPEC part|join A PID B PID`, in the lab.
+/// `__lab wire SPEC cut|heal|unplug HOST` or `__lab wire SPEC part|join A PID B PID`, in the lab.
 pub(crate) fn wire(words: &[String]) -> Result<ExitCode, LabError> {
     let layout = Layout::of(&spec(word(words, 0, "wire")?)?);
     let verb = word(words, 1, "wire")?;
     match verb {
         "cut" | "heal" => wires::cut(&layout, word(words, 2, "wire")?, verb == "heal")?,
+        "unplug" => wires::unplug(&layout, word(words, 2, "wire")?)?,
         "part" | "join" => {
             let a = (word(words, 2, "wire")?, super::parsed(words, 3, "wire")?);
             let b = (word(words, 4, "wire")?, super::parsed(words, 5, "wire")?);
