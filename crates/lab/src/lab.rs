@@ -63,8 +63,12 @@ impl Lab {
             (true, Some(lifeline)) => Some((child, lifeline)),
             _ => None,
         };
-        let lab = Lab { record, bound };
-        registry::write(&lab.record)?;
+        let mut lab = Lab { record, bound };
+        if let Err(error) = registry::write(&lab.record) {
+            // A lab that nobody can find is not left behind.
+            let _ = lab.end();
+            return Err(error);
+        }
         Ok(lab)
     }
 

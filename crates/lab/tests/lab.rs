@@ -241,11 +241,11 @@ fn an_agent_outlives_its_starter_and_ends_when_told() {
         ..spec("agent")
     };
     let name = spec.name.clone();
-    drop(Lab::up(spec).unwrap());
     let _ended = Ended {
         name: name.clone(),
         folder,
     };
+    drop(Lab::up(spec).unwrap());
     let lab = Lab::find(&name).unwrap();
     let all = processes(&lab);
     for _ in 0..2 {
