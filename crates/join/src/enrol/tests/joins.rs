@@ -198,3 +198,47 @@ async fn the_server_shows_a_renewed_certificate_without_a_restart() {
     cluster.join(&token, "b").await.unwrap();
     cluster.stop().await;
 }
+
+/// Twenty tasks that ask one enrolment at the same time, without connections that would put them
+/// into a row.
+async fn race(cluster: &Cluster, token: &JoinToken, node: fn(usize) -> String) -> usize {
+    let enrolment = Arc::new(cluster.enrolment());
+    let mut racers = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let enrolment = enrolment.clone();
+        let key = crate::ca::new_key().unwrap();
+        let request = JoinRequest {
+            token_id: token.id().clone(),
+            secret: token.secret().clone(),
+            node: name(&node(n)),
+            csr: crate::ca::new_csr(&key).unwrap(),
+            addresses: vec![],
+        };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        racers.spawn(async move { enrolment.join(peer, &request).await.is_ok() });
+    }
+    racers
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|won| *won)
+        .count()
+}
+
+#[tokio::test]
+async fn a_race_has_one_winner_by_token_and_by_name() {
+    let cluster = Cluster::start().await;
+    let once = cluster.token(1).await;
+    assert_eq!(race(&cluster, &once, |n| format!("n{n}")).await, 1);
+    let often = cluster.token(20).await;
+    assert_eq!(race(&cluster, &often, |_| "same".to_owned()).await, 1);
+    assert_eq!(cluster.stored(&often).await.spec.used_by.len(), 1);
+    // Two servers over one store, each with a token of its own for the same name.
+    let (a, b) = (cluster.token(20).await, cluster.token(20).await);
+    let both = tokio::join!(
+        race(&cluster, &a, |n| format!("m{n}")),
+        race(&cluster, &b, |n| format!("m{n}"))
+    );
+    assert_eq!(both.0 + both.1, 20);
+    cluster.stop().await;
+}

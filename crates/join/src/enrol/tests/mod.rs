@@ -87,13 +87,8 @@ impl Cluster {
         let authority = Arc::new(Authority::create("lab", now()).unwrap());
         let store = Arc::new(MemoryStore::new());
         let ahead = Arc::new(AtomicU64::new(0));
-        let seen = ahead.clone();
-        let enrolment = Enrolment::new(EnrolmentConfig {
-            store: store.clone(),
-            authority: authority.clone(),
-            store_endpoints: vec!["https://10.9.9.9:2379".to_owned()],
-            clock: Arc::new(move || now() + seen.load(Ordering::SeqCst)),
-        });
+        let resources = Resources::new(store);
+        let enrolment = enrolment(&resources, &authority, &ahead);
         let first = name("first");
         let identity = authority.issue_node(&first, &[], now()).unwrap();
         enrolment
@@ -112,7 +107,7 @@ impl Cluster {
         }));
         Cluster {
             authority,
-            resources: Resources::new(store),
+            resources,
             ahead,
             address,
             identity,
@@ -122,6 +117,11 @@ impl Cluster {
             served,
             _logging: logging,
         }
+    }
+
+    /// Another server's enrolment over the same store.
+    fn enrolment(&self) -> Enrolment {
+        enrolment(&self.resources, &self.authority, &self.ahead)
     }
 
     /// Makes a token that holds for an hour.
@@ -179,6 +179,20 @@ impl Cluster {
         let _ = self.stop.take().unwrap().send(());
         self.served.await.unwrap();
     }
+}
+
+fn enrolment(
+    resources: &Resources,
+    authority: &Arc<Authority>,
+    ahead: &Arc<AtomicU64>,
+) -> Enrolment {
+    let ahead = ahead.clone();
+    Enrolment::new(EnrolmentConfig {
+        store: resources.store().clone(),
+        authority: authority.clone(),
+        store_endpoints: vec!["https://10.9.9.9:2379".to_owned()],
+        clock: Arc::new(move || now() + ahead.load(Ordering::SeqCst)),
+    })
 }
 
 fn name(text: &str) -> Name {

@@ -209,6 +209,103 @@ async fn slow_peers_are_not_waited_for() {
     assert!(log.contains("did not arrive"), "{log}");
 }
 
+/// A server of the cluster that gives this answer to whatever it is asked.
+fn lying_server(identity: &KeyAndCert, ca: &str, answer: &Admission) -> SocketAddr {
+    let config = Arc::new(tls::server(identity, ca).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let body = serde_json::to_string(answer).unwrap();
+    std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
+        let mut heard = [0; 4096];
+        io::Read::read(&mut stream, &mut heard).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        io::Write::write_all(&mut stream, (head + &body).as_bytes()).unwrap();
+        // Until the client has read it and closes: an early end would discard the answer.
+        let _ = io::Read::read_to_end(&mut stream, &mut Vec::new());
+    });
+    address
+}
+
+#[tokio::test]
+async fn answers_that_certify_something_else_are_not_believed() {
+    let (real, other) = (
+        Authority::create("lab", now()).unwrap(),
+        Authority::create("lab", now()).unwrap(),
+    );
+    let server = real.issue_node(&name("a"), &[], now()).unwrap();
+    let key = crate::ca::new_key().unwrap();
+    let csr = crate::ca::new_csr(&key).unwrap();
+    let signed = |by: &Authority, node: &str| by.sign_csr(&csr, &name(node), &[], now()).unwrap();
+    let another_key = real.issue_node(&name("b"), &[], now()).unwrap().certificate;
+    let cases = [
+        (
+            signed(&other, "b"),
+            other.certificate_pem(),
+            "CA certificate is another one",
+        ),
+        (
+            signed(&other, "b"),
+            real.certificate_pem(),
+            "invalid peer certificate",
+        ),
+        (
+            signed(&real, "c"),
+            real.certificate_pem(),
+            "another node or another key",
+        ),
+        (
+            another_key,
+            real.certificate_pem(),
+            "another node or another key",
+        ),
+        (
+            "no certificate".to_owned(),
+            real.certificate_pem(),
+            "cannot be read",
+        ),
+        (signed(&real, "b"), real.certificate_pem(), ""),
+    ];
+    for (certificate, ca, words) in cases {
+        let answer = Admission {
+            certificate,
+            ca: ca.to_owned(),
+            store: vec![],
+            cluster: "lab".to_owned(),
+        };
+        let address = lying_server(&server, real.certificate_pem(), &answer).to_string();
+        let token = JoinToken::generate(real.fingerprint());
+        let client = JoinClient::new(&address, token, name("b"), vec![]).unwrap();
+        let asked = ask(client.with_key(&key.serialize_pem()).unwrap()).await;
+        match asked {
+            Ok(_) => assert_eq!(words, ""),
+            Err(error) => assert!(
+                !words.is_empty() && error.to_string().contains(words),
+                "{error}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_carries_one_request() {
+    let cluster = Cluster::start().await;
+    let (address, pin) = (cluster.address, cluster.authority.fingerprint());
+    let told = beside(move || {
+        let mut stream = connect(address, pin, None);
+        let two = "GET /v1/join HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2);
+        io::Write::write_all(&mut stream, two.as_bytes()).unwrap();
+        let mut heard = Vec::new();
+        let _ = io::Read::read_to_end(&mut stream, &mut heard);
+        String::from_utf8(heard).unwrap()
+    })
+    .await;
+    assert_eq!(told.matches("HTTP/1.1 404").count(), 1, "{told}");
+    assert!(told.contains("there is no GET /v1/join here"), "{told}");
+    cluster.stop().await;
+}
+
 #[tokio::test]
 async fn a_port_where_something_else_or_nothing_answers_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
