@@ -2,6 +2,7 @@
 
 use tombolo_model::{KindName, Node, ResourceKey};
 
+use super::gate::Gate;
 use super::*;
 use crate::{expires_at, read};
 
@@ -199,13 +200,15 @@ async fn the_server_shows_a_renewed_certificate_without_a_restart() {
     cluster.stop().await;
 }
 
-/// Twenty tasks that ask one enrolment at the same time, without connections that would put them
-/// into a row.
-async fn race(cluster: &Cluster, token: &JoinToken, node: fn(usize) -> String) -> usize {
-    let enrolment = Arc::new(cluster.enrolment());
+/// Twenty nodes, each with one of the tokens, of which every one decides before any one writes.
+/// Answers how many got in.
+async fn race(cluster: &Cluster, tokens: &[JoinToken], node: fn(usize) -> String) -> usize {
+    let gate = Gate::new(cluster.resources.store().clone(), 20);
+    let gated = Resources::new(Arc::new(gate));
+    let enrolment = Arc::new(enrolment(&gated, &cluster.authority, &cluster.ahead));
     let mut racers = tokio::task::JoinSet::new();
     for n in 0..20 {
-        let enrolment = enrolment.clone();
+        let (enrolment, token) = (enrolment.clone(), &tokens[n % tokens.len()]);
         let key = crate::ca::new_key().unwrap();
         let request = JoinRequest {
             token_id: token.id().clone(),
@@ -226,19 +229,59 @@ async fn race(cluster: &Cluster, token: &JoinToken, node: fn(usize) -> String) -
 }
 
 #[tokio::test]
-async fn a_race_has_one_winner_by_token_and_by_name() {
+async fn a_race_for_one_use_has_one_winner() {
     let cluster = Cluster::start().await;
-    let once = cluster.token(1).await;
-    assert_eq!(race(&cluster, &once, |n| format!("n{n}")).await, 1);
-    let often = cluster.token(20).await;
-    assert_eq!(race(&cluster, &often, |_| "same".to_owned()).await, 1);
-    assert_eq!(cluster.stored(&often).await.spec.used_by.len(), 1);
-    // Two servers over one store, each with a token of its own for the same name.
-    let (a, b) = (cluster.token(20).await, cluster.token(20).await);
-    let both = tokio::join!(
-        race(&cluster, &a, |n| format!("m{n}")),
-        race(&cluster, &b, |n| format!("m{n}"))
+    let token = cluster.token(1).await;
+    assert_eq!(
+        race(&cluster, std::slice::from_ref(&token), |n| format!("n{n}")).await,
+        1
     );
-    assert_eq!(both.0 + both.1, 20);
+    assert_eq!(cluster.stored(&token).await.spec.used_by.len(), 1);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_race_for_one_name_with_many_tokens_has_one_winner() {
+    let cluster = Cluster::start().await;
+    let mut tokens = Vec::new();
+    for _ in 0..20 {
+        tokens.push(cluster.token(1).await);
+    }
+    assert_eq!(race(&cluster, &tokens, |_| "same".to_owned()).await, 1);
+    let mut uses = 0;
+    for token in &tokens {
+        uses += cluster.stored(token).await.spec.used_by.len();
+    }
+    assert_eq!(uses, 1);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_appears_between_decision_and_write_keeps_its_name() {
+    let cluster = Cluster::start().await;
+    let token = cluster.token(1).await;
+    let gate = Arc::new(Gate::new(cluster.resources.store().clone(), 2));
+    let gated = Resources::new(gate.clone());
+    let enrolment = enrolment(&gated, &cluster.authority, &cluster.ahead);
+    let request = JoinRequest {
+        token_id: token.id().clone(),
+        secret: token.secret().clone(),
+        node: name("b"),
+        csr: crate::ca::new_csr(&crate::ca::new_key().unwrap()).unwrap(),
+        addresses: vec![],
+    };
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let joining = tokio::spawn(async move { enrolment.join(peer, &request).await });
+    gate.holds_one().await;
+    cluster
+        .write(Resource::new(name("b"), Node::default()).into(), None)
+        .await;
+    // A second write opens the gate.
+    tombolo_store::Store::put(&*gate, b"k", "v".into())
+        .await
+        .unwrap();
+    let refusal = joining.await.unwrap().unwrap_err();
+    assert_eq!(refusal, Refusal::NameTaken { node: name("b") });
+    assert!(cluster.stored(&token).await.spec.used_by.is_empty());
     cluster.stop().await;
 }

@@ -1,5 +1,6 @@
 //! A cluster of one server over a memory store, with a clock and a log that tests can see.
 
+mod gate;
 mod joins;
 mod refusals;
 mod strangers;
@@ -117,11 +118,6 @@ impl Cluster {
             served,
             _logging: logging,
         }
-    }
-
-    /// Another server's enrolment over the same store.
-    fn enrolment(&self) -> Enrolment {
-        enrolment(&self.resources, &self.authority, &self.ahead)
     }
 
     /// Makes a token that holds for an hour.
