@@ -4,11 +4,14 @@
 //! is asked for by a change of the World, by a change of the kernel that somebody else made, and by
 //! time, with some jitter so that nodes do not all do it at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
+use tombolo_model::Name;
+use tombolo_model::kinds::NodeNetworkStatus;
 use tombolo_plan::{HostPlan, Op, order};
 use tombolo_store::Revision;
 
@@ -35,7 +38,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
     let worker = Arc::clone(shared);
     std::thread::Builder::new()
         .name("apply".to_owned())
-        .spawn(move || Applier { kernel, shared: worker, last: None }.run(&requests))
+        .spawn(move || Applier { kernel, shared: worker, last: None, promised: None }.run(&requests))
         .context("cannot start the apply thread")?;
     tokio::spawn(request_passes(Arc::clone(shared), kernel_changed, passes));
     Ok(())
@@ -96,8 +99,10 @@ fn listen(kernel: &Kernel, changed: Arc<tokio::sync::Notify>) -> Result<()> {
 struct Applier {
     kernel: Kernel,
     shared: Arc<Shared>,
-    /// The plan of the last pass, if it left nothing undone.
-    last: Option<Arc<HostPlan>>,
+    /// The plan of the last pass, if it left nothing undone, and the revision that it is of.
+    last: Option<(Revision, Arc<HostPlan>)>,
+    /// What the last plan tells the other nodes, until the World shows that they can know it.
+    promised: Option<BTreeMap<Name, NodeNetworkStatus>>,
 }
 
 impl Applier {
@@ -109,42 +114,64 @@ impl Applier {
 
     fn pass(&mut self, reason: Reason) {
         let started = Instant::now();
-        let revision = *self.shared.seen.borrow();
-        if revision == Revision::NONE {
-            return;
-        }
-        let plan = tombolo_plan::plan(&self.shared.world(), self.shared.node());
-        let Some(plan) = plan else {
-            tracing::warn!("this node is not in the store; the kernel stays as it is");
-            return;
-        };
+        let Some((revision, plan)) = self.plan() else { return };
         self.shared.metrics.planned(started.elapsed());
-        let unchanged = self.last.as_deref() == Some(&plan);
-        let plan = Arc::new(plan);
+        let unchanged = self.last.as_ref().is_some_and(|(_, last)| **last == *plan);
         if reason == Reason::World && unchanged {
+            self.last = Some((revision, Arc::clone(&plan)));
             return self.publish(revision, plan, AppliedState::default());
         }
-        let outcome = match self.kernel.converge(&plan) {
+        let outcome = self.converge(&plan, unchanged);
+        let complete = outcome.failed.is_empty() && outcome.error.is_none();
+        self.last = complete.then(|| (revision, Arc::clone(&plan)));
+        self.promised = complete.then(|| plan.announce.clone());
+        self.shared.metrics.passed(started.elapsed(), &plan);
+        self.publish(revision, plan, outcome);
+    }
+
+    /// The plan to make true, with the revision that it is of.
+    ///
+    /// What this node told the others must be in the World before it does anything else: a plan
+    /// from a World that is older than the node's own word would break it, and lose packets while a
+    /// transport changes (`plan/tests/transition.rs` shows how). Until then the last plan holds.
+    fn plan(&mut self) -> Option<(Revision, Arc<HostPlan>)> {
+        let revision = *self.shared.seen.borrow();
+        if revision == Revision::NONE {
+            return None;
+        }
+        let world = self.shared.world();
+        let me = world.nodes.get(self.shared.node());
+        if let (Some(promised), Some(last), Some(me)) = (&self.promised, &self.last, me)
+            && me.status.networks != *promised
+        {
+            return Some(last.clone());
+        }
+        let Some(plan) = tombolo_plan::plan(&world, self.shared.node()) else {
+            tracing::warn!("this node is not in the store; the kernel stays as it is");
+            return None;
+        };
+        Some((revision, Arc::new(plan)))
+    }
+
+    fn converge(&mut self, plan: &HostPlan, is_repair: bool) -> AppliedState {
+        match self.kernel.converge(plan) {
             Ok(done) => {
                 // What the World did not ask for anew was changed by somebody else.
-                self.report(&done.done, unchanged);
+                self.report(&done.done, is_repair);
                 for (op, error) in &done.failed {
                     tracing::error!(%error, "cannot {op}");
                 }
-                let failed = done.failed.iter().map(|(op, error)| {
-                    (op.place().to_string(), error.to_string())
-                });
+                let failed = done
+                    .failed
+                    .iter()
+                    .map(|(op, error)| (op.place().to_string(), error.to_string()));
                 AppliedState { failed: failed.collect(), ..AppliedState::default() }
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read the kernel");
                 AppliedState { error: Some(error.to_string()), ..AppliedState::default() }
             }
-        };
-        let complete = outcome.failed.is_empty() && outcome.error.is_none();
-        self.last = complete.then(|| Arc::clone(&plan));
-        self.shared.metrics.passed(started.elapsed(), &plan);
-        self.publish(revision, plan, outcome);
+        }
     }
 
     fn report(&self, done: &[Op], is_repair: bool) {

@@ -149,27 +149,8 @@ fn decide(
     };
     let mut writes = Vec::new();
     if driver.has_addresses {
-        let (head, tail) = driver.attachment.reserved();
-        let handle = world.handles.get(&endpoint.handle);
-        let holder = handle.and_then(|handle| handle.spec.node.as_ref());
-        let claim = tombolo_ipam::assign(
-            world,
-            &Request {
-                node: shared.node(),
-                network: &request.network,
-                identity: &identity,
-                endpoint: Some(key.clone()),
-                purpose: Purpose::Workload,
-                wanted: &request.addresses,
-                reserve: Reserve { head, tail },
-                take_over: holder.is_some_and(|node| absent.contains(node)),
-            },
-        )
-        .map_err(|error| ipam_fault(&error))?;
-        endpoint.addresses = claim.addresses;
-        endpoint.generation = claim.generation;
-        endpoint.handle = claim.handle;
-        writes = claim.writes;
+        let take = Take { driver, identity: &identity, absent };
+        writes = take.addresses(world, request, key, &mut endpoint)?;
     } else if let Some(address) = request.addresses.first() {
         let message = format!("{address} asked for, but driver {} gives no addresses", driver.name);
         return Err(Fault::new(FaultKind::Invalid, message));
@@ -189,6 +170,47 @@ fn decide(
     writes.retain(|write| write.key != resource.key());
     writes.push(Write::put(AnyResource::Endpoint(resource), read));
     Ok((writes, ()))
+}
+
+/// How addresses are taken.
+struct Take<'a> {
+    driver: &'a Driver,
+    identity: &'a str,
+    /// Nodes whose agents are not alive.
+    absent: &'a [Name],
+}
+
+impl Take<'_> {
+    /// Takes addresses for an endpoint, and answers the writes that make them its own.
+    fn addresses(
+        &self,
+        world: &World,
+        request: &AttachRequest,
+        key: &EndpointKey,
+        endpoint: &mut Endpoint,
+    ) -> Result<Vec<Write>, Fault> {
+        let (head, tail) = self.driver.attachment.reserved();
+        let handle = world.handles.get(&endpoint.handle);
+        let holder = handle.and_then(|handle| handle.spec.node.as_ref());
+        let claim = tombolo_ipam::assign(
+            world,
+            &Request {
+                node: &endpoint.node,
+                network: &request.network,
+                identity: self.identity,
+                endpoint: Some(key.clone()),
+                purpose: Purpose::Workload,
+                wanted: &request.addresses,
+                reserve: Reserve { head, tail },
+                take_over: holder.is_some_and(|node| self.absent.contains(node)),
+            },
+        )
+        .map_err(|error| ipam_fault(&error))?;
+        endpoint.addresses = claim.addresses;
+        endpoint.generation = claim.generation;
+        endpoint.handle = claim.handle;
+        Ok(claim.writes)
+    }
 }
 
 fn driver_of(world: &World, network: &Name) -> Result<&'static Driver, Fault> {

@@ -20,6 +20,8 @@ const LEASE: Duration = Duration::from_secs(15);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the underlay is looked at anew.
 const UNDERLAY: Duration = Duration::from_secs(10);
+/// The pause after the store could not be told something.
+const RETRY: Duration = Duration::from_millis(500);
 /// Keys of nodes that are alive; they are bound to leases.
 const ALIVE: &str = "/tombolo/v1/alive/";
 
@@ -95,8 +97,10 @@ pub(crate) async fn announce(shared: Arc<Shared>) {
             let node = Resource { status: status.clone(), ..present.clone() };
             Ok((changed(present, node), ()))
         };
-        if let Err(fault) = shared.commit(decide).await {
-            tracing::warn!(%fault, "cannot tell the other nodes what this one does");
+        // Nothing new is planned until the others can know it, so it is said until it is heard.
+        while let Err(fault) = shared.commit(decide).await {
+            tracing::warn!(%fault, "cannot tell the other nodes what this one does; trying again");
+            tokio::time::sleep(RETRY).await;
         }
     }
 }

@@ -146,7 +146,7 @@ impl Demo {
 
     fn speed(&self, from: &str, to: &str, address: IpAddr) -> Result<(f64, f64), LabError> {
         let latency = ping(&self.lab, from, address, 20)?.median_us.unwrap_or(f64::NAN);
-        Ok((latency, throughput(&self.lab, from, to, address, 1)?))
+        Ok((latency, throughput(&self.lab, from, to, address, 1000)?))
     }
 
     fn first(&self, place: &str) -> Result<IpAddr, LabError> {

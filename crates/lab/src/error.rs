@@ -50,6 +50,9 @@ pub enum LabError {
     /// The wires could not be laid.
     #[error("lab: wiring failed: {0}")]
     Wiring(String),
+    /// A step of the demo did not come out as it should.
+    #[error("demo: {0}")]
+    Demo(String),
     /// A process of the lab said why it could not start.
     #[error("lab {name:?} did not start: {message}")]
     Start {

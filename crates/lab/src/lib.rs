@@ -14,6 +14,7 @@
 //! A program that makes labs calls [`reexec`] first, before any thread or runtime exists.
 
 mod container;
+pub mod demo;
 mod error;
 mod exec;
 mod lab;

@@ -1,0 +1,107 @@
+//! `apply` and `delete`: resources made as files say, or removed.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use tombolo_api::{Applied, ApplyAction, ApplyRequest, Client, ClientError, Fault};
+use tombolo_model::parse::{Accept, ParseErrors, Parsed};
+use tombolo_model::{AnyResource, FieldError, Name};
+
+use super::{files, get};
+use crate::output::Format;
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// A file or folder; `-` for the standard input.
+    #[arg(short, long, required = true)]
+    file: Vec<PathBuf>,
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Apply {
+    pub fn run(self, client: &Client) -> Result<()> {
+        let all = files::read(&self.file, Accept::UserKinds)?;
+        if all.is_empty() {
+            bail!("there is nothing to apply in what was given");
+        }
+        let resources = all.iter().map(|parsed| parsed.resource.to_value()).collect();
+        let answer: Result<Vec<Applied>, ClientError> =
+            client.post("/v1/apply", &ApplyRequest { resources });
+        let applied = match answer {
+            Ok(applied) => applied,
+            Err(ClientError::Fault(fault)) => bail!("{}", with_lines(&fault, &all)),
+            Err(error) => return Err(error.into()),
+        };
+        if self.output.print(&applied)? {
+            return Ok(());
+        }
+        for one in applied {
+            let action = match one.action {
+                ApplyAction::Created => "created",
+                ApplyAction::Configured => "configured",
+                ApplyAction::Unchanged => "unchanged",
+            };
+            println!("{} {action}", one.key);
+        }
+        Ok(())
+    }
+}
+
+/// The agent's faults, each with the file and line that it is about.
+fn with_lines(fault: &Fault, all: &[Parsed]) -> String {
+    if fault.faults.is_empty() {
+        return fault.message.clone();
+    }
+    let lines = fault.faults.iter().map(|faulty| {
+        let error = FieldError::new(faulty.field.clone(), faulty.message.clone());
+        match all.get(faulty.resource) {
+            Some(parsed) => parsed.source.fault(&error).to_string(),
+            None => error.to_string(),
+        }
+    });
+    format!("{}\n{}", fault.message, lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// A kind.
+    #[arg(required_unless_present = "file", requires = "name")]
+    kind: Option<String>,
+    /// Which one.
+    name: Option<Name>,
+    /// Its namespace.
+    #[arg(short, long)]
+    namespace: Option<Name>,
+    /// The resources of a file or folder; `-` for the standard input.
+    #[arg(short, long, conflicts_with_all = ["kind", "name"])]
+    file: Vec<PathBuf>,
+}
+
+impl Delete {
+    pub fn run(self, client: &Client) -> Result<()> {
+        if let (Some(kind), Some(name)) = (&self.kind, &self.name) {
+            let kind = get::kind(kind)?;
+            client.delete(&get::path(kind, name, self.namespace.as_ref()))?;
+            println!("{kind} {name} deleted");
+            return Ok(());
+        }
+        let mut all = files::read(&self.file, Accept::UserKinds)?;
+        // What uses others goes before what is used.
+        all.sort_by_key(|parsed| !matches!(parsed.resource, AnyResource::Network(_)));
+        let mut errors = Vec::new();
+        for parsed in &all {
+            let key = parsed.resource.key();
+            match client.delete(&get::path(key.kind, &key.name, key.namespace.as_ref())) {
+                Ok(()) => println!("{key} deleted"),
+                Err(error) => {
+                    let fault = FieldError::new("metadata.name", error.to_string());
+                    errors.push(parsed.source.fault(&fault));
+                }
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { bail!("{}", ParseErrors(errors)) }
+    }
+}

@@ -1,0 +1,222 @@
+//! `get`: resources as a table, or as they are.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use tombolo_api::{Client, WatchLine};
+use tombolo_model::{KindName, Name};
+
+use crate::output::{Format, list, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// A kind, as `nodes`, `networks`, `ippools` or `endpoints`.
+    kind: String,
+    /// One of them.
+    name: Option<Name>,
+    /// Only of this namespace.
+    #[arg(short, long)]
+    namespace: Option<Name>,
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Go on, and print every change.
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// Finds a kind by the word for it.
+pub(super) fn kind(word: &str) -> Result<KindName> {
+    KindName::from_word(word).with_context(|| {
+        let known: Vec<&str> = KindName::ALL.iter().map(|kind| kind.plural()).collect();
+        format!("{word:?} is no kind of resource; there are {}", known.join(", "))
+    })
+}
+
+/// The path of one resource.
+pub(super) fn path(kind: KindName, name: &Name, namespace: Option<&Name>) -> String {
+    let place = namespace.map(|n| format!("?namespace={n}")).unwrap_or_default();
+    format!("/v1/{}/{name}{place}", kind.plural())
+}
+
+impl Get {
+    pub fn run(self, client: &Client) -> Result<()> {
+        let kind = kind(&self.kind)?;
+        if self.watch {
+            return self.follow(client, kind);
+        }
+        if let Some(name) = &self.name {
+            let one: Value = client.get(&path(kind, name, self.namespace.as_ref()))?;
+            if !self.output.print(&one)? {
+                self.print(kind, &[one]);
+            }
+            return Ok(());
+        }
+        let place = self.namespace.as_ref().map(|n| format!("?namespace={n}")).unwrap_or_default();
+        let all: Vec<Value> = client.get(&format!("/v1/{}{place}", kind.plural()))?;
+        if !self.output.print(&json!({"kind": "List", "items": all}))? {
+            self.print(kind, &all);
+        }
+        Ok(())
+    }
+
+    fn print(&self, kind: KindName, all: &[Value]) {
+        if all.is_empty() {
+            println!("there are no {}", kind.plural());
+            return;
+        }
+        let wide = self.output == Format::Wide;
+        let columns = columns(kind, wide);
+        let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let rows = all.iter().map(|one| columns.iter().map(|(_, cell)| cell(one)).collect());
+        println!("{}", table(&header, rows));
+    }
+
+    fn follow(&self, client: &Client, kind: KindName) -> Result<()> {
+        let columns = columns(kind, self.output == Format::Wide);
+        for line in client.lines(&format!("/v1/watch/{}", kind.plural()))? {
+            let line = line.context("the agent ended the watch")?;
+            let change: WatchLine = serde_json::from_str(&line).context("a change")?;
+            let wanted = |name: &str| self.name.as_ref().is_none_or(|n| n.as_str() == name);
+            match change {
+                WatchLine::Put { object } => {
+                    if !wanted(&text(&object["metadata"]["name"])) {
+                        continue;
+                    }
+                    if !self.output.print(&object)? {
+                        let cells: Vec<String> =
+                            columns.iter().map(|(_, cell)| cell(&object)).collect();
+                        println!("{}", cells.join("   "));
+                    }
+                }
+                WatchLine::Deleted { key } if wanted(key.name.as_str()) => {
+                    println!("{} deleted", key.name);
+                }
+                WatchLine::Deleted { .. } => {}
+            }
+        }
+        bail!("the agent ended the watch; ask again")
+    }
+}
+
+type Column = (&'static str, fn(&Value) -> String);
+
+/// The columns of a kind's table.
+fn columns(kind: KindName, wide: bool) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    if kind.is_namespaced() {
+        columns.push(("namespace", |r| text(&r["metadata"]["namespace"])));
+    }
+    columns.push(("name", |r| text(&r["metadata"]["name"])));
+    let (narrow, more): (&[Column], &[Column]) = match kind {
+        KindName::Node => (
+            &[("addresses", |r| each(&r["spec"]["addresses"], "address"))],
+            &[
+                ("interfaces", |r| each(&r["spec"]["addresses"], "interface")),
+                ("sends by", |r| transports(r, "sends")),
+                ("receives by", |r| transports(r, "receives")),
+                ("version", |r| text(&r["status"]["version"])),
+            ],
+        ),
+        KindName::Network => (
+            &[
+                ("driver", |r| text(&r["spec"]["driver"])),
+                ("transport", |r| text(&r["spec"]["transport"]["type"])),
+                ("pools", |r| items(&r["spec"]["pools"])),
+            ],
+            &[("mtu", |r| text(&r["spec"]["mtu"]))],
+        ),
+        KindName::IpPool => (
+            &[
+                ("cidr", |r| text(&r["spec"]["cidr"])),
+                ("nat", |r| text(&r["spec"]["natOutgoing"])),
+            ],
+            &[
+                ("block size", |r| text(&r["spec"]["blockSize"])),
+                ("nodes", |r| text(&r["spec"]["nodeSelector"])),
+                ("disabled", |r| text(&r["spec"]["disabled"])),
+            ],
+        ),
+        KindName::IpReservation => (&[("ranges", |r| items(&r["spec"]["reservedCIDRs"]))], &[]),
+        KindName::Endpoint => (
+            &[
+                ("network", |r| text(&r["spec"]["network"])),
+                ("node", |r| text(&r["spec"]["node"])),
+                ("addresses", |r| items(&r["spec"]["addresses"])),
+            ],
+            &[
+                ("mac", |r| text(&r["spec"]["mac"])),
+                ("interface", |r| text(&r["spec"]["interface"])),
+                ("sandbox", |r| text(&r["spec"]["sandbox"])),
+            ],
+        ),
+        KindName::Block => (
+            &[
+                ("cidr", |r| text(&r["spec"]["cidr"])),
+                ("node", |r| text(&r["spec"]["node"])),
+                ("in use", |r| r["spec"]["allocations"].as_object().map_or(0, |a| a.len()).to_string()),
+            ],
+            &[("pool", |r| text(&r["spec"]["pool"])), ("generation", |r| text(&r["spec"]["generation"]))],
+        ),
+        KindName::Handle => (
+            &[
+                ("identity", |r| text(&r["spec"]["identity"])),
+                ("node", |r| text(&r["spec"]["node"])),
+                ("addresses", |r| items(&r["spec"]["addresses"])),
+            ],
+            &[("generation", |r| text(&r["spec"]["generation"]))],
+        ),
+        KindName::Token => (&[("uses", |r| text(&r["spec"]["uses"]))], &[]),
+    };
+    columns.extend(narrow);
+    if wide {
+        columns.extend(more);
+    }
+    columns
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn items(value: &Value) -> String {
+    list(value.as_array().into_iter().flatten().map(text))
+}
+
+fn each(value: &Value, field: &str) -> String {
+    list(value.as_array().into_iter().flatten().map(|item| text(&item[field])))
+}
+
+/// `default:vxlan`, for each network.
+fn transports(node: &Value, direction: &str) -> String {
+    let networks = node["status"]["networks"].as_object();
+    list(networks.into_iter().flatten().map(|(network, status)| {
+        let all = status[direction].as_array().into_iter().flatten();
+        format!("{network}:{}", list(all.map(|by| text(&by["type"]))).replace(',', "+"))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_table() {
+        for kind in KindName::ALL {
+            let narrow = columns(*kind, false).len();
+            assert!(narrow > 1 && columns(*kind, true).len() >= narrow, "{kind}");
+        }
+    }
+
+    #[test]
+    fn transports_are_told_by_network() {
+        let node = json!({"status": {"networks": {
+            "blue": {"sends": [{"type": "direct"}, {"type": "vxlan"}]}, "red": {}
+        }}});
+        assert_eq!(transports(&node, "sends"), "blue:direct+vxlan,red:-");
+    }
+}

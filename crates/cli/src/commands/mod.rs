@@ -1,0 +1,86 @@
+//! The commands, one file each.
+
+mod apply;
+mod describe;
+mod endpoint;
+mod files;
+mod get;
+mod ipam;
+mod lab;
+mod node;
+mod status;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Subcommand;
+use tombolo_api::Client;
+
+/// No answer of the agent takes longer; one that waits for the kernel may take a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make this host the first node of a new cluster.
+    Init(node::Init),
+    /// Make this host a node of a cluster, with a token from one of its nodes.
+    Join(node::Join),
+    /// Make, list and revoke tokens that let nodes join.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Run the agent; `--cleanup` removes everything of ours from the kernel instead.
+    Agent(node::Agent),
+    /// How this node is.
+    Status(status::Status),
+    /// List resources, or show one.
+    Get(get::Get),
+    /// Show all there is to say of one resource.
+    Describe(describe::Describe),
+    /// Make resources as files say: all, or none.
+    Apply(apply::Apply),
+    /// Delete a resource, or those of a file.
+    Delete(apply::Delete),
+    /// Plug a network namespace, or a process's, into a network.
+    Attach(endpoint::Attach),
+    /// Unplug it.
+    Detach(endpoint::Detach),
+    /// Addresses: who has which, what does not fit together, give one back.
+    #[command(subcommand)]
+    Ipam(ipam::Ipam),
+    /// Check files without an agent.
+    Validate(files::Validate),
+    /// What this host should hold, and why; or, from files, what any host should.
+    Plan(files::Plan),
+    /// Hosts made of namespaces on this machine, to try things out.
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
+    /// The version.
+    Version,
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command, socket: PathBuf) -> Result<ExitCode> {
+    let client = Client::new(&socket, Some(PATIENCE));
+    match command {
+        Command::Init(words) => words.run(socket)?,
+        Command::Join(words) => words.run(socket)?,
+        Command::Token(words) => words.run(&client)?,
+        Command::Agent(words) => words.run(socket)?,
+        Command::Status(words) => return words.run(&client),
+        Command::Get(words) => words.run(&client)?,
+        Command::Describe(words) => words.run(&client)?,
+        Command::Apply(words) => words.run(&client)?,
+        Command::Delete(words) => words.run(&client)?,
+        Command::Attach(words) => words.run(&client)?,
+        Command::Detach(words) => words.run(&client)?,
+        Command::Ipam(words) => return words.run(&client),
+        Command::Validate(words) => words.run()?,
+        Command::Plan(words) => words.run(&client)?,
+        Command::Lab(words) => return words.run(),
+        Command::Version => println!("tombolo {}", env!("CARGO_PKG_VERSION")),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,76 @@
+//! `status`: how this node is.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use tombolo_api::{Client, Status as Answer};
+
+use crate::output::{Format, list, table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Wait until the kernel holds the newest revision.
+    #[arg(long)]
+    wait: bool,
+    /// End with status 1 if there are problems.
+    #[arg(long)]
+    check: bool,
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Status {
+    pub fn run(self, client: &Client) -> Result<ExitCode> {
+        let path = if self.wait { "/v1/status?wait=true" } else { "/v1/status" };
+        let answer: Answer = client.get(path)?;
+        if !self.output.print(&answer)? {
+            print!("{}", report(&answer));
+        }
+        let failed = self.check && !answer.problems.is_empty();
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn report(status: &Answer) -> String {
+    let mut text = format!("node       {} (tombolo {})\n", status.node, status.version);
+    let store = match &status.store.error {
+        None => format!("{}, connected", status.store.place),
+        Some(error) => format!("{}: {error}", status.store.place),
+    };
+    text.push_str(&format!("store      {store}\n"));
+    text.push_str(&format!(
+        "revision   {} seen, {} in the kernel\n",
+        status.seen_revision, status.applied_revision
+    ));
+    for underlay in &status.underlay {
+        text.push_str(&format!(
+            "underlay   {} on {}, MTU {}: {}\n",
+            underlay.address, underlay.interface, underlay.mtu, underlay.reason
+        ));
+    }
+    text.push_str(&format!("endpoints  {}\n", status.endpoints));
+    let counts = |map: Vec<String>| list(map).replace(',', ", ");
+    let objects = status.objects.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    text.push_str(&format!("kernel     {}\n", counts(objects)));
+    if !status.repaired.is_empty() {
+        let repaired = status.repaired.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        text.push_str(&format!("repaired   {}\n", counts(repaired)));
+    }
+    let rows = status.nodes.iter().map(|node| {
+        let alive = if node.alive { "alive" } else { "absent" };
+        vec![node.name.to_string(), alive.to_owned(), list(&node.addresses)]
+    });
+    text.push_str(&format!("\n{}\n", table(&["node", "agent", "addresses"], rows)));
+    match status.problems.as_slice() {
+        [] => text.push_str("\nno problems\n"),
+        problems => {
+            text.push_str("\nproblems\n");
+            for problem in problems {
+                text.push_str(&format!("  {problem}\n"));
+            }
+        }
+    }
+    text
+}

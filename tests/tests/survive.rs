@@ -1,0 +1,151 @@
+//! What survives what: restarts, drift, a change of transport, all under running traffic.
+
+use tombolo_lab::measure::{Flow, FlowCount};
+use tombolo_tests::{Cluster, Shape};
+
+/// A flow of numbered packets from a container on `a` to one on `b`, and back.
+struct Traffic {
+    flows: Vec<Flow>,
+}
+
+impl Traffic {
+    fn begin(cluster: &Cluster) -> Traffic {
+        let one = cluster.container("a", "c1", "default");
+        let two = cluster.container("b", "c1", "default");
+        let start = |from: &str, to: &str, address: &String| {
+            let address = address.parse().expect("an address is one");
+            Flow::start(&cluster.lab, from, to, address, 500).expect("a flow starts")
+        };
+        let mut flows = Vec::new();
+        for (here, there) in one.iter().zip(&two) {
+            flows.push(start("a/c1", "b/c1", there));
+            flows.push(start("b/c1", "a/c1", here));
+        }
+        Traffic { flows }
+    }
+
+    /// Ends the flows and asserts that every packet arrived.
+    fn end_without_loss(self, during: &str) {
+        for flow in self.flows {
+            let FlowCount { sent, received, .. } = flow.stop().expect("a flow ends");
+            assert!(sent > 50, "{sent} packets are too few to tell");
+            assert_eq!(received, sent, "{} of {sent} packets were lost while {during}", sent - received);
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_loses_no_packet() {
+    let cluster = Cluster::up("killed", &Shape::hosts(2));
+    let traffic = Traffic::begin(&cluster);
+    for host in ["b", "a"] {
+        cluster.lab.kill_agent(host).expect("the agent is killed");
+        cluster.lab.start_agent(host, &[]).expect("it starts again");
+        cluster.settle();
+    }
+    traffic.end_without_loss("agents were killed and started");
+}
+
+#[test]
+fn a_restart_changes_nothing() {
+    let cluster = Cluster::up("restart", &Shape::hosts(2));
+    let _ = cluster.container("b", "c1", "default");
+    cluster.settle();
+    let see = "ip -o link; ip addr show; ip route show table all; ip -6 route show table all; nft -a list ruleset";
+    let scrub = |text: String| text.lines().filter(|l| !l.contains("expires") && !l.contains("eth0")).collect::<Vec<_>>().join("\n");
+    let before = scrub(cluster.sh("b", see));
+    cluster.lab.stop_agent("b").expect("the agent ends on SIGTERM");
+    assert_eq!(scrub(cluster.sh("b", see)), before, "stopping the agent changed the kernel");
+    cluster.lab.start_agent("b", &[]).expect("it starts again");
+    cluster.settle();
+    assert_eq!(scrub(cluster.sh("b", see)), before, "starting the agent changed the kernel");
+}
+
+#[test]
+fn the_transport_changes_without_loss() {
+    let cluster = Cluster::up("change", &Shape::hosts(2));
+    let traffic = Traffic::begin(&cluster);
+    let network = |transport: &str| {
+        format!(
+            "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec: {{driver: routed, transport: {transport}, pools: [default-v4, default-v6]}}\n"
+        )
+    };
+    cluster.apply("a", &network("{type: direct}"));
+    cluster.until("the tunnel is gone", || {
+        let links = cluster.sh("a", "ip -o link") + &cluster.sh("b", "ip -o link");
+        (!links.contains("tbx4096")).then_some(())
+    });
+    assert!(cluster.sh("a", "ip route show proto 84").contains("dev eth0"));
+    assert!(cluster.sh("a", "ip -o link show type veth").contains("mtu 1500"));
+    cluster.apply("a", &network("{type: vxlan, vni: 77}"));
+    cluster.until("the tunnel is used", || {
+        let routes = cluster.sh("a", "ip route show proto 84") + &cluster.sh("b", "ip route show proto 84");
+        (routes.matches("via").count() == routes.matches("dev tbx77").count()).then_some(())
+    });
+    cluster.settle();
+    traffic.end_without_loss("the transport was changed twice");
+}
+
+/// Damages the kernel of `a` by a command, and waits until the damage is repaired.
+fn repaired(cluster: &Cluster, damage: &str, show: &str, sign: &str) {
+    assert!(cluster.sh("a", show).contains(sign), "{sign} is missing before `{damage}`");
+    let _ = cluster.sh("a", damage);
+    cluster.until(&format!("`{damage}` is repaired"), || {
+        cluster.try_sh("a", show).stdout.windows(sign.len()).any(|w| w == sign.as_bytes()).then_some(())
+    });
+}
+
+#[test]
+fn what_others_delete_is_restored() {
+    let cluster = Cluster::up("drift", &Shape::hosts(2));
+    let _ = cluster.container("a", "c1", "default");
+    let there = cluster.container("b", "c1", "default");
+    cluster.settle();
+    let block = "$(ip route show proto 84 dev tbx4096 | head -n1 | cut -d' ' -f1)";
+    let mac = "$(ip -j neigh show dev tbx4096 | sed 's/.*lladdr\":\"\\([^\"]*\\).*/\\1/')";
+    repaired(&cluster, &format!("ip route del {block}"), "ip route show proto 84", "dev tbx4096");
+    repaired(&cluster, "ip -6 route flush proto 84", "ip -6 route show proto 84", "dev tbx4096");
+    repaired(&cluster, &format!("bridge fdb del {mac} dev tbx4096"), "bridge fdb show dev tbx4096", "dst 192.168.50");
+    repaired(&cluster, "ip neigh flush dev tbx4096 nud permanent", "ip neigh show dev tbx4096", "PERMANENT");
+    repaired(&cluster, "nft delete table inet tombolo", "nft list ruleset", "masquerade");
+    repaired(&cluster, "nft flush ruleset", "nft list ruleset", "masquerade");
+    repaired(&cluster, "ip link set tbx4096 down", "ip -o link show tbx4096 up", "tbx4096");
+    repaired(&cluster, "ip link set tbx4096 mtu 1300", "ip -o link show tbx4096", "mtu 1450");
+    repaired(&cluster, "ip addr flush dev tbx4096 scope global", "ip addr show dev tbx4096", "/32");
+    repaired(&cluster, "ip link del tbx4096", "ip route show proto 84", "dev tbx4096");
+    cluster.settle();
+    for address in &there {
+        assert!(cluster.pings("a/c1", address), "{address} is lost after the repairs\n{}", cluster.logs());
+    }
+    assert!(cluster.status("a")["repaired"]["route"].as_u64() > Some(0), "{}", cluster.status("a"));
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let cluster = Cluster::up("foreign", &Shape::hosts(1));
+    let _ = cluster.container("a", "c1", "default");
+    let _ = cluster.sh(
+        "a",
+        "ip route add 198.51.100.0/24 via 192.168.50.1; nft add table inet other; nft add chain inet other c; ip link add foreign type veth peer name foreign2",
+    );
+    let _ = cluster.sh("a", "nft delete table inet tombolo");
+    cluster.until("the table is back", || {
+        cluster.sh("a", "nft list ruleset").contains("masquerade").then_some(())
+    });
+    let all = cluster.sh("a", "ip route; nft list ruleset; ip -o link");
+    for sign in ["198.51.100.0/24", "table inet other", "foreign2"] {
+        assert!(all.contains(sign), "{sign} was removed:\n{all}");
+    }
+}
+
+#[test]
+fn cleanup_removes_everything_of_ours() {
+    let cluster = Cluster::up("cleanup", &Shape::hosts(2));
+    let _ = cluster.container("a", "c1", "default");
+    cluster.lab.stop_agent("a").expect("the agent ends");
+    let _ = cluster.lab.tombolo("a", &["agent", "--cleanup"]).expect("cleanup succeeds");
+    let all = cluster.sh("a", "ip -o link; ip route show table all; ip -6 route show table all; nft list ruleset");
+    for sign in [" tb", "proto 84", "tombolo"] {
+        assert!(!all.contains(sign), "{sign:?} was left behind:\n{all}");
+    }
+}
