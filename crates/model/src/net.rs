@@ -100,6 +100,14 @@ impl MacAddr {
         MacAddr([0x02, b, c, d, e, f])
     }
 
+    /// The link-local IPv6 address that belongs to it (RFC 4291, appendix A: modified EUI-64).
+    #[must_use]
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0.map(u16::from);
+        let (a, c) = ((a ^ 2) << 8, c << 8);
+        Ipv6Addr::new(0xfe80, 0, 0, 0, a | b, c | 0xff, 0xfe00 | d, e << 8 | f)
+    }
+
     /// Whether it names one station: neither multicast nor all zeros.
     #[must_use]
     pub fn is_unicast(self) -> bool {
@@ -309,6 +317,12 @@ mod tests {
         ] {
             assert!(text.parse::<MacAddr>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn link_local_addresses_are_eui_64() {
+        let mac: MacAddr = "02:00:5e:10:00:ff".parse().unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::5eff:fe10:ff");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   route      10.244.3.0/26 via 10.244.3.0 dev tbx4096 onlink     block → the peer's own address
-//!   neighbour  10.244.3.0 lladdr 02:…                              → its link-layer address
+//!              fd74:…:40/122 via fe80::… dev tbx4096 onlink
+//!   neighbour  10.244.3.0 lladdr 02:…, fe80::… lladdr 02:…         → its link-layer address
 //!   fdb        02:… dst 192.168.0.3                                → its underlay address
 //! ```
 //!
@@ -146,16 +147,10 @@ impl Transport for Vxlan {
             return;
         };
         let inner = Family::of_net(destination.net);
-        // A peer says that it receives only after it has an address; without one there is no way.
-        let Some(gateway) = peer
-            .tunnel
-            .iter()
-            .copied()
-            .find(|a| Family::of(*a) == inner)
-        else {
+        let device = naming::vxlan(options.vni, peer.path.family());
+        let Some(gateway) = gateway(peer, &device, inner) else {
             return;
         };
-        let device = naming::vxlan(options.vni, peer.path.family());
         want_peer(site, peer, &device, gateway, plan);
         let key = Key::Route {
             table: MAIN_TABLE,
@@ -176,6 +171,18 @@ impl Transport for Vxlan {
             Object::Route(route),
             destination.origin.clone(),
         );
+    }
+}
+
+/// The peer's address that packets of a family go by. For IPv6 it is the link-local address that
+/// belongs to its link-layer address: the kernel refuses a gateway that another route leads to
+/// elsewhere, `onlink` or not (`ip6_route_check_nh_onlink`, net/ipv6/route.c), and while a transport
+/// changes one does.
+fn gateway(peer: &Peer, device: &IfName, inner: Family) -> Option<IpAddr> {
+    match inner {
+        // A peer says that it receives only after it has an address; without one there is no way.
+        Family::V4 => peer.tunnel.iter().copied().find(IpAddr::is_ipv4),
+        Family::V6 => Some(naming::tunnel_mac(peer.node, device).link_local().into()),
     }
 }
 
