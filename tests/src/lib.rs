@@ -38,7 +38,12 @@ impl Shape {
     /// Hosts on one switch.
     #[must_use]
     pub fn hosts(hosts: usize) -> Shape {
-        Shape { hosts, topology: Topology::Switch, mtu: 1500, init: Vec::new() }
+        Shape {
+            hosts,
+            topology: Topology::Switch,
+            mtu: 1500,
+            init: Vec::new(),
+        }
     }
 
     /// The same with another topology.
@@ -56,18 +61,23 @@ impl Shape {
     /// The same with words for `tombolo init`.
     #[must_use]
     pub fn init(self, words: &[&str]) -> Shape {
-        Shape { init: words.iter().map(ToString::to_string).collect(), ..self }
+        Shape {
+            init: words.iter().map(ToString::to_string).collect(),
+            ..self
+        }
     }
 }
 
 /// The folder of the built programs: `$TOMBOLO_BIN_DIR`, else that of this test's own build.
 #[must_use]
 pub fn programs() -> PathBuf {
-    let folder = std::env::var_os("TOMBOLO_BIN_DIR").map(PathBuf::from).unwrap_or_else(|| {
-        let test = std::env::current_exe().expect("a test has a path");
-        let deps = test.parent().expect("a test is in a folder");
-        deps.parent().expect("and that in target's").to_owned()
-    });
+    let folder = std::env::var_os("TOMBOLO_BIN_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let test = std::env::current_exe().expect("a test has a path");
+            let deps = test.parent().expect("a test is in a folder");
+            deps.parent().expect("and that in target's").to_owned()
+        });
     let program = folder.join("tombolo");
     assert!(
         program.exists() && folder.join("tombolo-cni").exists(),
@@ -82,7 +92,10 @@ pub fn programs() -> PathBuf {
 pub fn lab(name: &str, shape: &Shape) -> Lab {
     let folder = programs();
     let mut spec = LabSpec::for_test(name);
-    spec.hosts = (b'a'..).take(shape.hosts).map(|c| char::from(c).to_string()).collect();
+    spec.hosts = (b'a'..)
+        .take(shape.hosts)
+        .map(|c| char::from(c).to_string())
+        .collect();
     spec.topology = shape.topology;
     spec.mtu = shape.mtu;
     spec.tombolo = folder.join("tombolo");
@@ -102,7 +115,8 @@ impl Cluster {
         let server = lab.address("a").expect("a has an address").to_string();
         for host in lab.hosts().iter().skip(1) {
             let token = lab.token("a").expect("a token is made");
-            lab.join(host, &server, &token, &[]).expect("the node joins");
+            lab.join(host, &server, &token, &[])
+                .expect("the node joins");
             lab.start_agent(host, &[]).expect("its agent starts");
         }
         let cluster = Cluster { lab };
@@ -114,10 +128,18 @@ impl Cluster {
     /// says something new makes a newer one.
     pub fn settle(&self) {
         self.until("the cluster is settled", || {
-            let revisions: Vec<i64> =
-                self.lab.hosts().iter().map(|host| self.revision(host)).collect();
-            let again: Vec<i64> =
-                self.lab.hosts().iter().map(|host| self.revision(host)).collect();
+            let revisions: Vec<i64> = self
+                .lab
+                .hosts()
+                .iter()
+                .map(|host| self.revision(host))
+                .collect();
+            let again: Vec<i64> = self
+                .lab
+                .hosts()
+                .iter()
+                .map(|host| self.revision(host))
+                .collect();
             let same = revisions.windows(2).all(|pair| pair[0] == pair[1]);
             (same && revisions == again).then_some(())
         });
@@ -125,7 +147,9 @@ impl Cluster {
 
     fn revision(&self, host: &str) -> i64 {
         self.lab.ready(host).expect("the node is ready");
-        self.status(host)["appliedRevision"].as_i64().expect("a revision is a number")
+        self.status(host)["appliedRevision"]
+            .as_i64()
+            .expect("a revision is a number")
     }
 
     /// `tombolo status -o json` of a host.
@@ -146,7 +170,8 @@ impl Cluster {
     /// # Panics
     /// They are refused.
     pub fn apply(&self, host: &str, yaml: &str) {
-        self.try_apply(host, yaml).expect("the resources are applied");
+        self.try_apply(host, yaml)
+            .expect("the resources are applied");
     }
 
     /// Applies resources from text.
@@ -154,8 +179,11 @@ impl Cluster {
     /// # Errors
     /// What the command said.
     pub fn try_apply(&self, host: &str, yaml: &str) -> Result<String, String> {
-        let script = format!("cat > /run/apply.yaml <<'END'\n{yaml}\nEND\ntombolo apply -f /run/apply.yaml");
-        self.lab.output(host, &["sh", "-c", &script]).map_err(|error| error.to_string())
+        let script =
+            format!("cat > /run/apply.yaml <<'END'\n{yaml}\nEND\ntombolo apply -f /run/apply.yaml");
+        self.lab
+            .output(host, &["sh", "-c", &script])
+            .map_err(|error| error.to_string())
     }
 
     /// Makes a container and attaches it to a network, and answers its addresses.
@@ -183,13 +211,20 @@ impl Cluster {
     pub fn fits(&self, from: &str, address: &str, bytes: u32) -> bool {
         let headers = if address.contains(':') { 48 } else { 28 };
         let payload = (bytes - headers).to_string();
-        self.ping(from, &["-c", "1", "-W", "1", "-M", "do", "-s", &payload, address])
+        self.ping(
+            from,
+            &["-c", "1", "-W", "1", "-M", "do", "-s", &payload, address],
+        )
     }
 
     fn ping(&self, from: &str, words: &[&str]) -> bool {
         let mut argv = vec!["ping", "-q"];
         argv.extend(words);
-        self.lab.exec(from, &argv).expect("ping runs").status.success()
+        self.lab
+            .exec(from, &argv)
+            .expect("ping runs")
+            .status
+            .success()
     }
 
     /// Asserts that every container reaches every address, itself included.
@@ -197,7 +232,10 @@ impl Cluster {
         for (from, _) in containers {
             for (to, addresses) in containers {
                 for address in addresses {
-                    assert!(self.pings(from, address), "{from} does not reach {to} at {address}");
+                    assert!(
+                        self.pings(from, address),
+                        "{from} does not reach {to} at {address}"
+                    );
                 }
             }
         }
@@ -206,13 +244,17 @@ impl Cluster {
     /// Runs a shell command in a host or container and answers what it wrote.
     #[must_use]
     pub fn sh(&self, target: &str, script: &str) -> String {
-        self.lab.output(target, &["sh", "-c", script]).expect("the command succeeds")
+        self.lab
+            .output(target, &["sh", "-c", script])
+            .expect("the command succeeds")
     }
 
     /// Runs a shell command that may fail.
     #[must_use]
     pub fn try_sh(&self, target: &str, script: &str) -> Output {
-        self.lab.exec(target, &["sh", "-c", script]).expect("the shell runs")
+        self.lab
+            .exec(target, &["sh", "-c", script])
+            .expect("the shell runs")
     }
 
     /// Asks again and again until there is an answer, and fails after the deadline.
@@ -222,7 +264,11 @@ impl Cluster {
             if let Some(answer) = ask() {
                 return answer;
             }
-            assert!(begun.elapsed() < DEADLINE, "in vain waited until {what}\n{}", self.logs());
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "in vain waited until {what}\n{}",
+                self.logs()
+            );
             std::thread::yield_now();
         }
     }
@@ -233,7 +279,10 @@ impl Cluster {
         let mut text = String::new();
         for host in self.lab.hosts() {
             let output = self.try_sh(host, "tail -n 25 /run/tombolo/agent.log; tombolo status");
-            text.push_str(&format!("--- {host}\n{}", String::from_utf8_lossy(&output.stdout)));
+            text.push_str(&format!(
+                "--- {host}\n{}",
+                String::from_utf8_lossy(&output.stdout)
+            ));
         }
         text
     }
@@ -242,7 +291,10 @@ impl Cluster {
 /// The addresses of a CNI result, without their prefix lengths.
 #[must_use]
 pub fn addresses(result: &Value) -> Vec<String> {
-    let ips = result["ips"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ips = result["ips"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     ips.iter()
         .filter_map(|ip| ip["address"].as_str()?.split('/').next().map(str::to_owned))
         .collect()

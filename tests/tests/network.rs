@@ -18,7 +18,10 @@ fn containers(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
     let mut all = Vec::new();
     for host in cluster.lab.hosts() {
         for name in ["c1", "c2"] {
-            all.push((format!("{host}/{name}"), cluster.container(host, name, "default")));
+            all.push((
+                format!("{host}/{name}"),
+                cluster.container(host, name, "default"),
+            ));
         }
     }
     all
@@ -34,11 +37,22 @@ fn reach(name: &str, shape: &Shape, transport: &str, mtu: u32) {
     cluster.all_reach_all(&containers);
     let (first, _) = &containers[0];
     for address in &containers[2].1 {
-        assert!(cluster.fits(first, address, mtu), "{mtu} bytes do not get to {address}");
-        assert!(!cluster.fits(first, address, mtu + 1), "{} bytes get to {address}", mtu + 1);
+        assert!(
+            cluster.fits(first, address, mtu),
+            "{mtu} bytes do not get to {address}"
+        );
+        assert!(
+            !cluster.fits(first, address, mtu + 1),
+            "{} bytes get to {address}",
+            mtu + 1
+        );
     }
     for host in cluster.lab.hosts() {
-        assert_eq!(cluster.status(host)["problems"], serde_json::json!([]), "on {host}");
+        assert_eq!(
+            cluster.status(host)["problems"],
+            serde_json::json!([]),
+            "on {host}"
+        );
     }
 }
 
@@ -64,7 +78,12 @@ fn vxlan_on_a_narrow_underlay() {
 
 #[test]
 fn vxlan_through_a_router() {
-    reach("router", &Shape::hosts(2).topology(Topology::Subnets), VXLAN, 1450);
+    reach(
+        "router",
+        &Shape::hosts(2).topology(Topology::Subnets),
+        VXLAN,
+        1450,
+    );
 }
 
 #[test]
@@ -75,8 +94,14 @@ fn vxlan_only_across_subnets() {
     cluster.all_reach_all(&containers(&cluster));
     // Hosts alternate between the subnets: c is beside a, b is behind the router.
     let routes = cluster.sh("a", "ip route show proto 84");
-    assert!(routes.contains("dev eth0"), "no direct route to c:\n{routes}");
-    assert!(routes.contains("dev tbx4096"), "no tunnelled route to b:\n{routes}");
+    assert!(
+        routes.contains("dev eth0"),
+        "no direct route to c:\n{routes}"
+    );
+    assert!(
+        routes.contains("dev tbx4096"),
+        "no tunnelled route to b:\n{routes}"
+    );
 }
 
 #[test]
@@ -93,7 +118,12 @@ fn direct_cannot_cross_a_router_and_says_so() {
 
 #[test]
 fn vxlan_on_a_line_of_hosts() {
-    reach("line", &Shape::hosts(3).topology(Topology::Line), VXLAN, 1450);
+    reach(
+        "line",
+        &Shape::hosts(3).topology(Topology::Line),
+        VXLAN,
+        1450,
+    );
 }
 
 #[test]
@@ -102,8 +132,14 @@ fn the_host_reaches_containers_everywhere() {
     let here = cluster.container("a", "c1", "default");
     let there = cluster.container("b", "c1", "default");
     for address in here.iter().chain(&there) {
-        assert!(cluster.pings("a", address), "host a does not reach {address}");
-        assert!(cluster.pings("b", address), "host b does not reach {address}");
+        assert!(
+            cluster.pings("a", address),
+            "host a does not reach {address}"
+        );
+        assert!(
+            cluster.pings("b", address),
+            "host b does not reach {address}"
+        );
     }
 }
 
@@ -118,7 +154,10 @@ fn packets_to_the_world_have_the_hosts_address() {
 
 #[test]
 fn the_underlay_is_chosen_and_the_choice_is_told() {
-    let cluster = Cluster::up("chosen", &Shape::hosts(1).init(&["--underlay", "interface=eth0"]));
+    let cluster = Cluster::up(
+        "chosen",
+        &Shape::hosts(1).init(&["--underlay", "interface=eth0"]),
+    );
     let underlay = cluster.status("a")["underlay"].to_string();
     assert!(underlay.contains("interface=eth0 names eth0"), "{underlay}");
 }

@@ -29,7 +29,12 @@ impl Traffic {
         for flow in self.flows {
             let FlowCount { sent, received, .. } = flow.stop().expect("a flow ends");
             assert!(sent > 50, "{sent} packets are too few to tell");
-            assert_eq!(received, sent, "{} of {sent} packets were lost while {during}", sent - received);
+            assert_eq!(
+                received,
+                sent,
+                "{} of {sent} packets were lost while {during}",
+                sent - received
+            );
         }
     }
 }
@@ -52,13 +57,29 @@ fn a_restart_changes_nothing() {
     let _ = cluster.container("b", "c1", "default");
     cluster.settle();
     let see = "ip -o link; ip addr show; ip route show table all; ip -6 route show table all; nft -a list ruleset";
-    let scrub = |text: String| text.lines().filter(|l| !l.contains("expires") && !l.contains("eth0")).collect::<Vec<_>>().join("\n");
+    let scrub = |text: String| {
+        text.lines()
+            .filter(|l| !l.contains("expires") && !l.contains("eth0"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     let before = scrub(cluster.sh("b", see));
-    cluster.lab.stop_agent("b").expect("the agent ends on SIGTERM");
-    assert_eq!(scrub(cluster.sh("b", see)), before, "stopping the agent changed the kernel");
+    cluster
+        .lab
+        .stop_agent("b")
+        .expect("the agent ends on SIGTERM");
+    assert_eq!(
+        scrub(cluster.sh("b", see)),
+        before,
+        "stopping the agent changed the kernel"
+    );
     cluster.lab.start_agent("b", &[]).expect("it starts again");
     cluster.settle();
-    assert_eq!(scrub(cluster.sh("b", see)), before, "starting the agent changed the kernel");
+    assert_eq!(
+        scrub(cluster.sh("b", see)),
+        before,
+        "starting the agent changed the kernel"
+    );
 }
 
 #[test]
@@ -75,11 +96,20 @@ fn the_transport_changes_without_loss() {
         let links = cluster.sh("a", "ip -o link") + &cluster.sh("b", "ip -o link");
         (!links.contains("tbx4096")).then_some(())
     });
-    assert!(cluster.sh("a", "ip route show proto 84").contains("dev eth0"));
-    assert!(cluster.sh("a", "ip -o link show type veth").contains("mtu 1500"));
+    assert!(
+        cluster
+            .sh("a", "ip route show proto 84")
+            .contains("dev eth0")
+    );
+    assert!(
+        cluster
+            .sh("a", "ip -o link show type veth")
+            .contains("mtu 1500")
+    );
     cluster.apply("a", &network("{type: vxlan, vni: 77}"));
     cluster.until("the tunnel is used", || {
-        let routes = cluster.sh("a", "ip route show proto 84") + &cluster.sh("b", "ip route show proto 84");
+        let routes =
+            cluster.sh("a", "ip route show proto 84") + &cluster.sh("b", "ip route show proto 84");
         (routes.matches("via").count() == routes.matches("dev tbx77").count()).then_some(())
     });
     cluster.settle();
@@ -88,10 +118,18 @@ fn the_transport_changes_without_loss() {
 
 /// Damages the kernel of `a` by a command, and waits until the damage is repaired.
 fn repaired(cluster: &Cluster, damage: &str, show: &str, sign: &str) {
-    assert!(cluster.sh("a", show).contains(sign), "{sign} is missing before `{damage}`");
+    assert!(
+        cluster.sh("a", show).contains(sign),
+        "{sign} is missing before `{damage}`"
+    );
     let _ = cluster.sh("a", damage);
     cluster.until(&format!("`{damage}` is repaired"), || {
-        cluster.try_sh("a", show).stdout.windows(sign.len()).any(|w| w == sign.as_bytes()).then_some(())
+        cluster
+            .try_sh("a", show)
+            .stdout
+            .windows(sign.len())
+            .any(|w| w == sign.as_bytes())
+            .then_some(())
     });
 }
 
@@ -103,21 +141,79 @@ fn what_others_delete_is_restored() {
     cluster.settle();
     let block = "$(ip route show proto 84 dev tbx4096 | head -n1 | cut -d' ' -f1)";
     let mac = "$(ip -j neigh show dev tbx4096 | sed 's/.*lladdr\":\"\\([^\"]*\\).*/\\1/')";
-    repaired(&cluster, &format!("ip route del {block}"), "ip route show proto 84", "dev tbx4096");
-    repaired(&cluster, "ip -6 route flush proto 84", "ip -6 route show proto 84", "dev tbx4096");
-    repaired(&cluster, &format!("bridge fdb del {mac} dev tbx4096"), "bridge fdb show dev tbx4096", "dst 192.168.50");
-    repaired(&cluster, "ip neigh flush dev tbx4096 nud permanent", "ip neigh show dev tbx4096", "PERMANENT");
-    repaired(&cluster, "nft delete table inet tombolo", "nft list ruleset", "masquerade");
-    repaired(&cluster, "nft flush ruleset", "nft list ruleset", "masquerade");
-    repaired(&cluster, "ip link set tbx4096 down", "ip -o link show tbx4096 up", "tbx4096");
-    repaired(&cluster, "ip link set tbx4096 mtu 1300", "ip -o link show tbx4096", "mtu 1450");
-    repaired(&cluster, "ip addr flush dev tbx4096 scope global", "ip addr show dev tbx4096", "/32");
-    repaired(&cluster, "ip link del tbx4096", "ip route show proto 84", "dev tbx4096");
+    repaired(
+        &cluster,
+        &format!("ip route del {block}"),
+        "ip route show proto 84",
+        "dev tbx4096",
+    );
+    repaired(
+        &cluster,
+        "ip -6 route flush proto 84",
+        "ip -6 route show proto 84",
+        "dev tbx4096",
+    );
+    repaired(
+        &cluster,
+        &format!("bridge fdb del {mac} dev tbx4096"),
+        "bridge fdb show dev tbx4096",
+        "dst 192.168.50",
+    );
+    repaired(
+        &cluster,
+        "ip neigh flush dev tbx4096 nud permanent",
+        "ip neigh show dev tbx4096",
+        "PERMANENT",
+    );
+    repaired(
+        &cluster,
+        "nft delete table inet tombolo",
+        "nft list ruleset",
+        "masquerade",
+    );
+    repaired(
+        &cluster,
+        "nft flush ruleset",
+        "nft list ruleset",
+        "masquerade",
+    );
+    repaired(
+        &cluster,
+        "ip link set tbx4096 down",
+        "ip -o link show tbx4096 up",
+        "tbx4096",
+    );
+    repaired(
+        &cluster,
+        "ip link set tbx4096 mtu 1300",
+        "ip -o link show tbx4096",
+        "mtu 1450",
+    );
+    repaired(
+        &cluster,
+        "ip addr flush dev tbx4096 scope global",
+        "ip addr show dev tbx4096",
+        "/32",
+    );
+    repaired(
+        &cluster,
+        "ip link del tbx4096",
+        "ip route show proto 84",
+        "dev tbx4096",
+    );
     cluster.settle();
     for address in &there {
-        assert!(cluster.pings("a/c1", address), "{address} is lost after the repairs\n{}", cluster.logs());
+        assert!(
+            cluster.pings("a/c1", address),
+            "{address} is lost after the repairs\n{}",
+            cluster.logs()
+        );
     }
-    assert!(cluster.status("a")["repaired"]["route"].as_u64() > Some(0), "{}", cluster.status("a"));
+    assert!(
+        cluster.status("a")["repaired"]["route"].as_u64() > Some(0),
+        "{}",
+        cluster.status("a")
+    );
 }
 
 #[test]
@@ -130,7 +226,10 @@ fn what_is_not_ours_is_left_alone() {
     );
     let _ = cluster.sh("a", "nft delete table inet tombolo");
     cluster.until("the table is back", || {
-        cluster.sh("a", "nft list ruleset").contains("masquerade").then_some(())
+        cluster
+            .sh("a", "nft list ruleset")
+            .contains("masquerade")
+            .then_some(())
     });
     let all = cluster.sh("a", "ip route; nft list ruleset; ip -o link");
     for sign in ["198.51.100.0/24", "table inet other", "foreign2"] {
@@ -143,8 +242,14 @@ fn cleanup_removes_everything_of_ours() {
     let cluster = Cluster::up("cleanup", &Shape::hosts(2));
     let _ = cluster.container("a", "c1", "default");
     cluster.lab.stop_agent("a").expect("the agent ends");
-    let _ = cluster.lab.tombolo("a", &["agent", "--cleanup"]).expect("cleanup succeeds");
-    let all = cluster.sh("a", "ip -o link; ip route show table all; ip -6 route show table all; nft list ruleset");
+    let _ = cluster
+        .lab
+        .tombolo("a", &["agent", "--cleanup"])
+        .expect("cleanup succeeds");
+    let all = cluster.sh(
+        "a",
+        "ip -o link; ip route show table all; ip -6 route show table all; nft list ruleset",
+    );
     for sign in [" tb", "proto 84", "tombolo"] {
         assert!(!all.contains(sign), "{sign:?} was left behind:\n{all}");
     }

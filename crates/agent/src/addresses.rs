@@ -46,7 +46,9 @@ fn tunnel_identity(node: &Name) -> String {
 async fn match_tunnels(shared: &Shared) -> Result<(), Fault> {
     let networks: Vec<Name> = shared.world().networks.keys().cloned().collect();
     for network in networks {
-        shared.commit(|world| Ok((tunnel_writes(world, shared.node(), &network)?, ()))).await?;
+        shared
+            .commit(|world| Ok((tunnel_writes(world, shared.node(), &network)?, ())))
+            .await?;
     }
     Ok(())
 }
@@ -56,11 +58,16 @@ fn tunnel_writes(world: &World, node: &Name, network: &Name) -> Result<Vec<Write
     let needed = tombolo_plan::needing_tunnels(world, node).contains(network);
     let identity = tunnel_identity(node);
     let name = Handle::resource_name(network, &identity);
-    let held = world.handles.get(&name).filter(|handle| handle.spec.node.is_some());
+    let held = world
+        .handles
+        .get(&name)
+        .filter(|handle| handle.spec.node.is_some());
     match (needed, held) {
         (false, Some(handle)) => Ok(tombolo_ipam::release(world, &name, handle.spec.generation)),
         (true, handle) if !has_all(world, network, handle.map(|h| &h.spec)) => {
-            let Some(resource) = world.networks.get(network) else { return Ok(Vec::new()) };
+            let Some(resource) = world.networks.get(network) else {
+                return Ok(Vec::new());
+            };
             let Some(driver) = tombolo_plan::driver::find(&resource.spec.driver) else {
                 return Ok(Vec::new());
             };
@@ -79,9 +86,15 @@ fn tunnel_writes(world: &World, node: &Name, network: &Name) -> Result<Vec<Write
 
 /// Whether a handle has an address in each family of its network's pools.
 fn has_all(world: &World, network: &Name, handle: Option<&Handle>) -> bool {
-    let Some(network) = world.networks.get(network) else { return true };
+    let Some(network) = world.networks.get(network) else {
+        return true;
+    };
     let held = handle.map(|h| h.addresses.as_slice()).unwrap_or_default();
-    let pools = network.spec.pools.iter().filter_map(|pool| world.pools.get(pool));
+    let pools = network
+        .spec
+        .pools
+        .iter()
+        .filter_map(|pool| world.pools.get(pool));
     pools
         .map(|pool| Family::of_net(pool.spec.cidr))
         .all(|family| held.iter().any(|address| Family::of(*address) == family))
@@ -122,7 +135,9 @@ async fn reclaim(shared: &Shared, gone: BTreeSet<(Name, Name)>) -> Result<(), Fa
             continue;
         }
         tracing::info!(?leak, "freeing lost addresses");
-        shared.commit(|world| Ok((tombolo_ipam::reclaim(world, &leak), ()))).await?;
+        shared
+            .commit(|world| Ok((tombolo_ipam::reclaim(world, &leak), ())))
+            .await?;
     }
     let deleted = deleted_nodes(&shared.world(), shared.node());
     for node in deleted {
@@ -134,7 +149,9 @@ async fn reclaim(shared: &Shared, gone: BTreeSet<(Name, Name)>) -> Result<(), Fa
             })
             .await?;
     }
-    shared.commit(|world| Ok((tombolo_ipam::surplus_blocks(world, shared.node()), ()))).await?;
+    shared
+        .commit(|world| Ok((tombolo_ipam::surplus_blocks(world, shared.node()), ())))
+        .await?;
     Ok(())
 }
 
@@ -144,9 +161,16 @@ fn deleted_nodes(world: &World, me: &Name) -> BTreeSet<Name> {
         return BTreeSet::new();
     }
     let owners = world.blocks.values().flat_map(|block| {
-        block.spec.node.iter().chain(block.spec.allocations.values().map(|a| &a.node))
+        block
+            .spec
+            .node
+            .iter()
+            .chain(block.spec.allocations.values().map(|a| &a.node))
     });
-    owners.filter(|node| !world.nodes.contains_key(*node)).cloned().collect()
+    owners
+        .filter(|node| !world.nodes.contains_key(*node))
+        .cloned()
+        .collect()
 }
 
 /// Endpoints of this node and boot whose sandbox is known not to exist.

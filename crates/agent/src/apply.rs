@@ -38,7 +38,15 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
     let worker = Arc::clone(shared);
     std::thread::Builder::new()
         .name("apply".to_owned())
-        .spawn(move || Applier { kernel, shared: worker, last: None, promised: None }.run(&requests))
+        .spawn(move || {
+            Applier {
+                kernel,
+                shared: worker,
+                last: None,
+                promised: None,
+            }
+            .run(&requests)
+        })
         .context("cannot start the apply thread")?;
     tokio::spawn(request_passes(Arc::clone(shared), kernel_changed, passes));
     Ok(())
@@ -114,7 +122,9 @@ impl Applier {
 
     fn pass(&mut self, reason: Reason) {
         let started = Instant::now();
-        let Some((revision, plan)) = self.plan() else { return };
+        let Some((revision, plan)) = self.plan() else {
+            return;
+        };
         self.shared.metrics.planned(started.elapsed());
         let unchanged = self.last.as_ref().is_some_and(|(_, last)| **last == *plan);
         if reason == Reason::World && unchanged {
@@ -165,11 +175,17 @@ impl Applier {
                     .failed
                     .iter()
                     .map(|(op, error)| (op.place().to_string(), error.to_string()));
-                AppliedState { failed: failed.collect(), ..AppliedState::default() }
+                AppliedState {
+                    failed: failed.collect(),
+                    ..AppliedState::default()
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read the kernel");
-                AppliedState { error: Some(error.to_string()), ..AppliedState::default() }
+                AppliedState {
+                    error: Some(error.to_string()),
+                    ..AppliedState::default()
+                }
             }
         }
     }
@@ -187,7 +203,11 @@ impl Applier {
     }
 
     fn publish(&self, revision: Revision, plan: Arc<HostPlan>, outcome: AppliedState) {
-        let state = AppliedState { revision, plan, ..outcome };
+        let state = AppliedState {
+            revision,
+            plan,
+            ..outcome
+        };
         self.shared.applied.send_replace(Arc::new(state));
     }
 }

@@ -54,7 +54,9 @@ pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<A
 
 /// Unplugs a container. Nothing to unplug is success.
 pub(crate) async fn detach(shared: &Shared, request: &DetachRequest) -> Result<(), Fault> {
-    let Some(key) = find(&shared.world(), shared.node(), request) else { return Ok(()) };
+    let Some(key) = find(&shared.world(), shared.node(), request) else {
+        return Ok(());
+    };
     let revision = remove(shared, &key).await?;
     // The store has it; that the kernel follows is not the caller's concern.
     if let Err(fault) = shared.wait_applied(revision, APPLY_LIMIT).await {
@@ -66,8 +68,14 @@ pub(crate) async fn detach(shared: &Shared, request: &DetachRequest) -> Result<(
 /// What an attachment should be, and how the kernel differs.
 pub(crate) async fn inspect(shared: &Shared, request: &DetachRequest) -> Result<Inspected, Fault> {
     let not_found = || {
-        let what = format!("container {} has no interface {}", request.container_id, request.interface);
-        Fault::new(FaultKind::NotFound, format!("{what} on this node; attach it first"))
+        let what = format!(
+            "container {} has no interface {}",
+            request.container_id, request.interface
+        );
+        Fault::new(
+            FaultKind::NotFound,
+            format!("{what} on this node; attach it first"),
+        )
     };
     let key = find(&shared.world(), shared.node(), request).ok_or_else(not_found)?;
     let plan = std::sync::Arc::clone(&shared.applied.borrow().plan);
@@ -75,14 +83,16 @@ pub(crate) async fn inspect(shared: &Shared, request: &DetachRequest) -> Result<
     let differences = tokio::task::spawn_blocking(move || differences(&plan, &key))
         .await
         .map_err(|e| Fault::new(FaultKind::System, e.to_string()))??;
-    Ok(Inspected { attached, differences })
+    Ok(Inspected {
+        attached,
+        differences,
+    })
 }
 
 fn endpoint_key(shared: &Shared, request: &AttachRequest) -> Result<EndpointKey, Fault> {
     let invalid = |message: String| Fault::new(FaultKind::Invalid, message);
-    let name =
-        Endpoint::resource_name(shared.node(), &request.container_id, &request.interface)
-            .map_err(|e| invalid(format!("the endpoint's name: {e}")))?;
+    let name = Endpoint::resource_name(shared.node(), &request.container_id, &request.interface)
+        .map_err(|e| invalid(format!("the endpoint's name: {e}")))?;
     let namespace = match &request.namespace {
         Some(namespace) => namespace.clone(),
         None => Name::new("default").map_err(|e| invalid(e.to_string()))?,
@@ -100,13 +110,19 @@ fn check_sandbox(request: &AttachRequest) -> Result<(), Fault> {
     let netns = NetnsHandle::open(path).map_err(|error| match error {
         KernelError::SandboxGone { .. } => Fault::new(
             FaultKind::NotFound,
-            format!("there is no network namespace at {}; was the container stopped?", request.sandbox),
+            format!(
+                "there is no network namespace at {}; was the container stopped?",
+                request.sandbox
+            ),
         ),
         other => Fault::new(FaultKind::System, other.to_string()),
     })?;
     let interfaces = tombolo_kernel::underlay::interfaces(&netns)
         .map_err(|error| Fault::new(FaultKind::System, error.to_string()))?;
-    if interfaces.iter().any(|interface| interface.name == request.interface) {
+    if interfaces
+        .iter()
+        .any(|interface| interface.name == request.interface)
+    {
         let message = format!(
             "{} has an interface {} already; detach it first, or choose another name",
             request.sandbox, request.interface
@@ -118,8 +134,16 @@ fn check_sandbox(request: &AttachRequest) -> Result<(), Fault> {
 
 /// Nodes whose agents are not alive, as far as the store knows: what they hold may be taken over.
 async fn absent_nodes(shared: &Shared) -> Vec<Name> {
-    let Ok(alive) = crate::publish::alive(&shared.resources).await else { return Vec::new() };
-    shared.world().nodes.keys().filter(|node| !alive.contains(node)).cloned().collect()
+    let Ok(alive) = crate::publish::alive(&shared.resources).await else {
+        return Vec::new();
+    };
+    shared
+        .world()
+        .nodes
+        .keys()
+        .filter(|node| !alive.contains(node))
+        .cloned()
+        .collect()
 }
 
 /// The writes that attach a container.
@@ -132,7 +156,12 @@ fn decide(
 ) -> Result<(Vec<Write>, ()), Fault> {
     let driver = driver_of(world, &request.network)?;
     let identity = request.identity.clone().unwrap_or_else(|| {
-        format!("{}/{}/{}", shared.node(), request.container_id, request.interface)
+        format!(
+            "{}/{}/{}",
+            shared.node(),
+            request.container_id,
+            request.interface
+        )
     });
     let mut endpoint = Endpoint {
         node: shared.node().clone(),
@@ -149,10 +178,17 @@ fn decide(
     };
     let mut writes = Vec::new();
     if driver.has_addresses {
-        let take = Take { driver, identity: &identity, absent };
+        let take = Take {
+            driver,
+            identity: &identity,
+            absent,
+        };
         writes = take.addresses(world, request, key, &mut endpoint)?;
     } else if let Some(address) = request.addresses.first() {
-        let message = format!("{address} asked for, but driver {} gives no addresses", driver.name);
+        let message = format!(
+            "{address} asked for, but driver {} gives no addresses",
+            driver.name
+        );
         return Err(Fault::new(FaultKind::Invalid, message));
     }
     let mut resource = Resource::new(key.1.clone(), endpoint);
@@ -165,7 +201,10 @@ fn decide(
         return Err(fault);
     }
     port_clash(world, &resource)?;
-    let read = world.endpoints.get(key).and_then(|old| old.metadata.resource_version);
+    let read = world
+        .endpoints
+        .get(key)
+        .and_then(|old| old.metadata.resource_version);
     // An endpoint of the same name is what an attachment that broke off has left.
     writes.retain(|write| write.key != resource.key());
     writes.push(Write::put(AnyResource::Endpoint(resource), read));
@@ -216,12 +255,17 @@ impl Take<'_> {
 fn driver_of(world: &World, network: &Name) -> Result<&'static Driver, Fault> {
     let Some(resource) = world.networks.get(network) else {
         let known: Vec<&str> = world.networks.keys().map(Name::as_str).collect();
-        let message =
-            format!("there is no network {network}; there are: {}", known.join(", "));
+        let message = format!(
+            "there is no network {network}; there are: {}",
+            known.join(", ")
+        );
         return Err(Fault::new(FaultKind::NotFound, message));
     };
     driver::find(&resource.spec.driver).ok_or_else(|| {
-        let message = format!("driver {} of network {network} is not known", resource.spec.driver);
+        let message = format!(
+            "driver {} of network {network} is not known",
+            resource.spec.driver
+        );
         Fault::new(FaultKind::Invalid, message)
     })
 }
@@ -233,10 +277,14 @@ fn port_clash(world: &World, endpoint: &Resource<Endpoint>) -> Result<(), Fault>
         if other.spec.node != endpoint.spec.node || other.key() == endpoint.key() {
             continue;
         }
-        for (mine, theirs) in
-            endpoint.spec.ports.iter().flat_map(|m| other.spec.ports.iter().map(move |t| (m, t)))
+        for (mine, theirs) in endpoint
+            .spec
+            .ports
+            .iter()
+            .flat_map(|m| other.spec.ports.iter().map(move |t| (m, t)))
         {
-            let same_ip = any(mine.host_ip) || any(theirs.host_ip) || mine.host_ip == theirs.host_ip;
+            let same_ip =
+                any(mine.host_ip) || any(theirs.host_ip) || mine.host_ip == theirs.host_ip;
             if mine.host_port == theirs.host_port && mine.protocol == theirs.protocol && same_ip {
                 let message = format!(
                     "port {}/{} of this host is published by container {} already; choose another hostPort",
@@ -264,7 +312,9 @@ pub(crate) fn ipam_fault(error: &tombolo_ipam::IpamError) -> Fault {
 /// entry that has gone stale elsewhere cannot lead to the address's next holder.
 fn random_mac() -> MacAddr {
     use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(std::time::Instant::now()).to_le_bytes();
+    let random = RandomState::new()
+        .hash_one(std::time::Instant::now())
+        .to_le_bytes();
     MacAddr::local([random[0], random[1], random[2], random[3], random[4]])
 }
 
@@ -274,7 +324,11 @@ fn unmet(state: &AppliedState, key: &EndpointKey) -> Option<Fault> {
         return Some(Fault::new(FaultKind::System, error.clone()));
     }
     let owner = resource_key(key);
-    let mut objects = state.plan.objects.iter().filter(|(_, p)| p.origin.resource == owner);
+    let mut objects = state
+        .plan
+        .objects
+        .iter()
+        .filter(|(_, p)| p.origin.resource == owner);
     objects.find_map(|(place, _)| {
         let why = state.failed.get(&place.to_string())?;
         Some(Fault::new(FaultKind::System, why.clone()))
@@ -287,7 +341,9 @@ pub(crate) async fn remove(
     key: &EndpointKey,
 ) -> Result<tombolo_store::Revision, Fault> {
     let decide = |world: &World| {
-        let Some(endpoint) = world.endpoints.get(key) else { return Ok((Vec::new(), ())) };
+        let Some(endpoint) = world.endpoints.get(key) else {
+            return Ok((Vec::new(), ()));
+        };
         let spec = &endpoint.spec;
         let mut writes = tombolo_ipam::release(world, &spec.handle, spec.generation);
         writes.retain(|write| write.key != endpoint.key());
@@ -302,7 +358,11 @@ pub(crate) async fn remove(
 /// The endpoint of a container's interface on this node.
 fn find(world: &World, node: &Name, request: &DetachRequest) -> Option<EndpointKey> {
     let name = Endpoint::resource_name(node, &request.container_id, &request.interface).ok()?;
-    world.endpoints.keys().find(|(_, other)| *other == name).cloned()
+    world
+        .endpoints
+        .keys()
+        .find(|(_, other)| *other == name)
+        .cloned()
 }
 
 fn resource_key(key: &EndpointKey) -> ResourceKey {
@@ -334,12 +394,18 @@ fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Option<Attache
         match (&place.netns, &place.key, &planned.object) {
             (Netns::Host, Key::Link(name), Object::Link(link)) => {
                 let mtu = link.mtu.map(tombolo_model::Mtu::get);
-                attached.host_interface =
-                    Some(InterfaceView { name: name.clone(), mac: link.mac, mtu });
+                attached.host_interface = Some(InterfaceView {
+                    name: name.clone(),
+                    mac: link.mac,
+                    mtu,
+                });
                 if let LinkKind::Veth(peer) = &link.kind {
                     let mac = Some(peer.mac);
-                    attached.container_interface =
-                        Some(InterfaceView { name: peer.name.clone(), mac, mtu });
+                    attached.container_interface = Some(InterfaceView {
+                        name: peer.name.clone(),
+                        mac,
+                        mtu,
+                    });
                 }
                 attached.bridge = link.port.as_ref().map(|port| InterfaceView {
                     name: port.bridge.clone(),
@@ -371,7 +437,8 @@ fn differences(plan: &HostPlan, key: &EndpointKey) -> Result<Vec<String>, Fault>
     let system = |error: KernelError| Fault::new(FaultKind::System, error.to_string());
     let owner = resource_key(key);
     let mut own = plan.clone();
-    own.objects.retain(|_, planned| planned.origin.resource == owner);
+    own.objects
+        .retain(|_, planned| planned.origin.resource == owner);
     let here = NetnsHandle::current().map_err(system)?;
     let mut kernel = Kernel::open(&here, Ownership::default()).map_err(system)?;
     let mut observed = kernel.read(&own).map_err(system)?;

@@ -101,7 +101,9 @@ pub(crate) struct Files {
 
 impl Files {
     pub fn new(dir: &Path) -> Files {
-        Files { dir: dir.to_owned() }
+        Files {
+            dir: dir.to_owned(),
+        }
     }
     pub fn config(&self) -> PathBuf {
         self.dir.join("agent.json")
@@ -137,7 +139,10 @@ impl Files {
             );
         }
         std::fs::create_dir_all(&self.dir).with_context(|| {
-            format!("cannot make {}; run as root, or name another with --state-dir", self.dir.display())
+            format!(
+                "cannot make {}; run as root, or name another with --state-dir",
+                self.dir.display()
+            )
         })
     }
 
@@ -150,8 +155,12 @@ impl Files {
         let new = path.with_extension("new");
         let written = (|| {
             let mut options = std::fs::OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&new, path)

@@ -21,7 +21,10 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             Ok(()) => "the watch ended".to_owned(),
             Err(error) => error.to_string(),
         };
-        tracing::warn!(error, "the store does not answer; going on with what is known");
+        tracing::warn!(
+            error,
+            "the store does not answer; going on with what is known"
+        );
         shared.store_error.send_replace(Some(error));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);

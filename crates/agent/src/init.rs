@@ -141,8 +141,13 @@ fn write_all(
     };
     fill_store(&config, files, &first)?;
     config.save(files)?;
-    let join_port = options.join_listen.map_or(JOIN_PORT, |listen| listen.port());
-    let join = ips.first().map(|ip| host_port(*ip, join_port)).unwrap_or_default();
+    let join_port = options
+        .join_listen
+        .map_or(JOIN_PORT, |listen| listen.port());
+    let join = ips
+        .first()
+        .map(|ip| host_port(*ip, join_port))
+        .unwrap_or_default();
     Ok(Initialised {
         node: node.clone(),
         join_command: format!("tombolo join {join} --token {}", token.text),
@@ -152,7 +157,12 @@ fn write_all(
 
 /// What was chosen as the underlay, in words.
 pub(crate) fn describe(address: &NodeAddress) -> String {
-    let NodeAddress { address, interface, mtu, reason } = address;
+    let NodeAddress {
+        address,
+        interface,
+        mtu,
+        reason,
+    } = address;
     format!("underlay {address} on {interface} (MTU {mtu}): {reason}")
 }
 
@@ -168,15 +178,30 @@ fn store_config(options: &InitOptions, ips: &[IpAddr]) -> StoreConfig {
     let any = |port| SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
     let join_listen = options.join_listen.unwrap_or_else(|| any(JOIN_PORT));
     if let Some(etcd) = options.etcd.clone() {
-        let EtcdOptions { endpoints, ca, cert, key } = etcd;
-        return StoreConfig::Etcd { endpoints, ca, cert, key, join_listen: Some(join_listen) };
+        let EtcdOptions {
+            endpoints,
+            ca,
+            cert,
+            key,
+        } = etcd;
+        return StoreConfig::Etcd {
+            endpoints,
+            ca,
+            cert,
+            key,
+            join_listen: Some(join_listen),
+        };
     }
     let listen = options.store_listen.unwrap_or_else(|| any(STORE_PORT));
     let advertise = ips
         .iter()
         .map(|ip| format!("https://{}", SocketAddr::new(*ip, listen.port())))
         .collect();
-    StoreConfig::Embedded { listen, join_listen, advertise }
+    StoreConfig::Embedded {
+        listen,
+        join_listen,
+        advertise,
+    }
 }
 
 /// The first resources: this node, the pools, and a network on them.
@@ -194,8 +219,15 @@ fn resources(
             Family::V4 => "v4",
             Family::V6 => "v6",
         };
-        let count = pools.iter().filter(|pool: &&Name| pool.as_str().contains(suffix)).count();
-        let number = if count == 0 { String::new() } else { format!("-{}", count + 1) };
+        let count = pools
+            .iter()
+            .filter(|pool: &&Name| pool.as_str().contains(suffix))
+            .count();
+        let number = if count == 0 {
+            String::new()
+        } else {
+            format!("-{}", count + 1)
+        };
         let pool_name = name(&format!("default-{suffix}{number}"))?;
         if let Some(clash) = addresses.iter().find(|a| cidr.contains(&a.address.addr())) {
             bail!(
@@ -227,7 +259,15 @@ fn resources(
         underlay: None,
     };
     all.push(Resource::new(name("default")?, network).into());
-    all.push(Resource::new(node.clone(), Node { addresses: addresses.to_vec() }).into());
+    all.push(
+        Resource::new(
+            node.clone(),
+            Node {
+                addresses: addresses.to_vec(),
+            },
+        )
+        .into(),
+    );
     check(&all)?;
     Ok(all)
 }
@@ -237,9 +277,14 @@ fn pool_ranges(options: &InitOptions) -> Result<Vec<IpNet>> {
         return Ok(options.pools.clone());
     }
     let has_ipv6 = std::path::Path::new("/proc/net/if_inet6").exists();
-    let ranges = DEFAULT_POOLS.iter().map(|text| text.parse().context("a range of our own"));
+    let ranges = DEFAULT_POOLS
+        .iter()
+        .map(|text| text.parse().context("a range of our own"));
     let ranges: Vec<IpNet> = ranges.collect::<Result<_>>()?;
-    Ok(ranges.into_iter().filter(|net| has_ipv6 || Family::of_net(*net) == Family::V4).collect())
+    Ok(ranges
+        .into_iter()
+        .filter(|net| has_ipv6 || Family::of_net(*net) == Family::V4)
+        .collect())
 }
 
 /// The faults of the first resources are the caller's options'.
@@ -286,18 +331,16 @@ fn fill_store(config: &Config, files: &Files, first: &[AnyResource]) -> Result<(
 }
 
 /// Makes a token of a cluster.
-pub(crate) fn make_token(
-    ca: Fingerprint,
-    ttl: u64,
-    uses: u32,
-    now: u64,
-) -> Result<MadeToken> {
+pub(crate) fn make_token(ca: Fingerprint, ttl: u64, uses: u32, now: u64) -> Result<MadeToken> {
     if ttl == 0 || uses == 0 {
         bail!("a token must be good for at least one second and one node");
     }
     let token = JoinToken::generate(ca);
     let resource = token.resource(now.saturating_add(ttl), uses);
-    Ok(MadeToken { resource, text: token.reveal() })
+    Ok(MadeToken {
+        resource,
+        text: token.reveal(),
+    })
 }
 
 /// Removes what a failed `init` or `join` has left.

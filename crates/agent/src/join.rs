@@ -55,7 +55,9 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
     let config = Config {
         node: node.clone(),
         uid: random_uid()?,
-        store: StoreConfig::Remote { endpoints: joined.store_endpoints },
+        store: StoreConfig::Remote {
+            endpoints: joined.store_endpoints,
+        },
         underlay: options.underlay,
         socket: options.socket,
         metrics_listen: options
@@ -70,5 +72,8 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
         remove_begun(&files);
     }
     written?;
-    Ok(Joined { node, notes: addresses.iter().map(describe).collect() })
+    Ok(Joined {
+        node,
+        notes: addresses.iter().map(describe).collect(),
+    })
 }

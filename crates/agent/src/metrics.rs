@@ -71,7 +71,10 @@ impl Metrics {
             "Containers plugged in and unplugged, by outcome",
             metrics.attachments.clone(),
         );
-        Metrics { registry: Mutex::new(registry), ..metrics }
+        Metrics {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
     }
 
     pub fn planned(&self, time: Duration) {
@@ -80,7 +83,8 @@ impl Metrics {
 
     pub fn passed(&self, time: Duration, plan: &HostPlan) {
         self.pass_seconds.observe(time.as_secs_f64());
-        self.problems.set(i64::try_from(plan.problems.len()).unwrap_or(i64::MAX));
+        self.problems
+            .set(i64::try_from(plan.problems.len()).unwrap_or(i64::MAX));
         for (kind, count) in count(plan) {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.objects.get_or_create(&vec![("kind", kind)]).set(count);
@@ -88,7 +92,9 @@ impl Metrics {
     }
 
     pub fn repaired(&self, kind: &'static str) {
-        self.repairs.get_or_create(&vec![("kind", kind.to_owned())]).inc();
+        self.repairs
+            .get_or_create(&vec![("kind", kind.to_owned())])
+            .inc();
     }
 
     /// Restored objects of each kind.
@@ -104,14 +110,20 @@ impl Metrics {
 
     pub fn attachment(&self, operation: &'static str, succeeded: bool) {
         let outcome = if succeeded { "done" } else { "failed" };
-        let labels = vec![("operation", operation.to_owned()), ("outcome", outcome.to_owned())];
+        let labels = vec![
+            ("operation", operation.to_owned()),
+            ("outcome", outcome.to_owned()),
+        ];
         self.attachments.get_or_create(&labels).inc();
     }
 
     /// Everything, in the text format of OpenMetrics.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self
+            .registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         // Writing to a String does not fail.
         let _ = encode(&mut text, &registry);
         text
@@ -120,15 +132,25 @@ impl Metrics {
 
 /// Every kind of object, as [`order::kind`] names them.
 const KINDS: [&str; 10] = [
-    "nft set", "nft element", "nft chain", "link", "sysctl", "address", "neighbour", "fdb",
-    "route", "rule",
+    "nft set",
+    "nft element",
+    "nft chain",
+    "link",
+    "sysctl",
+    "address",
+    "neighbour",
+    "fdb",
+    "route",
+    "rule",
 ];
 
 /// Planned objects of each kind.
 pub(crate) fn count(plan: &HostPlan) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for place in plan.objects.keys() {
-        *counts.entry(order::kind(&place.key).to_owned()).or_default() += 1;
+        *counts
+            .entry(order::kind(&place.key).to_owned())
+            .or_default() += 1;
     }
     counts
 }

@@ -35,8 +35,12 @@ pub(crate) async fn register(shared: &Shared, addresses: &[NodeAddress]) -> Resu
             if was_here {
                 return Err(Fault::new(FaultKind::Denied, deleted(shared.node())));
             }
-            let mut node =
-                Resource::new(shared.node().clone(), Node { addresses: addresses.to_vec() });
+            let mut node = Resource::new(
+                shared.node().clone(),
+                Node {
+                    addresses: addresses.to_vec(),
+                },
+            );
             node.metadata.uid.clone_from(&shared.config.uid);
             return Ok((vec![Write::put(node.into(), None)], ()));
         };
@@ -93,8 +97,13 @@ pub(crate) async fn announce(shared: Arc<Shared>) {
             networks: state.plan.announce.clone(),
         };
         let decide = |world: &World| {
-            let Some(present) = world.nodes.get(shared.node()) else { return Ok((Vec::new(), ())) };
-            let node = Resource { status: status.clone(), ..present.clone() };
+            let Some(present) = world.nodes.get(shared.node()) else {
+                return Ok((Vec::new(), ()));
+            };
+            let node = Resource {
+                status: status.clone(),
+                ..present.clone()
+            };
             Ok((changed(present, node), ()))
         };
         // Nothing new is planned until the others can know it, so it is said until it is heard.
@@ -121,7 +130,9 @@ pub(crate) async fn follow_underlay(shared: Arc<Shared>) {
             }
         };
         let decide = |world: &World| {
-            let Some(present) = world.nodes.get(shared.node()) else { return Ok((Vec::new(), ())) };
+            let Some(present) = world.nodes.get(shared.node()) else {
+                return Ok((Vec::new(), ()));
+            };
             let mut node = present.clone();
             node.spec.addresses.clone_from(&detected);
             let writes = changed(present, node);
@@ -152,7 +163,13 @@ async fn live_one_lease(shared: &Shared) -> Result<(), StoreError> {
     let store = shared.resources.store();
     let lease = store.lease_grant(LEASE, None).await?.id;
     let key = format!("{ALIVE}{}", shared.node());
-    store.txn(Txn::of(vec![Op::put_leased(key, shared.boot_id.clone(), lease)])).await?;
+    store
+        .txn(Txn::of(vec![Op::put_leased(
+            key,
+            shared.boot_id.clone(),
+            lease,
+        )]))
+        .await?;
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         store.lease_keep_alive(lease).await?;

@@ -12,9 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tombolo_join::enrol::Limits;
-use tombolo_join::{
-    Authority, AuthorityPem, Enrolment, EnrolmentConfig, JoinServer, KeyAndCert,
-};
+use tombolo_join::{Authority, AuthorityPem, Enrolment, EnrolmentConfig, JoinServer, KeyAndCert};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_plan::HostPlan;
 use tombolo_store::embedded::{EmbeddedConfig, EmbeddedStore};
@@ -62,7 +60,10 @@ pub fn cleanup(_: AgentOptions) -> Result<Vec<String>> {
     let mut kernel = Kernel::open(&here, Ownership::default())?;
     let done = kernel.converge(&HostPlan::default())?;
     if let Some((op, error)) = done.failed.first() {
-        bail!("cannot {op}: {error}; {} more could not be done", done.failed.len() - 1);
+        bail!(
+            "cannot {op}: {error}; {} more could not be done",
+            done.failed.len() - 1
+        );
     }
     Ok(done.done.iter().map(ToString::to_string).collect())
 }
@@ -70,8 +71,9 @@ pub fn cleanup(_: AgentOptions) -> Result<Vec<String>> {
 fn log(format: LogFormat) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("TOMBOLO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second agent in one process keeps the first one's log.
     let _ = match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
@@ -135,9 +137,9 @@ async fn first_world(shared: &Shared) {
 
 fn open_store(config: &Config, files: &Files) -> Result<Arc<dyn Store>> {
     match &config.store {
-        StoreConfig::Embedded { .. } => {
-            Ok(Arc::new(EmbeddedStore::open(EmbeddedConfig::new(files.store()))?))
-        }
+        StoreConfig::Embedded { .. } => Ok(Arc::new(EmbeddedStore::open(EmbeddedConfig::new(
+            files.store(),
+        ))?)),
         _ => remote_store(config, files),
     }
 }
@@ -153,7 +155,13 @@ pub(crate) fn remote_store(config: &Config, files: &Files) -> Result<Arc<dyn Sto
             };
             (endpoints, Some(tls))
         }
-        StoreConfig::Etcd { endpoints, ca, cert, key, .. } => {
+        StoreConfig::Etcd {
+            endpoints,
+            ca,
+            cert,
+            key,
+            ..
+        } => {
             let tls = match (ca, cert, key) {
                 (Some(ca), Some(cert), Some(key)) => Some(ClientTls {
                     ca: Files::read(ca)?,
@@ -167,7 +175,11 @@ pub(crate) fn remote_store(config: &Config, files: &Files) -> Result<Arc<dyn Sto
         }
         StoreConfig::Embedded { .. } => bail!("the embedded store is not remote"),
     };
-    let config = EtcdConfig { endpoints: endpoints.clone(), tls, timeout: STORE_TIMEOUT };
+    let config = EtcdConfig {
+        endpoints: endpoints.clone(),
+        tls,
+        timeout: STORE_TIMEOUT,
+    };
     Ok(Arc::new(EtcdStore::new(config)?))
 }
 
@@ -186,7 +198,11 @@ fn authority(files: &Files) -> Result<Option<Authority>> {
 /// Serves the store to the other nodes, and lets new ones in, where this node does that.
 async fn serve_others(shared: &Arc<Shared>, authority: Option<Authority>) -> Result<()> {
     let (join_listen, endpoints) = match &shared.config.store {
-        StoreConfig::Embedded { listen, join_listen, advertise } => {
+        StoreConfig::Embedded {
+            listen,
+            join_listen,
+            advertise,
+        } => {
             serve_store(shared, *listen).await?;
             (*join_listen, advertise.clone())
         }
@@ -200,7 +216,9 @@ async fn serve_others(shared: &Arc<Shared>, authority: Option<Authority>) -> Res
         clock: Arc::new(http::now),
     });
     let identity = identity(&shared.files)?;
-    enrolment.register(shared.node(), &identity.certificate).await?;
+    enrolment
+        .register(shared.node(), &identity.certificate)
+        .await?;
     let server = JoinServer::bind(join_listen, enrolment, &identity, Limits::default())
         .await
         .context("choose another port with --join-listen at init")?;
@@ -219,11 +237,18 @@ fn identity(files: &Files) -> Result<KeyAndCert> {
 async fn serve_store(shared: &Arc<Shared>, listen: SocketAddr) -> Result<()> {
     let listener = bind(listen, "the store", "--store-listen").await?;
     let KeyAndCert { key, certificate } = identity(&shared.files)?;
-    let tls = ServerTls { ca: Files::read(&shared.files.ca_cert())?, cert: certificate, key };
+    let tls = ServerTls {
+        ca: Files::read(&shared.files.ca_cert())?,
+        cert: certificate,
+        key,
+    };
     let store = Arc::clone(shared.resources.store());
     let nodes = Arc::clone(shared);
     let hook = move |peer: &PeerIdentity| is_node(&nodes, peer);
-    let config = ServerConfig { tls, peer_hook: Some(Arc::new(hook)) };
+    let config = ServerConfig {
+        tls,
+        peer_hook: Some(Arc::new(hook)),
+    };
     tokio::spawn(async move {
         if let Err(error) = serve(listener, store, config, std::future::pending()).await {
             tracing::error!(%error, "the store is not served any more");
@@ -234,13 +259,22 @@ async fn serve_store(shared: &Arc<Shared>, listen: SocketAddr) -> Result<()> {
 
 /// A certificate is good as long as its node is in the cluster.
 fn is_node(shared: &Shared, peer: &PeerIdentity) -> Result<(), String> {
-    let names = peer.uris.iter().filter_map(|uri| uri.strip_prefix("tombolo://node/"));
+    let names = peer
+        .uris
+        .iter()
+        .filter_map(|uri| uri.strip_prefix("tombolo://node/"));
     let names: Vec<&str> = names.collect();
     let world = shared.world();
-    if names.iter().any(|name| world.nodes.keys().any(|node| node.as_str() == *name)) {
+    if names
+        .iter()
+        .any(|name| world.nodes.keys().any(|node| node.as_str() == *name))
+    {
         return Ok(());
     }
-    Err(format!("{} is no node of this cluster (any more)", names.join(", ")))
+    Err(format!(
+        "{} is no node of this cluster (any more)",
+        names.join(", ")
+    ))
 }
 
 /// Listens on an address; one that is taken is told with the option that changes it.

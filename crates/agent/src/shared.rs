@@ -105,7 +105,9 @@ impl Shared {
             Ok(Ok(_)) => Ok(()),
             _ => Err(Fault::new(
                 FaultKind::Unavailable,
-                format!("the store's revision {revision} has not arrived; is the store overloaded or cut off? try again"),
+                format!(
+                    "the store's revision {revision} has not arrived; is the store overloaded or cut off? try again"
+                ),
             )),
         }
     }
@@ -122,7 +124,9 @@ impl Shared {
             Ok(Ok(state)) => Ok(Arc::clone(&state)),
             _ => Err(Fault::new(
                 FaultKind::Unavailable,
-                format!("the kernel does not hold revision {revision} yet; see `tombolo status` and the agent's log"),
+                format!(
+                    "the kernel does not hold revision {revision} yet; see `tombolo status` and the agent's log"
+                ),
             )),
         }
     }
@@ -138,7 +142,12 @@ impl Shared {
             if writes.is_empty() {
                 return Ok((*self.seen.borrow(), decided));
             }
-            match self.resources.commit(&writes).await.map_err(|e| store_fault(&e))? {
+            match self
+                .resources
+                .commit(&writes)
+                .await
+                .map_err(|e| store_fault(&e))?
+            {
                 Commit::Done(revision) => return Ok((revision, decided)),
                 Commit::Conflict => {
                     let newest = self.resources.newest().await.map_err(|e| store_fault(&e))?;

@@ -8,7 +8,10 @@ use tombolo_plan::underlay::{Host, Method, choose};
 
 /// Reads the methods.
 pub(crate) fn methods(texts: &[String]) -> Result<Vec<Method>> {
-    texts.iter().map(|text| text.parse().map_err(|e: String| anyhow!(e))).collect()
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|e: String| anyhow!(e)))
+        .collect()
 }
 
 /// The host's addresses on the underlay, with the reasons.
@@ -17,7 +20,8 @@ pub(crate) fn detect(methods: &[Method]) -> Result<Vec<NodeAddress>> {
     let mut host = Host::default();
     for interface in underlay::interfaces(&here).context("cannot list interfaces")? {
         if interface.up && !interface.loopback {
-            host.interfaces.push((interface.name, interface.mtu, interface.addresses));
+            host.interfaces
+                .push((interface.name, interface.mtu, interface.addresses));
         }
     }
     for family in Family::ALL {

@@ -20,7 +20,9 @@ const MAX_HEAD: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens.
-    #[error("the tombolo agent does not answer on {socket}: {cause}; is it running? (`systemctl status tombolo`, or start `tombolo agent`)")]
+    #[error(
+        "the tombolo agent does not answer on {socket}: {cause}; is it running? (`systemctl status tombolo`, or start `tombolo agent`)"
+    )]
     NoAgent {
         /// The socket's path.
         socket: String,
@@ -44,7 +46,9 @@ pub enum ClientError {
         cause: std::io::Error,
     },
     /// The answer is not what this program understands.
-    #[error("the tombolo agent on {socket} answered {request} with something else than this program understands ({cause}); are both of the same version?")]
+    #[error(
+        "the tombolo agent on {socket} answered {request} with something else than this program understands ({cause}); are both of the same version?"
+    )]
     Unreadable {
         /// The socket's path.
         socket: String,
@@ -69,7 +73,10 @@ impl Client {
     /// A client of the agent behind a socket. No answer takes longer than `timeout`.
     #[must_use]
     pub fn new(socket: impl AsRef<Path>, timeout: Option<Duration>) -> Client {
-        Client { socket: socket.as_ref().to_owned(), timeout }
+        Client {
+            socket: socket.as_ref().to_owned(),
+            timeout,
+        }
     }
 
     /// Asks for something.
@@ -98,7 +105,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub fn delete(&self, path: &str) -> Result<(), ClientError> {
-        self.request::<serde_json::Value>("DELETE", path, None).map(drop)
+        self.request::<serde_json::Value>("DELETE", path, None)
+            .map(drop)
     }
 
     /// The lines of an answer that goes on.
@@ -115,7 +123,9 @@ impl Client {
             return Ok(Lines(reader));
         }
         let mut body = Vec::new();
-        reader.read_to_end(&mut body).map_err(|cause| self.no_answer("GET", path, cause))?;
+        reader
+            .read_to_end(&mut body)
+            .map_err(|cause| self.no_answer("GET", path, cause))?;
         Err(self.fault("GET", path, status, &body))
     }
 
@@ -127,7 +137,9 @@ impl Client {
     ) -> Result<T, ClientError> {
         let (status, mut reader) = self.ask(method, path, body)?;
         let mut answer = Vec::new();
-        reader.read_to_end(&mut answer).map_err(|cause| self.no_answer(method, path, cause))?;
+        reader
+            .read_to_end(&mut answer)
+            .map_err(|cause| self.no_answer(method, path, cause))?;
         if !(200..300).contains(&status) {
             return Err(self.fault(method, path, status, &answer));
         }
@@ -145,7 +157,10 @@ impl Client {
         let socket = || self.socket.display().to_string();
         let stream = UnixStream::connect(&self.socket).map_err(|cause| match cause.kind() {
             ErrorKind::PermissionDenied => ClientError::NoPermission { socket: socket() },
-            _ => ClientError::NoAgent { socket: socket(), cause },
+            _ => ClientError::NoAgent {
+                socket: socket(),
+                cause,
+            },
         })?;
         let exchange = || -> std::io::Result<(u16, BufReader<UnixStream>)> {
             stream.set_read_timeout(self.timeout)?;
@@ -219,17 +234,25 @@ impl Iterator for Lines {
 fn read_head(reader: &mut impl BufRead) -> std::io::Result<u16> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let read = reader.by_ref().take(MAX_HEAD as u64).read_until(b'\n', &mut head)?;
+        let read = reader
+            .by_ref()
+            .take(MAX_HEAD as u64)
+            .read_until(b'\n', &mut head)?;
         if read == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         if head.len() > MAX_HEAD {
-            return Err(std::io::Error::new(ErrorKind::InvalidData, "the head is too long"));
+            return Err(std::io::Error::new(
+                ErrorKind::InvalidData,
+                "the head is too long",
+            ));
         }
     }
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
-    response.parse(&head).map_err(|e| std::io::Error::new(ErrorKind::InvalidData, e))?;
+    response
+        .parse(&head)
+        .map_err(|e| std::io::Error::new(ErrorKind::InvalidData, e))?;
     response.code.ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
@@ -296,8 +319,13 @@ mod tests {
         let (_dir, client) = answering(
             b"HTTP/1.1 409 Conflict\r\n\r\n{\"kind\":\"conflict\",\"message\":\"taken\"}",
         );
-        let Err(ClientError::Fault(fault)) = client.get::<()>("/v1/x") else { panic!() };
-        assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Conflict, "taken"));
+        let Err(ClientError::Fault(fault)) = client.get::<()>("/v1/x") else {
+            panic!()
+        };
+        assert_eq!(
+            (fault.kind, fault.message.as_str()),
+            (FaultKind::Conflict, "taken")
+        );
     }
 
     #[test]
@@ -313,7 +341,10 @@ mod tests {
     fn no_agent_is_said_to_be_so() {
         let client = Client::new("/nonexistent/tombolo.sock", None);
         let error = client.get::<()>("/v1/status").unwrap_err().to_string();
-        assert!(error.contains("does not answer on /nonexistent/tombolo.sock"), "{error}");
+        assert!(
+            error.contains("does not answer on /nonexistent/tombolo.sock"),
+            "{error}"
+        );
         assert!(error.contains("tombolo agent"), "{error}");
     }
 }

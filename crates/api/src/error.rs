@@ -55,16 +55,21 @@ impl Fault {
     /// A fault without fields.
     #[must_use]
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Fault {
-        Fault { kind, message: message.into(), faults: Vec::new() }
+        Fault {
+            kind,
+            message: message.into(),
+            faults: Vec::new(),
+        }
     }
 
     /// The faults of a resource of a request.
     pub fn add(&mut self, resource: usize, faults: impl IntoIterator<Item = FieldError>) {
-        self.faults.extend(faults.into_iter().map(|fault| FaultyField {
-            resource,
-            field: fault.field,
-            message: fault.message,
-        }));
+        self.faults
+            .extend(faults.into_iter().map(|fault| FaultyField {
+                resource,
+                field: fault.field,
+                message: fault.message,
+            }));
     }
 }
 
@@ -85,5 +90,8 @@ impl FaultKind {
 }
 
 fn list(faults: &[FaultyField]) -> String {
-    faults.iter().map(|f| format!("\n  {}: {}", f.field, f.message)).collect()
+    faults
+        .iter()
+        .map(|f| format!("\n  {}: {}", f.field, f.message))
+        .collect()
 }

@@ -50,7 +50,11 @@ mod tests {
 
     #[test]
     fn wrong_use_is_status_2() {
-        for words in [&["tombolo"][..], &["tombolo", "gett"], &["tombolo", "join", "x"]] {
+        for words in [
+            &["tombolo"][..],
+            &["tombolo", "gett"],
+            &["tombolo", "join", "x"],
+        ] {
             let error = Words::try_parse_from(words).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{words:?}");
         }

@@ -24,10 +24,16 @@ impl Format {
     pub fn print(self, value: &impl Serialize) -> Result<bool> {
         match self {
             Format::Json => {
-                println!("{}", serde_json::to_string_pretty(value).context("the answer as JSON")?);
+                println!(
+                    "{}",
+                    serde_json::to_string_pretty(value).context("the answer as JSON")?
+                );
             }
             Format::Yaml => {
-                print!("{}", serde_saphyr::to_string(value).context("the answer as YAML")?);
+                print!(
+                    "{}",
+                    serde_saphyr::to_string(value).context("the answer as YAML")?
+                );
             }
             Format::Table | Format::Wide => return Ok(false),
         }
@@ -52,7 +58,11 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
 /// A list in one cell; `-` if it is empty.
 pub(crate) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    if texts.is_empty() { "-".to_owned() } else { texts.join(",") }
+    if texts.is_empty() {
+        "-".to_owned()
+    } else {
+        texts.join(",")
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +71,10 @@ mod tests {
 
     #[test]
     fn tables_have_no_lines() {
-        let rows = [vec!["a".to_owned(), "10.0.0.1".to_owned()], vec!["bb".to_owned(), list([""; 0])]];
+        let rows = [
+            vec!["a".to_owned(), "10.0.0.1".to_owned()],
+            vec!["bb".to_owned(), list([""; 0])],
+        ];
         insta::assert_snapshot!(table(&["name", "address"], rows), @r"
         NAME   ADDRESS
         a      10.0.0.1

@@ -38,6 +38,8 @@ pub(crate) struct NeighbourInfo {
     pub flags: u8,
     pub dst: Option<IpAddr>,
     pub mac: Option<MacAddr>,
+    /// Who made it, where that is said.
+    pub protocol: Option<u8>,
 }
 
 /// An entry from the body of an `RTM_NEWNEIGH`.
@@ -49,11 +51,13 @@ pub(crate) fn decode(body: &[u8]) -> Option<NeighbourInfo> {
         flags: header[10],
         dst: None,
         mac: None,
+        protocol: None,
     };
     for attribute in attributes(body.get(12..)?) {
         match attribute.kind {
             DST => entry.dst = attribute.ip(),
             LLADDR => entry.mac = attribute.mac(),
+            PROTOCOL => entry.protocol = attribute.u8(),
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ use crate::link;
 use crate::neighbour::{self, PERMANENT, SELF};
 use crate::netlink::{Protocol, Reply, Socket, attributes};
 use crate::netns::NetnsHandle;
+use crate::route::OUR_PROTOCOL_MARK;
 use crate::{address, route};
 
 /// `RTNLGRP_*` of linux/rtnetlink.h: link, neighbour, addresses, routes and rules of both families.
@@ -182,7 +183,9 @@ fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, S
         libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(("rule", String::new())),
         libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH => {
             let entry = neighbour::decode(reply.body)?;
-            let fixed = entry.state & PERMANENT != 0 || entry.flags & SELF != 0;
+            // One that is flushed is told as a failed one first, and is permanent no more then.
+            let ours = entry.protocol == Some(OUR_PROTOCOL_MARK);
+            let fixed = ours || entry.state & PERMANENT != 0 || entry.flags & SELF != 0;
             let mac = entry.mac.map(|mac| mac.to_string()).unwrap_or_default();
             fixed.then(|| ("neighbour", entry.dst.map_or(mac, |dst| dst.to_string())))
         }

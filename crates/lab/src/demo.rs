@@ -26,14 +26,20 @@ pub fn run(mut spec: LabSpec) -> Result<(), LabError> {
     let begun = Instant::now();
     spec.hosts = ["a", "b", "c"].map(str::to_owned).to_vec();
     spec.bound_to_parent = true;
-    let mut demo = Demo { lab: step("three hosts on one switch", || Lab::up(spec))?, containers: Vec::new() };
+    let mut demo = Demo {
+        lab: step("three hosts on one switch", || Lab::up(spec))?,
+        containers: Vec::new(),
+    };
     demo.join_hosts()?;
     demo.attach_containers()?;
     demo.show_matrix()?;
     demo.show_speed()?;
     demo.show_faults()?;
     step("everything is taken down", || demo.lab.down())?;
-    println!("\n{:.0} s in all. Nothing is left on this machine.", begun.elapsed().as_secs_f64());
+    println!(
+        "\n{:.0} s in all. Nothing is left on this machine.",
+        begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -72,12 +78,15 @@ impl Demo {
         })?;
         let server = self.lab.address("a")?.to_string();
         for host in ["b", "c"] {
-            step(&format!("{host}: tombolo join {server} --token …, tombolo agent"), || {
-                let token = self.lab.token("a")?;
-                self.lab.join(host, &server, &token, &[])?;
-                self.lab.start_agent(host, &[])?;
-                self.lab.ready(host)
-            })?;
+            step(
+                &format!("{host}: tombolo join {server} --token …, tombolo agent"),
+                || {
+                    let token = self.lab.token("a")?;
+                    self.lab.join(host, &server, &token, &[])?;
+                    self.lab.start_agent(host, &[])?;
+                    self.lab.ready(host)
+                },
+            )?;
         }
         Ok(())
     }
@@ -90,7 +99,10 @@ impl Demo {
                 for name in ["c1", "c2"] {
                     lab.container(host, name)?;
                     let result = lab.attach(host, name, &Lab::config("default"))?;
-                    all.push(Container { place: format!("{host}/{name}"), addresses: addresses(&result) });
+                    all.push(Container {
+                        place: format!("{host}/{name}"),
+                        addresses: addresses(&result),
+                    });
                 }
             }
             for host in lab.hosts() {
@@ -126,15 +138,20 @@ impl Demo {
 
     /// Latency and throughput between two hosts, and between containers on them.
     fn show_speed(&self) -> Result<(), LabError> {
-        println!("\nFrom host a to host b\n\n  {:<22}{:>12}{:>16}", "", "latency", "one TCP stream");
+        println!(
+            "\nFrom host a to host b\n\n  {:<22}{:>12}{:>16}",
+            "", "latency", "one TCP stream"
+        );
         let host = self.speed("a", "b", self.lab.address("b")?)?;
         let tunnel = self.speed("a/c1", "b/c1", self.first("b/c1")?)?;
         self.set_transport("direct")?;
         let direct = self.speed("a/c1", "b/c1", self.first("b/c1")?)?;
         self.set_transport("vxlan")?;
-        for (name, (latency, rate)) in
-            [("bare hosts", host), ("containers, direct", direct), ("containers, vxlan", tunnel)]
-        {
+        for (name, (latency, rate)) in [
+            ("bare hosts", host),
+            ("containers, direct", direct),
+            ("containers, vxlan", tunnel),
+        ] {
             println!(
                 "  {name:<22}{latency:>9.0} µs{:>11.1} Gbit/s   {:>4.0} % of the hosts'",
                 rate / 1e9,
@@ -145,15 +162,20 @@ impl Demo {
     }
 
     fn speed(&self, from: &str, to: &str, address: IpAddr) -> Result<(f64, f64), LabError> {
-        let latency = ping(&self.lab, from, address, 20)?.median_us.unwrap_or(f64::NAN);
+        let latency = ping(&self.lab, from, address, 500)?
+            .median_us
+            .unwrap_or(f64::NAN);
         Ok((latency, throughput(&self.lab, from, to, address, 1000)?))
     }
 
     fn first(&self, place: &str) -> Result<IpAddr, LabError> {
-        let found = self.containers.iter().find(|container| container.place == place);
-        found.and_then(|container| container.addresses.first().copied()).ok_or_else(|| {
-            LabError::Demo(format!("container {place} has no address"))
-        })
+        let found = self
+            .containers
+            .iter()
+            .find(|container| container.place == place);
+        found
+            .and_then(|container| container.addresses.first().copied())
+            .ok_or_else(|| LabError::Demo(format!("container {place} has no address")))
     }
 
     fn show_faults(&self) -> Result<(), LabError> {
@@ -168,11 +190,30 @@ impl Demo {
             self.lab.start_agent("b", &[])?;
             self.lab.ready("b")
         })?;
-        self.damage("a route to another host's block deleted", "b", block, "ip route show proto 84")?;
-        self.damage("an FDB entry of the tunnel deleted", "b", fdb, "bridge fdb show dev tbx4096")?;
-        self.damage("the nftables table deleted", "b", "nft delete table inet tombolo", "nft list tables")?;
-        self.fault("transport changed: vxlan → direct", || self.set_transport("direct"))?;
-        self.fault("transport changed: direct → vxlan", || self.set_transport("vxlan"))?;
+        self.damage(
+            "a route to another host's block deleted",
+            "b",
+            block,
+            "ip route show proto 84",
+        )?;
+        self.damage(
+            "an FDB entry of the tunnel deleted",
+            "b",
+            fdb,
+            "bridge fdb show dev tbx4096",
+        )?;
+        self.damage(
+            "the nftables table deleted",
+            "b",
+            "nft delete table inet tombolo",
+            "nft list tables",
+        )?;
+        self.fault("transport changed: vxlan → direct", || {
+            self.set_transport("direct")
+        })?;
+        self.fault("transport changed: direct → vxlan", || {
+            self.set_transport("vxlan")
+        })?;
         println!(
             "\n  A route or FDB entry that is deleted leaves a gap until it is back; that is the loss above.\n  What we do ourselves loses nothing."
         );
@@ -200,7 +241,10 @@ impl Demo {
             sent += count.sent;
             lost += count.lost();
         }
-        println!("  {what:<44}{:>9.0} ms{sent:>10}{lost:>8}", time.as_secs_f64() * 1000.0);
+        println!(
+            "  {what:<44}{:>9.0} ms{sent:>10}{lost:>8}",
+            time.as_secs_f64() * 1000.0
+        );
         Ok(())
     }
 
@@ -218,7 +262,9 @@ impl Demo {
             let begun = Instant::now();
             while look()? != before {
                 if begun.elapsed() > LIMIT {
-                    return Err(LabError::Demo(format!("`{damage}` on {host} was not repaired")));
+                    return Err(LabError::Demo(format!(
+                        "`{damage}` on {host} was not repaired"
+                    )));
                 }
             }
             Ok(())
@@ -230,12 +276,16 @@ impl Demo {
         let yaml = format!(
             "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec:\n  driver: routed\n  transport: {{type: {transport}}}\n  pools: [default-v4, default-v6]\n"
         );
-        let script = format!("cat > /run/network.yaml <<'END'\n{yaml}END\ntombolo apply -f /run/network.yaml");
+        let script = format!(
+            "cat > /run/network.yaml <<'END'\n{yaml}END\ntombolo apply -f /run/network.yaml"
+        );
         self.lab.output("a", &["sh", "-c", &script])?;
         let begun = Instant::now();
         while !self.all_send_by(transport)? {
             if begun.elapsed() > LIMIT {
-                return Err(LabError::Demo(format!("not every host sends by {transport}")));
+                return Err(LabError::Demo(format!(
+                    "not every host sends by {transport}"
+                )));
             }
         }
         Ok(())
@@ -246,8 +296,9 @@ impl Demo {
             self.lab.ready(host)?;
         }
         let text = self.lab.tombolo("a", &["get", "nodes", "-o", "json"])?;
-        let nodes: Value = serde_json::from_str(&text)
-            .map_err(|error| LabError::Demo(format!("`tombolo get nodes` answered no JSON: {error}")))?;
+        let nodes: Value = serde_json::from_str(&text).map_err(|error| {
+            LabError::Demo(format!("`tombolo get nodes` answered no JSON: {error}"))
+        })?;
         let nodes = nodes.as_array().or_else(|| nodes["items"].as_array());
         Ok(nodes.is_some_and(|nodes| {
             nodes.iter().all(|node| {
@@ -262,7 +313,10 @@ impl Demo {
 
 /// The addresses of a CNI result.
 fn addresses(result: &Value) -> Vec<IpAddr> {
-    let ips = result["ips"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ips = result["ips"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     ips.iter()
         .filter_map(|ip| ip["address"].as_str()?.split('/').next()?.parse().ok())
         .collect()

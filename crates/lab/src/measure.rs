@@ -20,7 +20,8 @@ pub struct Ping {
     pub median_us: Option<f64>,
 }
 
-/// Sends `count` echo requests, 10 ms apart, each waited for at most one second.
+/// Sends `count` echo requests, each as soon as the one before is answered, and waits for an answer
+/// for at most one second.
 ///
 /// # Errors
 /// `from` does not exist or has no `ping`.
@@ -28,17 +29,7 @@ pub fn ping(lab: &Lab, from: impl Into<Target>, to: IpAddr, count: u32) -> Resul
     let (count_text, to) = (count.to_string(), to.to_string());
     let output = lab.exec(
         from,
-        &[
-            "ping",
-            "-n",
-            "-i",
-            "0.01",
-            "-W",
-            "1",
-            "-c",
-            &count_text,
-            &to,
-        ],
+        &["ping", "-n", "-A", "-W", "1", "-c", &count_text, &to],
     )?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut times: Vec<f64> = text

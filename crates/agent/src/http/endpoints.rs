@@ -46,6 +46,9 @@ async fn joined<T>(
 ) -> Result<T, tombolo_api::Fault> {
     task.await.unwrap_or_else(|error| {
         let message = format!("the agent failed: {error}; this is a fault of the program");
-        Err(tombolo_api::Fault::new(tombolo_api::FaultKind::System, message))
+        Err(tombolo_api::Fault::new(
+            tombolo_api::FaultKind::System,
+            message,
+        ))
     })
 }

@@ -50,17 +50,19 @@ where
 {
     type Rejection = Refusal;
 
-    async fn from_request(
-        request: axum::extract::Request,
-        state: &S,
-    ) -> Result<Body<T>, Refusal> {
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Body<T>, Refusal> {
         let invalid = |why: String| {
-            Refusal(Fault::new(FaultKind::Invalid, format!("the request's body: {why}")))
+            Refusal(Fault::new(
+                FaultKind::Invalid,
+                format!("the request's body: {why}"),
+            ))
         };
         let bytes = axum::body::Bytes::from_request(request, state)
             .await
             .map_err(|error| invalid(error.to_string()))?;
-        serde_json::from_slice(&bytes).map(Body).map_err(|error| invalid(error.to_string()))
+        serde_json::from_slice(&bytes)
+            .map(Body)
+            .map_err(|error| invalid(error.to_string()))
     }
 }
 
@@ -79,13 +81,19 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/apply", post(resources::apply))
         .route("/v1/watch/{kinds}", get(resources::watch))
         .route("/v1/{kinds}", get(resources::list))
-        .route("/v1/{kinds}/{name}", get(resources::get).delete(resources::delete))
+        .route(
+            "/v1/{kinds}/{name}",
+            get(resources::get).delete(resources::delete),
+        )
         .fallback(no_such_path)
         .with_state(shared)
 }
 
 async fn no_such_path(uri: axum::http::Uri) -> Refusal {
-    Refusal(Fault::new(FaultKind::NotFound, format!("there is nothing at {uri}")))
+    Refusal(Fault::new(
+        FaultKind::NotFound,
+        format!("there is nothing at {uri}"),
+    ))
 }
 
 fn health(shared: Arc<Shared>) -> Router {
@@ -100,7 +108,10 @@ fn health(shared: Arc<Shared>) -> Router {
 async fn ready(State(shared): Agent) -> (StatusCode, String) {
     let state = shared.applied.borrow();
     if state.revision == Revision::NONE {
-        return (StatusCode::SERVICE_UNAVAILABLE, "nothing was applied yet\n".to_owned());
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nothing was applied yet\n".to_owned(),
+        );
     }
     match &state.error {
         Some(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
@@ -110,7 +121,10 @@ async fn ready(State(shared): Agent) -> (StatusCode, String) {
 
 async fn metrics(State(shared): Agent) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(axum::http::header::CONTENT_TYPE, kind)], shared.metrics.text())
+    (
+        [(axum::http::header::CONTENT_TYPE, kind)],
+        shared.metrics.text(),
+    )
 }
 
 /// Listens on the socket, for its owner and the group `tombolo`.
@@ -150,10 +164,15 @@ pub(crate) async fn serve_api(
     shared: Arc<Shared>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    axum::serve(listener, api(shared)).with_graceful_shutdown(stop).await.context("the local API")
+    axum::serve(listener, api(shared))
+        .with_graceful_shutdown(stop)
+        .await
+        .context("the local API")
 }
 
 /// Serves health and metrics.
 pub(crate) async fn serve_health(listener: TcpListener, shared: Arc<Shared>) -> Result<()> {
-    axum::serve(listener, health(shared)).await.context("health and metrics")
+    axum::serve(listener, health(shared))
+        .await
+        .context("health and metrics")
 }

@@ -32,20 +32,32 @@ pub(super) async fn status(
     Query(query): Query<Wait>,
 ) -> Result<Json<Status>, Refusal> {
     if query.wait {
-        let newest = shared.resources.newest().await.map_err(|e| store_fault(&e))?;
+        let newest = shared
+            .resources
+            .newest()
+            .await
+            .map_err(|e| store_fault(&e))?;
         shared.wait_applied(newest, WAIT).await?;
     }
-    let alive = crate::publish::alive(&shared.resources).await.unwrap_or_default();
+    let alive = crate::publish::alive(&shared.resources)
+        .await
+        .unwrap_or_default();
     let state = Arc::clone(&shared.applied.borrow());
     let world = shared.world();
-    let mut problems: Vec<String> =
-        state.plan.problems.iter().map(|p| format!("{}: {}", p.resource, p.message)).collect();
+    let mut problems: Vec<String> = state
+        .plan
+        .problems
+        .iter()
+        .map(|p| format!("{}: {}", p.resource, p.message))
+        .collect();
     problems.extend(state.failed.iter().map(|(_, why)| why.clone()));
     problems.extend(state.error.clone());
     let store_error = shared.store_error.borrow().clone();
     problems.extend(store_error.clone());
     let me = world.nodes.get(shared.node());
-    let addresses = me.map(|node| node.spec.addresses.as_slice()).unwrap_or_default();
+    let addresses = me
+        .map(|node| node.spec.addresses.as_slice())
+        .unwrap_or_default();
     Ok(Json(Status {
         node: shared.node().clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -70,11 +82,20 @@ pub(super) async fn status(
             .values()
             .map(|node| NodeView {
                 name: node.name().clone(),
-                addresses: node.spec.addresses.iter().map(|a| a.address.addr()).collect(),
+                addresses: node
+                    .spec
+                    .addresses
+                    .iter()
+                    .map(|a| a.address.addr())
+                    .collect(),
                 alive: alive.contains(node.name()),
             })
             .collect(),
-        endpoints: world.endpoints.values().filter(|e| e.spec.node == *shared.node()).count(),
+        endpoints: world
+            .endpoints
+            .values()
+            .filter(|e| e.spec.node == *shared.node())
+            .count(),
         objects: metrics::count(&state.plan),
         repaired: shared.metrics.repairs(),
         problems,
@@ -135,16 +156,20 @@ pub(super) async fn ipam_release(
     Body(request): Body<ReleaseRequest>,
 ) -> Result<Json<()>, Refusal> {
     let decide = |world: &World| {
-        let holder = world
-            .blocks
-            .values()
-            .find_map(|block| block.spec.in_use().find(|(address, _)| *address == request.address));
+        let holder = world.blocks.values().find_map(|block| {
+            block
+                .spec
+                .in_use()
+                .find(|(address, _)| *address == request.address)
+        });
         let Some((address, allocation)) = holder else {
             let message = format!("{} is not in use; see `tombolo ipam show`", request.address);
             return Err(Fault::new(FaultKind::NotFound, message));
         };
-        let endpoint =
-            world.endpoints.values().find(|endpoint| endpoint.spec.addresses.contains(&address));
+        let endpoint = world
+            .endpoints
+            .values()
+            .find(|endpoint| endpoint.spec.addresses.contains(&address));
         if let Some(endpoint) = endpoint.filter(|_| !request.force) {
             let message = format!(
                 "{address} is used by {} on node {}; detach it, or release with --force",
@@ -153,8 +178,7 @@ pub(super) async fn ipam_release(
             );
             return Err(Fault::new(FaultKind::Conflict, message));
         }
-        let mut writes =
-            tombolo_ipam::release(world, &allocation.handle, allocation.generation);
+        let mut writes = tombolo_ipam::release(world, &allocation.handle, allocation.generation);
         if let Some(endpoint) = endpoint {
             writes.retain(|write| write.key != endpoint.key());
             let version = endpoint.metadata.resource_version.unwrap_or_default();
@@ -168,7 +192,10 @@ pub(super) async fn ipam_release(
 
 /// The time, in seconds since 1970.
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map(|t| t.as_secs()).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map(|t| t.as_secs())
+        .unwrap_or_default()
 }
 
 pub(super) async fn create_token(
@@ -183,7 +210,10 @@ pub(super) async fn create_token(
         .map_err(|e| Fault::new(FaultKind::Invalid, format!("{e:#}")))?;
     let resource = made.resource.clone();
     let decide = |_: &World| {
-        Ok((vec![Write::put(AnyResource::Token(resource.clone()), None)], ()))
+        Ok((
+            vec![Write::put(AnyResource::Token(resource.clone()), None)],
+            (),
+        ))
     };
     shared.commit(decide).await?;
     Ok(Json(NewToken {
@@ -198,7 +228,10 @@ pub(super) async fn create_token(
 fn join_address(shared: &Shared) -> Result<String, Fault> {
     let port = match &shared.config.store {
         StoreConfig::Embedded { join_listen, .. } => join_listen.port(),
-        StoreConfig::Etcd { join_listen: Some(join_listen), .. } => join_listen.port(),
+        StoreConfig::Etcd {
+            join_listen: Some(join_listen),
+            ..
+        } => join_listen.port(),
         _ => {
             let message = "this node does not let others in; make the token on the node where `tombolo init` ran";
             return Err(Fault::new(FaultKind::Invalid, message));
@@ -206,9 +239,14 @@ fn join_address(shared: &Shared) -> Result<String, Fault> {
     };
     let world = shared.world();
     let me = world.nodes.get(shared.node());
-    let address = me.and_then(|node| node.spec.addresses.first()).ok_or_else(|| {
-        Fault::new(FaultKind::Unavailable, "this node's underlay address is not known yet; try again")
-    })?;
+    let address = me
+        .and_then(|node| node.spec.addresses.first())
+        .ok_or_else(|| {
+            Fault::new(
+                FaultKind::Unavailable,
+                "this node's underlay address is not known yet; try again",
+            )
+        })?;
     Ok(crate::init::host_port(address.address.addr(), port))
 }
 
@@ -220,7 +258,11 @@ pub(super) async fn revoke_token(
     let name = Name::new(id).map_err(invalid)?;
     let decide = |world: &World| {
         let Some(token) = world.tokens.get(&name) else {
-            let key = ResourceKey { kind: KindName::Token, namespace: None, name: name.clone() };
+            let key = ResourceKey {
+                kind: KindName::Token,
+                namespace: None,
+                name: name.clone(),
+            };
             let message = format!("there is no {key}; see `tombolo token list`");
             return Err(Fault::new(FaultKind::NotFound, message));
         };

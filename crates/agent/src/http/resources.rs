@@ -24,21 +24,29 @@ pub(super) struct InNamespace {
 fn kind(word: &str) -> Result<KindName, Fault> {
     KindName::from_word(word).ok_or_else(|| {
         let known: Vec<&str> = KindName::ALL.iter().map(|kind| kind.plural()).collect();
-        let message = format!("{word:?} is no kind of resource; there are {}", known.join(", "));
+        let message = format!(
+            "{word:?} is no kind of resource; there are {}",
+            known.join(", ")
+        );
         Fault::new(FaultKind::NotFound, message)
     })
 }
 
 fn key(kinds: &str, name: &str, place: InNamespace) -> Result<ResourceKey, Fault> {
     let kind = kind(kinds)?;
-    let invalid = |error: tombolo_model::NameError| Fault::new(FaultKind::Invalid, error.to_string());
+    let invalid =
+        |error: tombolo_model::NameError| Fault::new(FaultKind::Invalid, error.to_string());
     let name = Name::new(name).map_err(invalid)?;
     let namespace = match (kind.is_namespaced(), place.namespace) {
         (true, Some(namespace)) => Some(namespace),
         (true, None) => Some(Name::new("default").map_err(invalid)?),
         (false, _) => None,
     };
-    Ok(ResourceKey { kind, namespace, name })
+    Ok(ResourceKey {
+        kind,
+        namespace,
+        name,
+    })
 }
 
 pub(super) async fn list(
@@ -77,26 +85,39 @@ pub(super) async fn watch(
     let kind = kind(&kinds)?;
     // Subscribed before the list is read: a change between is told twice rather than not at all.
     let changes = tokio_stream::wrappers::BroadcastStream::new(shared.changes.subscribe());
-    let now: Vec<Bytes> =
-        shared.world().list(kind).iter().map(|r| line(&WatchLine::Put { object: r.to_value() })).collect();
+    let now: Vec<Bytes> = shared
+        .world()
+        .list(kind)
+        .iter()
+        .map(|r| {
+            line(&WatchLine::Put {
+                object: r.to_value(),
+            })
+        })
+        .collect();
     let later = changes
         // A watcher that is too slow is cut off, and asks again.
         .take_while(|batch| std::future::ready(batch.is_ok()))
         .filter_map(|batch| std::future::ready(batch.ok()))
         .flat_map(move |batch: Arc<WorldBatch>| {
-            let lines: Vec<Bytes> =
-                batch.changes.iter().filter_map(|change| change_line(change, kind)).collect();
+            let lines: Vec<Bytes> = batch
+                .changes
+                .iter()
+                .filter_map(|change| change_line(change, kind))
+                .collect();
             futures::stream::iter(lines)
         });
-    let lines = futures::stream::iter(now).chain(later).map(Ok::<_, std::convert::Infallible>);
+    let lines = futures::stream::iter(now)
+        .chain(later)
+        .map(Ok::<_, std::convert::Infallible>);
     Ok(HttpBody::from_stream(lines).into_response())
 }
 
 fn change_line(change: &WorldChange, kind: KindName) -> Option<Bytes> {
     match change {
-        WorldChange::Put(resource) if resource.kind() == kind => {
-            Some(line(&WatchLine::Put { object: resource.to_value() }))
-        }
+        WorldChange::Put(resource) if resource.kind() == kind => Some(line(&WatchLine::Put {
+            object: resource.to_value(),
+        })),
         WorldChange::Delete(key) if key.kind == kind => {
             Some(line(&WatchLine::Deleted { key: key.clone() }))
         }
@@ -134,25 +155,47 @@ fn read_all(values: Vec<Value>) -> Result<Vec<AnyResource>, Fault> {
             }
         }
     }
-    if fault.faults.is_empty() { Ok(resources) } else { Err(fault) }
+    if fault.faults.is_empty() {
+        Ok(resources)
+    } else {
+        Err(fault)
+    }
 }
 
 fn refused() -> Fault {
-    Fault::new(FaultKind::Invalid, "the resources are not valid; nothing was changed")
+    Fault::new(
+        FaultKind::Invalid,
+        "the resources are not valid; nothing was changed",
+    )
 }
 
 fn read(mut value: Value) -> Result<AnyResource, FieldError> {
     let mut take = |name: &str| value.as_object_mut().and_then(|map| map.remove(name));
     let (version, word) = (take("apiVersion"), take("kind"));
     if version.as_ref().and_then(Value::as_str) != Some(API_VERSION) {
-        return Err(FieldError::new("apiVersion", format!("it must be {API_VERSION}")));
+        return Err(FieldError::new(
+            "apiVersion",
+            format!("it must be {API_VERSION}"),
+        ));
     }
     let word = word.as_ref().and_then(Value::as_str).unwrap_or_default();
-    let kind = KindName::ALL.iter().copied().find(|kind| kind.as_str() == word);
+    let kind = KindName::ALL
+        .iter()
+        .copied()
+        .find(|kind| kind.as_str() == word);
     let kind = kind.filter(|kind| !kind.is_internal()).ok_or_else(|| {
-        let known: Vec<&str> =
-            KindName::ALL.iter().filter(|k| !k.is_internal()).map(|k| k.as_str()).collect();
-        FieldError::new("kind", format!("{word:?} cannot be applied; it must be one of {}", known.join(", ")))
+        let known: Vec<&str> = KindName::ALL
+            .iter()
+            .filter(|k| !k.is_internal())
+            .map(|k| k.as_str())
+            .collect();
+        FieldError::new(
+            "kind",
+            format!(
+                "{word:?} cannot be applied; it must be one of {}",
+                known.join(", ")
+            ),
+        )
     })?;
     AnyResource::from_value(kind, value)
 }
@@ -186,7 +229,11 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
         fault.add(index, after.conflicts(resource));
         fault.add(index, shrinks(world, resource));
     }
-    if fault.faults.is_empty() { Ok((writes, applied)) } else { Err(fault) }
+    if fault.faults.is_empty() {
+        Ok((writes, applied))
+    } else {
+        Err(fault)
+    }
 }
 
 /// What an operator does not write stays: identity, version, status.
@@ -201,11 +248,19 @@ fn keep(resource: &mut AnyResource, present: &AnyResource) {
 
 /// A pool with blocks keeps its range and block size.
 fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
-    let AnyResource::IpPool(pool) = resource else { return Vec::new() };
-    let Some(present) = world.pools.get(pool.name()) else { return Vec::new() };
+    let AnyResource::IpPool(pool) = resource else {
+        return Vec::new();
+    };
+    let Some(present) = world.pools.get(pool.name()) else {
+        return Vec::new();
+    };
     let same = present.spec.cidr == pool.spec.cidr
         && present.spec.block_prefix() == pool.spec.block_prefix();
-    let blocks = world.blocks.values().filter(|block| block.spec.pool == *pool.name()).count();
+    let blocks = world
+        .blocks
+        .values()
+        .filter(|block| block.spec.pool == *pool.name())
+        .count();
     if same || blocks == 0 {
         return Vec::new();
     }
@@ -224,11 +279,16 @@ pub(super) async fn delete(
     let decide = |world: &World| {
         let present = world.get(&key).ok_or_else(|| missing(&key))?;
         if key.kind.is_internal() {
-            let message = format!("{key} is kept by Tombolo itself; see `tombolo detach` and `tombolo ipam release`");
+            let message = format!(
+                "{key} is kept by Tombolo itself; see `tombolo detach` and `tombolo ipam release`"
+            );
             return Err(Fault::new(FaultKind::Denied, message));
         }
         if let Some(user) = user_of(world, &key) {
-            return Err(Fault::new(FaultKind::Conflict, format!("{key} is in use: {user}")));
+            return Err(Fault::new(
+                FaultKind::Conflict,
+                format!("{key} is in use: {user}"),
+            ));
         }
         let version = present.metadata().resource_version.unwrap_or_default();
         Ok((vec![Write::delete(key.clone(), version)], ()))
@@ -245,11 +305,21 @@ fn user_of(world: &World, key: &ResourceKey) -> Option<String> {
             let mut endpoints = world.endpoints.values().filter(|e| e.spec.network == *name);
             let first = endpoints.next()?;
             let more = endpoints.count();
-            Some(format!("{} and {more} more endpoints; detach them first", first.key()))
+            Some(format!(
+                "{} and {more} more endpoints; detach them first",
+                first.key()
+            ))
         }
         KindName::IpPool => {
-            if let Some(network) = world.networks.values().find(|n| n.spec.pools.contains(name)) {
-                return Some(format!("by network {}; take it from its pools first", network.name()));
+            if let Some(network) = world
+                .networks
+                .values()
+                .find(|n| n.spec.pools.contains(name))
+            {
+                return Some(format!(
+                    "by network {}; take it from its pools first",
+                    network.name()
+                ));
             }
             let blocks = world.blocks.values().filter(|b| b.spec.pool == *name);
             let used: usize = blocks.map(|b| b.spec.allocations.len()).sum();

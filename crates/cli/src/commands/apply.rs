@@ -27,7 +27,10 @@ impl Apply {
         if all.is_empty() {
             bail!("there is nothing to apply in what was given");
         }
-        let resources = all.iter().map(|parsed| parsed.resource.to_value()).collect();
+        let resources = all
+            .iter()
+            .map(|parsed| parsed.resource.to_value())
+            .collect();
         let answer: Result<Vec<Applied>, ClientError> =
             client.post("/v1/apply", &ApplyRequest { resources });
         let applied = match answer {
@@ -62,7 +65,11 @@ fn with_lines(fault: &Fault, all: &[Parsed]) -> String {
             None => error.to_string(),
         }
     });
-    format!("{}\n{}", fault.message, lines.collect::<Vec<_>>().join("\n"))
+    format!(
+        "{}\n{}",
+        fault.message,
+        lines.collect::<Vec<_>>().join("\n")
+    )
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +109,10 @@ impl Delete {
                 }
             }
         }
-        if errors.is_empty() { Ok(()) } else { bail!("{}", ParseErrors(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            bail!("{}", ParseErrors(errors))
+        }
     }
 }

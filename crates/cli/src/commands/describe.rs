@@ -56,7 +56,11 @@ impl Describe {
                 crate::output::list(all.filter_map(|spec| spec["type"].as_str()))
             };
             let name = node["metadata"]["name"].as_str().unwrap_or_default();
-            println!("  {name}: sends by {}, receives by {}", by("sends"), by("receives"));
+            println!(
+                "  {name}: sends by {}, receives by {}",
+                by("sends"),
+                by("receives")
+            );
         }
         Ok(())
     }

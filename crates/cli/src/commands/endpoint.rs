@@ -50,8 +50,9 @@ pub(crate) struct Attach {
 impl Attach {
     pub fn run(self, client: &Client) -> Result<()> {
         let sandbox = match (&self.netns, self.pid) {
-            (Some(path), _) => std::path::absolute(path)
-                .with_context(|| format!("the path {}", path.display()))?,
+            (Some(path), _) => {
+                std::path::absolute(path).with_context(|| format!("the path {}", path.display()))?
+            }
             (None, Some(pid)) => PathBuf::from(format!("/proc/{pid}/ns/net")),
             (None, None) => bail!("give --netns or --pid"),
         };
@@ -93,7 +94,12 @@ fn port(text: &str) -> Result<PortMapping, String> {
         Some((address, host)) => (Some(address.trim_matches(['[', ']'])), host),
         None => (None, rest),
     };
-    let number = |text: &str| text.parse::<u16>().ok().filter(|n| *n != 0).ok_or_else(wrong);
+    let number = |text: &str| {
+        text.parse::<u16>()
+            .ok()
+            .filter(|n| *n != 0)
+            .ok_or_else(wrong)
+    };
     Ok(PortMapping {
         host_port: number(host)?,
         container_port: number(container)?,
@@ -114,7 +120,10 @@ pub(crate) struct Detach {
 
 impl Detach {
     pub fn run(self, client: &Client) -> Result<()> {
-        let request = DetachRequest { container_id: self.container, interface: self.interface };
+        let request = DetachRequest {
+            container_id: self.container,
+            interface: self.interface,
+        };
         Ok(client.post("/v1/detach", &request)?)
     }
 }
@@ -128,9 +137,24 @@ mod tests {
         let read = |text: &str| port(text).map(|p| format!("{p:?}"));
         assert!(read("8080:80").unwrap().contains("Tcp"));
         assert!(read("53:53/udp").unwrap().contains("Udp"));
-        assert_eq!(port("127.0.0.1:1:2").unwrap().host_ip, Some("127.0.0.1".parse().unwrap()));
-        assert_eq!(port("[::1]:1:2").unwrap().host_ip, Some("::1".parse().unwrap()));
-        for text in ["", "80", "0:80", "80:0", "80:80/icmp", "x:80", "70000:80", "nope:1:2"] {
+        assert_eq!(
+            port("127.0.0.1:1:2").unwrap().host_ip,
+            Some("127.0.0.1".parse().unwrap())
+        );
+        assert_eq!(
+            port("[::1]:1:2").unwrap().host_ip,
+            Some("::1".parse().unwrap())
+        );
+        for text in [
+            "",
+            "80",
+            "0:80",
+            "80:0",
+            "80:80/icmp",
+            "x:80",
+            "70000:80",
+            "nope:1:2",
+        ] {
             assert!(port(text).is_err(), "{text}");
         }
     }

@@ -38,7 +38,9 @@ fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
     for path in paths {
         if path.as_os_str() == "-" {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read the standard input")?;
             texts.push(("-".to_owned(), text));
         } else if path.is_dir() {
             for file in files_of(path)? {
@@ -52,8 +54,8 @@ fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
 }
 
 fn text_of(path: &Path) -> Result<(String, String)> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok((path.display().to_string(), text))
 }
 
@@ -63,7 +65,9 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
         std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        let path = entry
+            .with_context(|| format!("cannot read {}", folder.display()))?
+            .path();
         let kind = path.extension().and_then(|e| e.to_str());
         if matches!(kind, Some("yaml" | "yml" | "json")) {
             files.push(path);

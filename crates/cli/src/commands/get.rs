@@ -29,13 +29,18 @@ pub(crate) struct Get {
 pub(super) fn kind(word: &str) -> Result<KindName> {
     KindName::from_word(word).with_context(|| {
         let known: Vec<&str> = KindName::ALL.iter().map(|kind| kind.plural()).collect();
-        format!("{word:?} is no kind of resource; there are {}", known.join(", "))
+        format!(
+            "{word:?} is no kind of resource; there are {}",
+            known.join(", ")
+        )
     })
 }
 
 /// The path of one resource.
 pub(super) fn path(kind: KindName, name: &Name, namespace: Option<&Name>) -> String {
-    let place = namespace.map(|n| format!("?namespace={n}")).unwrap_or_default();
+    let place = namespace
+        .map(|n| format!("?namespace={n}"))
+        .unwrap_or_default();
     format!("/v1/{}/{name}{place}", kind.plural())
 }
 
@@ -52,7 +57,11 @@ impl Get {
             }
             return Ok(());
         }
-        let place = self.namespace.as_ref().map(|n| format!("?namespace={n}")).unwrap_or_default();
+        let place = self
+            .namespace
+            .as_ref()
+            .map(|n| format!("?namespace={n}"))
+            .unwrap_or_default();
         let all: Vec<Value> = client.get(&format!("/v1/{}{place}", kind.plural()))?;
         if !self.output.print(&json!({"kind": "List", "items": all}))? {
             self.print(kind, &all);
@@ -68,7 +77,9 @@ impl Get {
         let wide = self.output == Format::Wide;
         let columns = columns(kind, wide);
         let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let rows = all.iter().map(|one| columns.iter().map(|(_, cell)| cell(one)).collect());
+        let rows = all
+            .iter()
+            .map(|one| columns.iter().map(|(_, cell)| cell(one)).collect());
         println!("{}", table(&header, rows));
     }
 
@@ -154,9 +165,17 @@ fn columns(kind: KindName, wide: bool) -> Vec<Column> {
             &[
                 ("cidr", |r| text(&r["spec"]["cidr"])),
                 ("node", |r| text(&r["spec"]["node"])),
-                ("in use", |r| r["spec"]["allocations"].as_object().map_or(0, |a| a.len()).to_string()),
+                ("in use", |r| {
+                    r["spec"]["allocations"]
+                        .as_object()
+                        .map_or(0, |a| a.len())
+                        .to_string()
+                }),
             ],
-            &[("pool", |r| text(&r["spec"]["pool"])), ("generation", |r| text(&r["spec"]["generation"]))],
+            &[
+                ("pool", |r| text(&r["spec"]["pool"])),
+                ("generation", |r| text(&r["spec"]["generation"])),
+            ],
         ),
         KindName::Handle => (
             &[
@@ -188,7 +207,13 @@ fn items(value: &Value) -> String {
 }
 
 fn each(value: &Value, field: &str) -> String {
-    list(value.as_array().into_iter().flatten().map(|item| text(&item[field])))
+    list(
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| text(&item[field])),
+    )
 }
 
 /// `default:vxlan`, for each network.
@@ -196,7 +221,10 @@ fn transports(node: &Value, direction: &str) -> String {
     let networks = node["status"]["networks"].as_object();
     list(networks.into_iter().flatten().map(|(network, status)| {
         let all = status[direction].as_array().into_iter().flatten();
-        format!("{network}:{}", list(all.map(|by| text(&by["type"]))).replace(',', "+"))
+        format!(
+            "{network}:{}",
+            list(all.map(|by| text(&by["type"]))).replace(',', "+")
+        )
     }))
 }
 

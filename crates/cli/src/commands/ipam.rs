@@ -50,7 +50,11 @@ impl Ipam {
                 let findings: Vec<Value> = client.get("/v1/ipam/check")?;
                 if !output.print(&findings)? {
                     for finding in &findings {
-                        println!("{}: {}", cell(&finding["resource"]), cell(&finding["message"]));
+                        println!(
+                            "{}: {}",
+                            cell(&finding["resource"]),
+                            cell(&finding["message"])
+                        );
                     }
                     println!("{} findings", findings.len());
                 }
@@ -68,10 +72,15 @@ impl Ipam {
 }
 
 fn rows(list: &Value, fields: &[&str]) -> String {
-    let header: Vec<&str> =
-        fields.iter().map(|field| if *field == "inUse" { "in use" } else { field }).collect();
+    let header: Vec<&str> = fields
+        .iter()
+        .map(|field| if *field == "inUse" { "in use" } else { field })
+        .collect();
     let all = list.as_array().into_iter().flatten();
-    table(&header, all.map(|row| fields.iter().map(|field| cell(&row[*field])).collect()))
+    table(
+        &header,
+        all.map(|row| fields.iter().map(|field| cell(&row[*field])).collect()),
+    )
 }
 
 fn cell(value: &Value) -> String {

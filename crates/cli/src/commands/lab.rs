@@ -80,16 +80,27 @@ impl LabCommand {
             LabCommand::List => {
                 let labs = Lab::list()?;
                 let rows = labs.iter().map(|lab| {
-                    vec![lab.spec.name.clone(), list(&lab.spec.hosts), lab.spec.topology.to_string()]
+                    vec![
+                        lab.spec.name.clone(),
+                        list(&lab.spec.hosts),
+                        lab.spec.topology.to_string(),
+                    ]
                 });
                 println!("{}", table(&["name", "hosts", "topology"], rows));
             }
             LabCommand::Exec(words) => {
                 let shell = vec!["/bin/sh".to_owned()];
-                let command = if words.command.is_empty() { shell } else { words.command };
+                let command = if words.command.is_empty() {
+                    shell
+                } else {
+                    words.command
+                };
                 let lab = Lab::find(&words.which.name)?;
                 let status = lab.interactive(words.target.as_str(), &command)?;
-                let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                let code = status
+                    .code()
+                    .and_then(|code| u8::try_from(code).ok())
+                    .unwrap_or(1);
                 return Ok(ExitCode::from(code));
             }
             LabCommand::Cut(of) => Lab::find(&of.which.name)?.cut(&of.host)?,

@@ -1,12 +1,17 @@
 //! `status`: how this node is.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use tombolo_api::{Client, Status as Answer};
+use tombolo_api::{Client, ClientError, Status as Answer};
 
 use crate::output::{Format, list, table};
+
+/// How long `--wait` waits for an agent that does not listen yet, and how often it looks.
+const START: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
@@ -23,13 +28,34 @@ pub(crate) struct Status {
 
 impl Status {
     pub fn run(self, client: &Client) -> Result<ExitCode> {
-        let path = if self.wait { "/v1/status?wait=true" } else { "/v1/status" };
-        let answer: Answer = client.get(path)?;
+        let answer = if self.wait {
+            waited(client)?
+        } else {
+            client.get("/v1/status")?
+        };
         if !self.output.print(&answer)? {
             print!("{}", report(&answer));
         }
         let failed = self.check && !answer.problems.is_empty();
-        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// Asks for the state once the kernel holds the newest revision; an agent that has just been
+/// started is given the time to begin to listen.
+fn waited(client: &Client) -> Result<Answer> {
+    let begun = Instant::now();
+    loop {
+        match client.get("/v1/status?wait=true") {
+            Err(ClientError::NoAgent { .. }) if begun.elapsed() < START => {
+                std::thread::sleep(LOOK);
+            }
+            answer => return Ok(answer?),
+        }
     }
 }
 
@@ -52,17 +78,32 @@ fn report(status: &Answer) -> String {
     }
     text.push_str(&format!("endpoints  {}\n", status.endpoints));
     let counts = |map: Vec<String>| list(map).replace(',', ", ");
-    let objects = status.objects.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    let objects = status
+        .objects
+        .iter()
+        .map(|(kind, n)| format!("{n} {kind}"))
+        .collect();
     text.push_str(&format!("kernel     {}\n", counts(objects)));
     if !status.repaired.is_empty() {
-        let repaired = status.repaired.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let repaired = status
+            .repaired
+            .iter()
+            .map(|(kind, n)| format!("{n} {kind}"))
+            .collect();
         text.push_str(&format!("repaired   {}\n", counts(repaired)));
     }
     let rows = status.nodes.iter().map(|node| {
         let alive = if node.alive { "alive" } else { "absent" };
-        vec![node.name.to_string(), alive.to_owned(), list(&node.addresses)]
+        vec![
+            node.name.to_string(),
+            alive.to_owned(),
+            list(&node.addresses),
+        ]
     });
-    text.push_str(&format!("\n{}\n", table(&["node", "agent", "addresses"], rows)));
+    text.push_str(&format!(
+        "\n{}\n",
+        table(&["node", "agent", "addresses"], rows)
+    ));
     match status.problems.as_slice() {
         [] => text.push_str("\nno problems\n"),
         problems => {

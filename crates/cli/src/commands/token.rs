@@ -54,23 +54,39 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
 }
 
 impl Token {
     pub fn run(self, client: &Client) -> Result<()> {
         match self {
             Token::Create(words) => {
-                let request = TokenRequest { ttl: words.ttl.as_secs(), uses: words.uses };
+                let request = TokenRequest {
+                    ttl: words.ttl.as_secs(),
+                    uses: words.uses,
+                };
                 let made: NewToken = client.post("/v1/tokens", &request)?;
                 if !words.output.print(&made)? {
-                    println!("{}", if words.command { made.command } else { made.token });
+                    println!(
+                        "{}",
+                        if words.command {
+                            made.command
+                        } else {
+                            made.token
+                        }
+                    );
                 }
             }
             Token::List { output } => {
                 let tokens: Vec<Value> = client.get("/v1/tokens")?;
                 if !output.print(&tokens)? {
-                    println!("{}", table(&["id", "ends", "uses", "used by"], tokens.iter().map(row)));
+                    println!(
+                        "{}",
+                        table(&["id", "ends", "uses", "used by"], tokens.iter().map(row))
+                    );
                 }
             }
             Token::Revoke { id } => client.delete(&format!("/v1/tokens/{id}"))?,
@@ -83,17 +99,30 @@ fn row(token: &Value) -> Vec<String> {
     let spec = &token["spec"];
     let used: Vec<&str> = spec["usedBy"]
         .as_array()
-        .map(|uses| uses.iter().filter_map(|used| used["node"].as_str()).collect())
+        .map(|uses| {
+            uses.iter()
+                .filter_map(|used| used["node"].as_str())
+                .collect()
+        })
         .unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|t| t.as_secs()).unwrap_or_default();
-    let left = spec["expires"].as_u64().unwrap_or_default().checked_sub(now);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map(|t| t.as_secs())
+        .unwrap_or_default();
+    let left = spec["expires"]
+        .as_u64()
+        .unwrap_or_default()
+        .checked_sub(now);
     let ends = match left {
         _ if spec["revoked"] == true => "revoked".to_owned(),
         None | Some(0) => "expired".to_owned(),
         Some(left) if left >= 7200 => format!("in {} h", left / 3600),
         Some(left) => format!("in {} min", left.div_ceil(60)),
     };
-    let name = token["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = token["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let uses = format!("{}/{}", used.len(), spec["uses"]);
     vec![name, ends, uses, crate::output::list(used)]
 }
@@ -106,7 +135,16 @@ mod tests {
     fn times_have_units() {
         assert_eq!(duration("90s").unwrap().as_secs(), 90);
         assert_eq!(duration("7d").unwrap().as_secs(), 604_800);
-        for text in ["", "h", "5", "5w", "-1s", "1.5h", "99999999999999999999d", "5µ"] {
+        for text in [
+            "",
+            "h",
+            "5",
+            "5w",
+            "-1s",
+            "1.5h",
+            "99999999999999999999d",
+            "5µ",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

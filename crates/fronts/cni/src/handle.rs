@@ -65,8 +65,10 @@ fn add(
 /// The plugin's own namespace is the host's: an interface there would not be a container's.
 fn refuse_own(environment: &Environment, netns: &str) -> Result<(), CniError> {
     use std::os::unix::fs::MetadataExt;
-    let override_asked =
-        matches!(environment.get("CNI_NETNS_OVERRIDE"), Some("1" | "true" | "TRUE" | "True"));
+    let override_asked = matches!(
+        environment.get("CNI_NETNS_OVERRIDE"),
+        Some("1" | "true" | "TRUE" | "True")
+    );
     let identity = |path: &str| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
     let own = identity("/proc/self/ns/net");
     if !override_asked && own.is_some() && identity(netns) == own {
@@ -95,7 +97,9 @@ fn check(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
         return Err(CniError::Version(message.to_owned()));
     }
     let Some(previous) = &config.prev_result else {
-        return Err(CniError::Config("CHECK needs prevResult, the result of ADD".to_owned()));
+        return Err(CniError::Config(
+            "CHECK needs prevResult, the result of ADD".to_owned(),
+        ));
     };
     let inspected: Result<Inspected, _> = client(config).post("/v1/inspect", &request(attachment));
     let inspected = match inspected {
@@ -111,14 +115,21 @@ fn check(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
     match faults.as_slice() {
         [] => Ok(String::new()),
         [one] => Err(CniError::Check(one.clone())),
-        many => Err(CniError::Check(format!("{} faults\n{}", many.len(), many.join("\n")))),
+        many => Err(CniError::Check(format!(
+            "{} faults\n{}",
+            many.len(),
+            many.join("\n")
+        ))),
     }
 }
 
 /// Addresses of ours that the result of ADD does not list: it is another attachment's result. What
 /// it lists besides is of other plugins of the chain.
 fn unlike(attached: &Attached, previous: &Value) -> Vec<String> {
-    let ips = previous["ips"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ips = previous["ips"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     attached
         .addresses
         .iter()

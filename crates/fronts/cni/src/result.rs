@@ -15,7 +15,9 @@ pub(crate) fn of(attached: &Attached, netns: &str, config: &Config) -> Result<St
         None => Map::new(),
         Some(Value::Object(previous)) => previous.clone(),
         Some(other) => {
-            return Err(CniError::Config(format!("prevResult is no object: {other}")));
+            return Err(CniError::Config(format!(
+                "prevResult is no object: {other}"
+            )));
         }
     };
     result.insert("cniVersion".into(), config.version.as_str().into());
@@ -34,7 +36,11 @@ pub(crate) fn of(attached: &Attached, netns: &str, config: &Config) -> Result<St
             ip["gateway"] = gateway.to_string().into();
         }
         if config.version.starts_with("0.") {
-            let version = if view.address.addr().is_ipv4() { "4" } else { "6" };
+            let version = if view.address.addr().is_ipv4() {
+                "4"
+            } else {
+                "6"
+            };
             ip["version"] = version.into();
         }
         ips.push(ip);
@@ -76,6 +82,8 @@ fn list<'a>(
     }
     match entry {
         Value::Array(list) => Ok(list),
-        other => Err(CniError::Config(format!("prevResult.{name} is no list: {other}"))),
+        other => Err(CniError::Config(format!(
+            "prevResult.{name} is no list: {other}"
+        ))),
     }
 }

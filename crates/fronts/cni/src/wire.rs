@@ -26,12 +26,21 @@ pub(crate) struct Environment(BTreeMap<String, String>);
 impl Environment {
     pub fn of_process() -> Environment {
         let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
-        Environment(std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect())
+        Environment(
+            std::env::vars_os()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+        )
     }
 
     #[cfg(test)]
     pub fn of(pairs: &[(&str, &str)]) -> Environment {
-        Environment(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+        Environment(
+            pairs
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -67,7 +76,10 @@ pub(crate) struct Config {
 /// The version that the input names, for errors about the input; the oldest if it names none.
 pub(crate) fn version_of(input: &[u8]) -> String {
     let value: Option<Value> = serde_json::from_slice(input).ok();
-    let version = value.as_ref().and_then(|v| v.get("cniVersion")).and_then(Value::as_str);
+    let version = value
+        .as_ref()
+        .and_then(|v| v.get("cniVersion"))
+        .and_then(Value::as_str);
     version.unwrap_or("0.1.0").to_owned()
 }
 
@@ -93,10 +105,15 @@ pub(crate) fn attachment(
     let container = parsed("CNI_CONTAINERID", container, &mut wrong);
     let interface = parsed("CNI_IFNAME", interface, &mut wrong);
     match (container, interface) {
-        (Some(container), Some(interface)) if wrong.is_empty() => {
-            Ok(Attachment { container, interface, netns })
-        }
-        _ => Err(CniError::Environment(format!("{command}: {}", wrong.join("; ")))),
+        (Some(container), Some(interface)) if wrong.is_empty() => Ok(Attachment {
+            container,
+            interface,
+            netns,
+        }),
+        _ => Err(CniError::Environment(format!(
+            "{command}: {}",
+            wrong.join("; ")
+        ))),
     }
 }
 
@@ -116,20 +133,39 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
 
 /// Keys that the specification and its conventions know, and what reads the list sees.
 const KNOWN: [&str; 18] = [
-    "cniVersion", "cniVersions", "name", "type", "disableCheck", "disableGC",
-    "loadOnlyInlinedPlugins", "plugins", "capabilities", "runtimeConfig", "args", "prevResult",
-    "dns", "ipam", "network", "namespace", "socket", "ipMasq",
+    "cniVersion",
+    "cniVersions",
+    "name",
+    "type",
+    "disableCheck",
+    "disableGC",
+    "loadOnlyInlinedPlugins",
+    "plugins",
+    "capabilities",
+    "runtimeConfig",
+    "args",
+    "prevResult",
+    "dns",
+    "ipam",
+    "network",
+    "namespace",
+    "socket",
+    "ipMasq",
 ];
 
 /// Reads the configuration.
 pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, CniError> {
     if input.len() as u64 > MAX_INPUT {
-        return Err(CniError::Decode("the configuration is larger than 1 MiB".to_owned()));
+        return Err(CniError::Decode(
+            "the configuration is larger than 1 MiB".to_owned(),
+        ));
     }
     let value: Value = serde_json::from_slice(input)
         .map_err(|e| CniError::Decode(format!("the configuration is no JSON: {e}")))?;
     let Value::Object(map) = value else {
-        return Err(CniError::Decode(format!("the configuration is no object: {value}")));
+        return Err(CniError::Decode(format!(
+            "the configuration is no object: {value}"
+        )));
     };
     let version = version(&map)?;
     refuse_unknown(&map)?;
@@ -149,12 +185,23 @@ pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, 
         addresses: addresses(&runtime, &args, &words)?,
         mac: match runtime.mac {
             Some(mac) => Some(mac),
-            None => words.get("MAC").map(|text| value_of("CNI_ARGS MAC", text)).transpose()?,
+            None => words
+                .get("MAC")
+                .map(|text| value_of("CNI_ARGS MAC", text))
+                .transpose()?,
         },
         ports: ports(&runtime)?,
-        labels: args.cni.labels.into_iter().map(|label| (label.key, label.value)).collect(),
+        labels: args
+            .cni
+            .labels
+            .into_iter()
+            .map(|label| (label.key, label.value))
+            .collect(),
         dns: map.get("dns").filter(|dns| !dns.is_null()).cloned(),
-        prev_result: map.get("prevResult").filter(|result| !result.is_null()).cloned(),
+        prev_result: map
+            .get("prevResult")
+            .filter(|result| !result.is_null())
+            .cloned(),
     })
 }
 
@@ -162,7 +209,9 @@ fn version(map: &Map<String, Value>) -> Result<String, CniError> {
     let version = match map.get("cniVersion") {
         Some(Value::String(version)) => version.as_str(),
         Some(other) => {
-            return Err(CniError::Decode(format!("cniVersion is {other}, not a text")));
+            return Err(CniError::Decode(format!(
+                "cniVersion is {other}, not a text"
+            )));
         }
         None => "0.1.0",
     };
@@ -176,9 +225,9 @@ fn version(map: &Map<String, Value>) -> Result<String, CniError> {
 }
 
 fn refuse_unknown(map: &Map<String, Value>) -> Result<(), CniError> {
-    let unknown = map.iter().find(|(key, _)| {
-        !KNOWN.contains(&key.as_str()) && !key.starts_with("cni.dev/")
-    });
+    let unknown = map
+        .iter()
+        .find(|(key, _)| !KNOWN.contains(&key.as_str()) && !key.starts_with("cni.dev/"));
     match unknown {
         None => Ok(()),
         Some((key, value)) => Err(CniError::Field(format!(
@@ -187,11 +236,7 @@ fn refuse_unknown(map: &Map<String, Value>) -> Result<(), CniError> {
     }
 }
 
-fn refuse_slash(
-    _: &Map<String, Value>,
-    name: &str,
-    value: Option<&Value>,
-) -> Result<(), CniError> {
+fn refuse_slash(_: &Map<String, Value>, name: &str, value: Option<&Value>) -> Result<(), CniError> {
     match value {
         Some(Value::String(text)) if text.contains(['/', '\\']) => Err(CniError::Config(format!(
             "{name} {text:?} must not contain a slash or backslash"
@@ -202,7 +247,9 @@ fn refuse_slash(
 
 /// Addresses come from Tombolo's pools; no other plugin is asked for them.
 fn ipam(map: &Map<String, Value>) -> Result<(), CniError> {
-    let Some(ipam) = map.get("ipam").filter(|ipam| !ipam.is_null()) else { return Ok(()) };
+    let Some(ipam) = map.get("ipam").filter(|ipam| !ipam.is_null()) else {
+        return Ok(());
+    };
     let kind = ipam.get("type");
     refuse_slash(map, "ipam.type", kind)?;
     match kind {
@@ -240,7 +287,8 @@ fn value_of<T: std::str::FromStr<Err: std::fmt::Display>>(
     name: &str,
     text: &str,
 ) -> Result<T, CniError> {
-    text.parse().map_err(|e| CniError::Environment(format!("{name} {text:?}: {e}")))
+    text.parse()
+        .map_err(|e| CniError::Environment(format!("{name} {text:?}: {e}")))
 }
 
 /// What a runtime passes for the capabilities that the list declares (CONVENTIONS.md). Others are
@@ -295,7 +343,11 @@ fn ports(runtime: &Runtime) -> Result<Vec<PortMapping>, CniError> {
         if port.host_port == 0 {
             continue;
         }
-        let protocol = port.protocol.as_deref().unwrap_or("tcp").to_ascii_lowercase();
+        let protocol = port
+            .protocol
+            .as_deref()
+            .unwrap_or("tcp")
+            .to_ascii_lowercase();
         let host_ip = port.host_ip.as_deref().filter(|ip| !ip.is_empty());
         ports.push(PortMapping {
             host_port: port.host_port,
@@ -304,7 +356,11 @@ fn ports(runtime: &Runtime) -> Result<Vec<PortMapping>, CniError> {
                 "tcp" => Protocol::Tcp,
                 "udp" => Protocol::Udp,
                 "sctp" => Protocol::Sctp,
-                _ => return Err(wrong(format!("protocol {protocol:?} is not tcp, udp or sctp"))),
+                _ => {
+                    return Err(wrong(format!(
+                        "protocol {protocol:?} is not tcp, udp or sctp"
+                    )));
+                }
             },
             host_ip: host_ip
                 .map(str::parse)
@@ -321,8 +377,17 @@ fn addresses(
     args: &Args,
     words: &BTreeMap<String, String>,
 ) -> Result<Vec<IpAddr>, CniError> {
-    let address = |text: &str| text.split('/').next().unwrap_or_default().parse::<IpAddr>().ok();
-    for (name, list) in [("runtimeConfig.ips", &runtime.ips), ("args.cni.ips", &args.cni.ips)] {
+    let address = |text: &str| {
+        text.split('/')
+            .next()
+            .unwrap_or_default()
+            .parse::<IpAddr>()
+            .ok()
+    };
+    for (name, list) in [
+        ("runtimeConfig.ips", &runtime.ips),
+        ("args.cni.ips", &args.cni.ips),
+    ] {
         if !list.is_empty() {
             return list
                 .iter()
@@ -338,8 +403,9 @@ fn addresses(
         .split(',')
         .filter(|text| !text.is_empty())
         .map(|text| {
-            address(text)
-                .ok_or_else(|| CniError::Environment(format!("CNI_ARGS IP: {text:?} is no address")))
+            address(text).ok_or_else(|| {
+                CniError::Environment(format!("CNI_ARGS IP: {text:?} is no address"))
+            })
         })
         .collect()
 }
@@ -360,7 +426,9 @@ fn cni_args(environment: &Environment) -> Result<BTreeMap<String, String>, CniEr
 
 /// Who a container is beyond its id: Kubernetes tells namespace and name of the pod.
 fn identity(environment: &Environment, words: &BTreeMap<String, String>) -> Option<String> {
-    let namespace = words.get("K8S_POD_NAMESPACE").filter(|text| !text.is_empty())?;
+    let namespace = words
+        .get("K8S_POD_NAMESPACE")
+        .filter(|text| !text.is_empty())?;
     let name = words.get("K8S_POD_NAME").filter(|text| !text.is_empty())?;
     let interface = environment.get("CNI_IFNAME").unwrap_or_default();
     Some(format!("{namespace}/{name}/{interface}"))

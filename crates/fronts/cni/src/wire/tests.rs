@@ -2,7 +2,11 @@ use super::*;
 use proptest::prelude::*;
 
 fn env() -> Environment {
-    Environment::of(&[("CNI_CONTAINERID", "c1"), ("CNI_IFNAME", "eth0"), ("CNI_NETNS", "/n")])
+    Environment::of(&[
+        ("CNI_CONTAINERID", "c1"),
+        ("CNI_IFNAME", "eth0"),
+        ("CNI_NETNS", "/n"),
+    ])
 }
 
 fn read(text: &str) -> Result<Config, CniError> {
@@ -10,7 +14,9 @@ fn read(text: &str) -> Result<Config, CniError> {
 }
 
 fn with(more: &str) -> Result<Config, CniError> {
-    read(&format!(r#"{{"cniVersion":"1.0.0","name":"default","type":"tombolo-cni"{more}}}"#))
+    read(&format!(
+        r#"{{"cniVersion":"1.0.0","name":"default","type":"tombolo-cni"{more}}}"#
+    ))
 }
 
 #[test]
@@ -24,7 +30,12 @@ fn cni_1_1_a_networks_name_has_its_rule() {
 
 #[test]
 fn cni_1_2_a_networks_name_is_no_path() {
-    assert_eq!(read(r#"{"cniVersion":"1.0.0","name":"a/b"}"#).unwrap_err().code(), 7);
+    assert_eq!(
+        read(r#"{"cniVersion":"1.0.0","name":"a/b"}"#)
+            .unwrap_err()
+            .code(),
+        7
+    );
 }
 
 #[test]
@@ -38,7 +49,10 @@ fn cni_1_11_type_has_no_slash() {
 #[test]
 fn cni_1_12_ipam_type_has_no_slash() {
     assert_eq!(with(r#","ipam":{"type":"../x"}"#).unwrap_err().code(), 7);
-    assert_eq!(with(r#","ipam":{"type":"host-local"}"#).unwrap_err().code(), 2);
+    assert_eq!(
+        with(r#","ipam":{"type":"host-local"}"#).unwrap_err().code(),
+        2
+    );
     assert!(with(r#","ipam":{}"#).is_ok());
 }
 
@@ -52,7 +66,11 @@ fn cni_1_18_every_version_is_read_alike() {
         let text = format!(r#"{{"cniVersion":"{version}","name":"n"}}"#);
         assert_eq!(read(&text).unwrap_err().code(), 1, "{version}");
     }
-    assert_eq!(read(r#"{"name":"n"}"#).unwrap_err().code(), 1, "no version means 0.1.0");
+    assert_eq!(
+        read(r#"{"name":"n"}"#).unwrap_err().code(),
+        1,
+        "no version means 0.1.0"
+    );
 }
 
 #[test]
@@ -60,7 +78,10 @@ fn cni_2_2_a_containers_id_has_its_rule() {
     for id in ["-a", "a/b", "a b"] {
         let env = Environment::of(&[("CNI_CONTAINERID", id), ("CNI_IFNAME", "eth0")]);
         let error = attachment(&env, "DEL", false).unwrap_err();
-        assert!(error.code() == 4 && error.to_string().contains("CNI_CONTAINERID"), "{error}");
+        assert!(
+            error.code() == 4 && error.to_string().contains("CNI_CONTAINERID"),
+            "{error}"
+        );
     }
 }
 
@@ -69,7 +90,10 @@ fn cni_2_3_an_interfaces_name_has_its_rule() {
     for name in ["sixteen-letters-", ".", "..", "a/b", "a:b", "a b"] {
         let env = Environment::of(&[("CNI_CONTAINERID", "c"), ("CNI_IFNAME", name)]);
         let error = attachment(&env, "DEL", false).unwrap_err();
-        assert!(error.code() == 4 && error.to_string().contains("CNI_IFNAME"), "{error}");
+        assert!(
+            error.code() == 4 && error.to_string().contains("CNI_IFNAME"),
+            "{error}"
+        );
     }
 }
 
@@ -77,20 +101,32 @@ fn cni_2_3_an_interfaces_name_has_its_rule() {
 fn cni_5_13_an_unsupported_field_is_named_with_its_value() {
     let error = with(r#","promiscMode":true"#).unwrap_err();
     assert_eq!(error.code(), 2);
-    assert!(error.to_string().contains("\"promiscMode\" with value true"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("\"promiscMode\" with value true"),
+        "{error}"
+    );
 }
 
 #[test]
 fn cni_5_14_all_invalid_variables_are_named() {
     let error = attachment(&Environment::of(&[("CNI_IFNAME", "a/b")]), "ADD", true).unwrap_err();
-    for name in ["CNI_CONTAINERID is missing", "CNI_NETNS is missing", "CNI_IFNAME: "] {
+    for name in [
+        "CNI_CONTAINERID is missing",
+        "CNI_NETNS is missing",
+        "CNI_IFNAME: ",
+    ] {
         assert!(error.to_string().contains(name), "{error}");
     }
 }
 
 #[test]
 fn cni_c_1_cni_args_yield_to_the_runtimes_own_words() {
-    let env = Environment::of(&[("CNI_ARGS", "IgnoreUnknown=1;IP=10.0.0.1;MAC=02:00:00:00:00:01")]);
+    let env = Environment::of(&[(
+        "CNI_ARGS",
+        "IgnoreUnknown=1;IP=10.0.0.1;MAC=02:00:00:00:00:01",
+    )]);
     let text = |more: &str| format!(r#"{{"cniVersion":"1.0.0","name":"n"{more}}}"#);
     let plain = config(&env, text("").as_bytes()).unwrap();
     assert_eq!(plain.addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
@@ -104,7 +140,10 @@ fn cni_c_1_cni_args_yield_to_the_runtimes_own_words() {
 fn a_pods_name_is_its_identity() {
     let env = Environment::of(&[
         ("CNI_IFNAME", "eth0"),
-        ("CNI_ARGS", "K8S_POD_NAMESPACE=prod;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=x"),
+        (
+            "CNI_ARGS",
+            "K8S_POD_NAMESPACE=prod;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=x",
+        ),
     ]);
     let config = config(&env, br#"{"cniVersion":"1.0.0","name":"n"}"#).unwrap();
     assert_eq!(config.identity.as_deref(), Some("prod/web-0/eth0"));
@@ -116,7 +155,12 @@ fn ports_are_read() {
     let ports = with(text).unwrap().ports;
     assert_eq!(ports.len(), 1);
     assert_eq!((ports[0].host_port, ports[0].host_ip), (80, None));
-    for bad in [r#"{"hostPort":70000,"containerPort":1}"#, r#"{"hostPort":1,"containerPort":1,"protocol":"icmp"}"#, r#"{"hostPort":1,"containerPort":1,"hostIP":"x"}"#, "5"] {
+    for bad in [
+        r#"{"hostPort":70000,"containerPort":1}"#,
+        r#"{"hostPort":1,"containerPort":1,"protocol":"icmp"}"#,
+        r#"{"hostPort":1,"containerPort":1,"hostIP":"x"}"#,
+        "5",
+    ] {
         let error = with(&format!(r#","runtimeConfig":{{"portMappings":[{bad}]}}"#)).unwrap_err();
         assert_eq!(error.code(), 7, "{bad}: {error}");
     }
