@@ -1,6 +1,7 @@
 //! `tombolo init`: the first node of a cluster makes its certificate authority, its store with the
 //! first resources in it, and a token for the next node.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -211,50 +212,19 @@ fn resources(
     addresses: &[NodeAddress],
 ) -> Result<Vec<AnyResource>> {
     let name = |text: &str| Name::new(text).context("a name of our own");
-    let mut all: Vec<AnyResource> = Vec::new();
-    let mut pools = Vec::new();
-    for cidr in pool_ranges(options)? {
-        let family = Family::of_net(cidr);
-        let suffix = match family {
-            Family::V4 => "v4",
-            Family::V6 => "v6",
-        };
-        let count = pools
-            .iter()
-            .filter(|pool: &&Name| pool.as_str().contains(suffix))
-            .count();
-        let number = if count == 0 {
-            String::new()
-        } else {
-            format!("-{}", count + 1)
-        };
-        let pool_name = name(&format!("default-{suffix}{number}"))?;
-        if let Some(clash) = addresses.iter().find(|a| cidr.contains(&a.address.addr())) {
-            bail!(
-                "pool {cidr} contains this host's own address {}; choose another range with --pool",
-                clash.address
-            );
-        }
-        let pool = IpPool {
-            cidr,
-            block_size: None,
-            nat_outgoing: true,
-            node_selector: Selector::default(),
-            disabled: false,
-            strict_affinity: false,
-        };
-        all.push(Resource::new(pool_name.clone(), pool).into());
-        pools.push(pool_name);
-    }
-    let transport = options.transport.as_deref().unwrap_or("vxlan");
+    let mut all = pools(options, addresses)?;
     let network = Network {
         driver: name("routed")?,
         transport: Some(TransportSpec {
-            name: Name::new(transport).context("--transport")?,
+            name: Name::new(options.transport.as_deref().unwrap_or("vxlan"))
+                .context("--transport")?,
             cross_subnet: false,
             options: Map::<String, Value>::new(),
         }),
-        pools,
+        pools: all
+            .iter()
+            .map(|pool| pool.metadata().name.clone())
+            .collect(),
         mtu: MtuChoice::Auto,
         underlay: None,
     };
@@ -270,6 +240,45 @@ fn resources(
     );
     check(&all)?;
     Ok(all)
+}
+
+/// The first pools: `default-v4`, `default-v6`, and `-2` and so on where there are several.
+fn pools(options: &InitOptions, addresses: &[NodeAddress]) -> Result<Vec<AnyResource>> {
+    let mut counts = BTreeMap::new();
+    let mut pools = Vec::new();
+    for cidr in pool_ranges(options)? {
+        if let Some(clash) = addresses.iter().find(|a| cidr.contains(&a.address.addr())) {
+            bail!(
+                "pool {cidr} contains this host's own address {}; choose another range with --pool",
+                clash.address
+            );
+        }
+        let family = Family::of_net(cidr);
+        let count = counts
+            .entry(family)
+            .and_modify(|n| *n += 1)
+            .or_insert(1_u32);
+        let number = if *count == 1 {
+            String::new()
+        } else {
+            format!("-{count}")
+        };
+        let suffix = match family {
+            Family::V4 => "v4",
+            Family::V6 => "v6",
+        };
+        let name = Name::new(format!("default-{suffix}{number}")).context("a name of our own")?;
+        let pool = IpPool {
+            cidr,
+            block_size: None,
+            nat_outgoing: true,
+            node_selector: Selector::default(),
+            disabled: false,
+            strict_affinity: false,
+        };
+        pools.push(Resource::new(name, pool).into());
+    }
+    Ok(pools)
 }
 
 fn pool_ranges(options: &InitOptions) -> Result<Vec<IpNet>> {

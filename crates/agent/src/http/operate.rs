@@ -1,5 +1,6 @@
 //! How the node is, what it plans, its addresses, tokens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,12 +12,13 @@ use tombolo_api::{
     Fault, FaultKind, NewToken, NodeView, PlannedObject, ReleaseRequest, Status, StoreView,
     TokenRequest, UnderlayView,
 };
-use tombolo_model::{AnyResource, KindName, Name, ResourceKey, World, Write};
+use tombolo_model::kinds::NodeAddress;
+use tombolo_model::{AnyResource, KindName, Name, Node, Resource, ResourceKey, World, Write};
 
 use super::{Agent, Body, Refusal};
 use crate::config::StoreConfig;
 use crate::metrics;
-use crate::shared::{Shared, store_fault};
+use crate::shared::{AppliedState, Shared, store_fault};
 
 /// How long a caller waits for the kernel to hold the newest revision.
 const WAIT: Duration = Duration::from_secs(60);
@@ -44,53 +46,19 @@ pub(super) async fn status(
         .unwrap_or_default();
     let state = Arc::clone(&shared.applied.borrow());
     let world = shared.world();
-    let mut problems: Vec<String> = state
-        .plan
-        .problems
-        .iter()
-        .map(|p| format!("{}: {}", p.resource, p.message))
-        .collect();
-    problems.extend(state.failed.iter().map(|(_, why)| why.clone()));
-    problems.extend(state.error.clone());
     let store_error = shared.store_error.borrow().clone();
-    problems.extend(store_error.clone());
-    let me = world.nodes.get(shared.node());
-    let addresses = me
-        .map(|node| node.spec.addresses.as_slice())
-        .unwrap_or_default();
     Ok(Json(Status {
         node: shared.node().clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         store: StoreView {
             place: place(&shared.config.store),
             connected: store_error.is_none(),
-            error: store_error,
+            error: store_error.clone(),
         },
         seen_revision: shared.seen.borrow().0,
         applied_revision: state.revision.0,
-        underlay: addresses
-            .iter()
-            .map(|address| UnderlayView {
-                address: address.address,
-                interface: address.interface.clone(),
-                mtu: address.mtu.get(),
-                reason: address.reason.clone(),
-            })
-            .collect(),
-        nodes: world
-            .nodes
-            .values()
-            .map(|node| NodeView {
-                name: node.name().clone(),
-                addresses: node
-                    .spec
-                    .addresses
-                    .iter()
-                    .map(|a| a.address.addr())
-                    .collect(),
-                alive: alive.contains(node.name()),
-            })
-            .collect(),
+        underlay: underlay(&world, shared.node()),
+        nodes: nodes(&world, &alive),
         endpoints: world
             .endpoints
             .values()
@@ -98,8 +66,51 @@ pub(super) async fn status(
             .count(),
         objects: metrics::count(&state.plan),
         repaired: shared.metrics.repairs(),
-        problems,
+        problems: problems(&state, store_error),
     }))
+}
+
+fn underlay(world: &World, node: &Name) -> Vec<UnderlayView> {
+    let me = world.nodes.get(node);
+    let addresses = me
+        .map(|node| node.spec.addresses.as_slice())
+        .unwrap_or_default();
+    let view = |address: &NodeAddress| UnderlayView {
+        address: address.address,
+        interface: address.interface.clone(),
+        mtu: address.mtu.get(),
+        reason: address.reason.clone(),
+    };
+    addresses.iter().map(view).collect()
+}
+
+fn nodes(world: &World, alive: &BTreeSet<Name>) -> Vec<NodeView> {
+    let view = |node: &Resource<Node>| NodeView {
+        name: node.name().clone(),
+        addresses: node
+            .spec
+            .addresses
+            .iter()
+            .map(|a| a.address.addr())
+            .collect(),
+        alive: alive.contains(node.name()),
+    };
+    world.nodes.values().map(view).collect()
+}
+
+/// What cannot be done as the resources ask, what the kernel refused, and what the store says.
+fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
+    let planned = state
+        .plan
+        .problems
+        .iter()
+        .map(|p| format!("{}: {}", p.resource, p.message));
+    let refused = state.failed.values().cloned();
+    planned
+        .chain(refused)
+        .chain(state.error.clone())
+        .chain(store_error)
+        .collect()
 }
 
 fn place(store: &StoreConfig) -> String {

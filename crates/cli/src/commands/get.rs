@@ -62,7 +62,14 @@ impl Get {
             .as_ref()
             .map(|n| format!("?namespace={n}"))
             .unwrap_or_default();
-        let all: Vec<Value> = client.get(&format!("/v1/{}{place}", kind.plural()))?;
+        let mut all: Vec<Value> = client.get(&format!("/v1/{}{place}", kind.plural()))?;
+        // Handles without an identity's addresses only remember a generation.
+        all.retain(|one| {
+            kind != KindName::Handle
+                || one["spec"]["addresses"]
+                    .as_array()
+                    .is_some_and(|a| !a.is_empty())
+        });
         if !self.output.print(&json!({"kind": "List", "items": all}))? {
             self.print(kind, &all);
         }
@@ -119,79 +126,79 @@ fn columns(kind: KindName, wide: bool) -> Vec<Column> {
         columns.push(("namespace", |r| text(&r["metadata"]["namespace"])));
     }
     columns.push(("name", |r| text(&r["metadata"]["name"])));
-    let (narrow, more): (&[Column], &[Column]) = match kind {
-        KindName::Node => (
-            &[("addresses", |r| each(&r["spec"]["addresses"], "address"))],
-            &[
-                ("interfaces", |r| each(&r["spec"]["addresses"], "interface")),
-                ("sends by", |r| transports(r, "sends")),
-                ("receives by", |r| transports(r, "receives")),
-                ("version", |r| text(&r["status"]["version"])),
-            ],
-        ),
-        KindName::Network => (
-            &[
-                ("driver", |r| text(&r["spec"]["driver"])),
-                ("transport", |r| text(&r["spec"]["transport"]["type"])),
-                ("pools", |r| items(&r["spec"]["pools"])),
-            ],
-            &[("mtu", |r| text(&r["spec"]["mtu"]))],
-        ),
-        KindName::IpPool => (
-            &[
-                ("cidr", |r| text(&r["spec"]["cidr"])),
-                ("nat", |r| text(&r["spec"]["natOutgoing"])),
-            ],
-            &[
-                ("block size", |r| text(&r["spec"]["blockSize"])),
-                ("nodes", |r| text(&r["spec"]["nodeSelector"])),
-                ("disabled", |r| text(&r["spec"]["disabled"])),
-            ],
-        ),
-        KindName::IpReservation => (&[("ranges", |r| items(&r["spec"]["reservedCIDRs"]))], &[]),
-        KindName::Endpoint => (
-            &[
-                ("network", |r| text(&r["spec"]["network"])),
-                ("node", |r| text(&r["spec"]["node"])),
-                ("addresses", |r| items(&r["spec"]["addresses"])),
-            ],
-            &[
-                ("mac", |r| text(&r["spec"]["mac"])),
-                ("interface", |r| text(&r["spec"]["interface"])),
-                ("sandbox", |r| text(&r["spec"]["sandbox"])),
-            ],
-        ),
-        KindName::Block => (
-            &[
-                ("cidr", |r| text(&r["spec"]["cidr"])),
-                ("node", |r| text(&r["spec"]["node"])),
-                ("in use", |r| {
-                    r["spec"]["allocations"]
-                        .as_object()
-                        .map_or(0, |a| a.len())
-                        .to_string()
-                }),
-            ],
-            &[
-                ("pool", |r| text(&r["spec"]["pool"])),
-                ("generation", |r| text(&r["spec"]["generation"])),
-            ],
-        ),
-        KindName::Handle => (
-            &[
-                ("identity", |r| text(&r["spec"]["identity"])),
-                ("node", |r| text(&r["spec"]["node"])),
-                ("addresses", |r| items(&r["spec"]["addresses"])),
-            ],
-            &[("generation", |r| text(&r["spec"]["generation"]))],
-        ),
-        KindName::Token => (&[("uses", |r| text(&r["spec"]["uses"]))], &[]),
-    };
+    let (narrow, more) = columns_of(kind);
     columns.extend(narrow);
     if wide {
         columns.extend(more);
     }
     columns
+}
+
+/// A kind's own columns, and those of its wide table.
+fn columns_of(kind: KindName) -> (&'static [Column], &'static [Column]) {
+    match kind {
+        KindName::Node => (NODE, NODE_WIDE),
+        KindName::Network => (NETWORK, &[("mtu", |r| text(&r["spec"]["mtu"]))]),
+        KindName::IpPool => (POOL, POOL_WIDE),
+        KindName::IpReservation => (&[("ranges", |r| items(&r["spec"]["reservedCIDRs"]))], &[]),
+        KindName::Endpoint => (ENDPOINT, ENDPOINT_WIDE),
+        KindName::Block => (BLOCK, BLOCK_WIDE),
+        KindName::Handle => (
+            HANDLE,
+            &[("generation", |r| text(&r["spec"]["generation"]))],
+        ),
+        KindName::Token => (&[("uses", |r| text(&r["spec"]["uses"]))], &[]),
+    }
+}
+
+const NODE: &[Column] = &[("addresses", |r| each(&r["spec"]["addresses"], "address"))];
+const NODE_WIDE: &[Column] = &[
+    ("interfaces", |r| each(&r["spec"]["addresses"], "interface")),
+    ("sends by", |r| transports(r, "sends")),
+    ("receives by", |r| transports(r, "receives")),
+    ("version", |r| text(&r["status"]["version"])),
+];
+const NETWORK: &[Column] = &[
+    ("driver", |r| text(&r["spec"]["driver"])),
+    ("transport", |r| text(&r["spec"]["transport"]["type"])),
+    ("pools", |r| items(&r["spec"]["pools"])),
+];
+const POOL: &[Column] = &[
+    ("cidr", |r| text(&r["spec"]["cidr"])),
+    ("nat", |r| text(&r["spec"]["natOutgoing"])),
+];
+const POOL_WIDE: &[Column] = &[
+    ("block size", |r| text(&r["spec"]["blockSize"])),
+    ("nodes", |r| text(&r["spec"]["nodeSelector"])),
+    ("disabled", |r| text(&r["spec"]["disabled"])),
+];
+const ENDPOINT: &[Column] = &[
+    ("network", |r| text(&r["spec"]["network"])),
+    ("node", |r| text(&r["spec"]["node"])),
+    ("addresses", |r| items(&r["spec"]["addresses"])),
+];
+const ENDPOINT_WIDE: &[Column] = &[
+    ("mac", |r| text(&r["spec"]["mac"])),
+    ("interface", |r| text(&r["spec"]["interface"])),
+    ("sandbox", |r| text(&r["spec"]["sandbox"])),
+];
+const BLOCK: &[Column] = &[
+    ("cidr", |r| text(&r["spec"]["cidr"])),
+    ("node", |r| text(&r["spec"]["node"])),
+    ("in use", |r| count(&r["spec"]["allocations"])),
+];
+const BLOCK_WIDE: &[Column] = &[
+    ("pool", |r| text(&r["spec"]["pool"])),
+    ("generation", |r| text(&r["spec"]["generation"])),
+];
+const HANDLE: &[Column] = &[
+    ("identity", |r| text(&r["spec"]["identity"])),
+    ("node", |r| text(&r["spec"]["node"])),
+    ("addresses", |r| items(&r["spec"]["addresses"])),
+];
+
+fn count(map: &Value) -> String {
+    map.as_object().map_or(0, serde_json::Map::len).to_string()
 }
 
 fn text(value: &Value) -> String {

@@ -1,0 +1,188 @@
+//! The writes that attach a container: its addresses and its endpoint, in one transaction.
+
+use tombolo_api::{AttachRequest, Fault, FaultKind};
+use tombolo_ipam::{Request, Reserve};
+use tombolo_model::kinds::Purpose;
+use tombolo_model::{AnyResource, Endpoint, Handle, MacAddr, Name, Resource, World, Write};
+use tombolo_plan::driver::{self, Driver};
+
+use super::EndpointKey;
+use crate::shared::Shared;
+
+/// The writes that attach a container.
+pub(super) fn decide(
+    shared: &Shared,
+    world: &World,
+    request: &AttachRequest,
+    key: &EndpointKey,
+    absent: &[Name],
+) -> Result<(Vec<Write>, ()), Fault> {
+    let driver = driver_of(world, &request.network)?;
+    let (identity, mut endpoint) = unplaced(shared, request);
+    let mut writes = Vec::new();
+    if driver.has_addresses {
+        let take = Take {
+            driver,
+            identity: &identity,
+            absent,
+        };
+        writes = take.addresses(world, request, key, &mut endpoint)?;
+    } else if let Some(address) = request.addresses.first() {
+        let message = format!(
+            "{address} asked for, but driver {} gives no addresses",
+            driver.name
+        );
+        return Err(Fault::new(FaultKind::Invalid, message));
+    }
+    let mut resource = Resource::new(key.1.clone(), endpoint);
+    resource.metadata.namespace = Some(key.0.clone());
+    resource.metadata.labels = request.labels.clone();
+    let faults = resource.validate();
+    if !faults.is_empty() {
+        let mut fault = Fault::new(FaultKind::Invalid, "the container cannot be attached so");
+        fault.add(0, faults);
+        return Err(fault);
+    }
+    port_clash(world, &resource)?;
+    let read = world
+        .endpoints
+        .get(key)
+        .and_then(|old| old.metadata.resource_version);
+    // An endpoint of the same name is what an attachment that broke off has left.
+    writes.retain(|write| write.key != resource.key());
+    writes.push(Write::put(AnyResource::Endpoint(resource), read));
+    Ok((writes, ()))
+}
+
+/// The endpoint as asked for, before it has addresses, with who it is.
+fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
+    let identity = request.identity.clone().unwrap_or_else(|| {
+        format!(
+            "{}/{}/{}",
+            shared.node(),
+            request.container_id,
+            request.interface
+        )
+    });
+    let endpoint = Endpoint {
+        node: shared.node().clone(),
+        network: request.network.clone(),
+        container_id: request.container_id.clone(),
+        interface: request.interface.clone(),
+        sandbox: request.sandbox.clone(),
+        handle: Handle::resource_name(&request.network, &identity),
+        generation: 0,
+        addresses: Vec::new(),
+        mac: request.mac.unwrap_or_else(random_mac),
+        ports: request.ports.clone(),
+        boot_id: shared.boot_id.clone(),
+    };
+    (identity, endpoint)
+}
+
+/// How addresses are taken.
+struct Take<'a> {
+    driver: &'a Driver,
+    identity: &'a str,
+    /// Nodes whose agents are not alive.
+    absent: &'a [Name],
+}
+
+impl Take<'_> {
+    /// Takes addresses for an endpoint, and answers the writes that make them its own.
+    fn addresses(
+        &self,
+        world: &World,
+        request: &AttachRequest,
+        key: &EndpointKey,
+        endpoint: &mut Endpoint,
+    ) -> Result<Vec<Write>, Fault> {
+        let (head, tail) = self.driver.attachment.reserved();
+        let handle = world.handles.get(&endpoint.handle);
+        let holder = handle.and_then(|handle| handle.spec.node.as_ref());
+        let claim = tombolo_ipam::assign(
+            world,
+            &Request {
+                node: &endpoint.node,
+                network: &request.network,
+                identity: self.identity,
+                endpoint: Some(key.clone()),
+                purpose: Purpose::Workload,
+                wanted: &request.addresses,
+                reserve: Reserve { head, tail },
+                take_over: holder.is_some_and(|node| self.absent.contains(node)),
+            },
+        )
+        .map_err(|error| ipam_fault(&error))?;
+        endpoint.addresses = claim.addresses;
+        endpoint.generation = claim.generation;
+        endpoint.handle = claim.handle;
+        Ok(claim.writes)
+    }
+}
+
+pub(super) fn driver_of(world: &World, network: &Name) -> Result<&'static Driver, Fault> {
+    let Some(resource) = world.networks.get(network) else {
+        let known: Vec<&str> = world.networks.keys().map(Name::as_str).collect();
+        let message = format!(
+            "there is no network {network}; there are: {}",
+            known.join(", ")
+        );
+        return Err(Fault::new(FaultKind::NotFound, message));
+    };
+    driver::find(&resource.spec.driver).ok_or_else(|| {
+        let message = format!(
+            "driver {} of network {network} is not known",
+            resource.spec.driver
+        );
+        Fault::new(FaultKind::Invalid, message)
+    })
+}
+
+/// A port of this host that another endpoint publishes already.
+fn port_clash(world: &World, endpoint: &Resource<Endpoint>) -> Result<(), Fault> {
+    let any = |ip: Option<std::net::IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
+    for other in world.endpoints.values() {
+        if other.spec.node != endpoint.spec.node || other.key() == endpoint.key() {
+            continue;
+        }
+        for (mine, theirs) in endpoint
+            .spec
+            .ports
+            .iter()
+            .flat_map(|m| other.spec.ports.iter().map(move |t| (m, t)))
+        {
+            let same_ip =
+                any(mine.host_ip) || any(theirs.host_ip) || mine.host_ip == theirs.host_ip;
+            if mine.host_port == theirs.host_port && mine.protocol == theirs.protocol && same_ip {
+                let message = format!(
+                    "port {}/{} of this host is published by container {} already; choose another hostPort",
+                    mine.host_port, mine.protocol, other.spec.container_id
+                );
+                return Err(Fault::new(FaultKind::Conflict, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn ipam_fault(error: &tombolo_ipam::IpamError) -> Fault {
+    use tombolo_ipam::IpamError as E;
+    let kind = match error {
+        E::UnknownNetwork { .. } => FaultKind::NotFound,
+        E::Exhausted { .. } | E::NoUsablePool { .. } => FaultKind::Exhausted,
+        E::Held { .. } | E::OtherNodes { .. } | E::BlocksOverlap { .. } => FaultKind::Conflict,
+        _ => FaultKind::Invalid,
+    };
+    Fault::new(kind, error.to_string())
+}
+
+/// A link-layer address that no other endpoint has: not a function of its IP address, so that an
+/// entry that has gone stale elsewhere cannot lead to the address's next holder.
+fn random_mac() -> MacAddr {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new()
+        .hash_one(std::time::Instant::now())
+        .to_le_bytes();
+    MacAddr::local([random[0], random[1], random[2], random[3], random[4]])
+}

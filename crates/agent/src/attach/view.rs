@@ -1,0 +1,119 @@
+//! What a runtime is told of an endpoint, and how the kernel differs from it.
+
+use std::sync::Arc;
+
+use tombolo_api::{
+    AddressView, Attached, DetachRequest, Fault, FaultKind, Inspected, InterfaceView, RouteView,
+};
+use tombolo_kernel::{Kernel, KernelError, NetnsHandle, Ownership};
+use tombolo_model::World;
+use tombolo_plan::objects::{LinkKind, NextHop};
+use tombolo_plan::{HostPlan, Key, Netns, Object, Op, naming};
+
+use super::claim::driver_of;
+use super::{EndpointKey, find, resource_key};
+use crate::shared::Shared;
+
+/// What an attachment should be, and how the kernel differs.
+pub(crate) async fn inspect(shared: &Shared, request: &DetachRequest) -> Result<Inspected, Fault> {
+    let not_found = || {
+        let what = format!(
+            "container {} has no interface {}",
+            request.container_id, request.interface
+        );
+        Fault::new(
+            FaultKind::NotFound,
+            format!("{what} on this node; attach it first"),
+        )
+    };
+    let key = find(&shared.world(), shared.node(), request).ok_or_else(not_found)?;
+    let plan = Arc::clone(&shared.applied.borrow().plan);
+    let attached = describe(&shared.world(), &plan, &key).ok_or_else(not_found)?;
+    let differences = tokio::task::spawn_blocking(move || differences(&plan, &key))
+        .await
+        .map_err(|e| Fault::new(FaultKind::System, e.to_string()))??;
+    Ok(Inspected {
+        attached,
+        differences,
+    })
+}
+
+/// What the runtime is told of an endpoint.
+pub(super) fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Option<Attached> {
+    let endpoint = world.endpoints.get(key)?;
+    let spec = &endpoint.spec;
+    let driver = driver_of(world, &spec.network).ok()?;
+    let owner = resource_key(key);
+    let mut attached = Attached {
+        endpoint: key.clone(),
+        host_interface: None,
+        container_interface: None,
+        bridge: None,
+        addresses: Vec::new(),
+        routes: Vec::new(),
+    };
+    for (place, planned) in &plan.objects {
+        if planned.origin.resource != owner {
+            continue;
+        }
+        match (&place.netns, &place.key, &planned.object) {
+            (Netns::Host, Key::Link(name), Object::Link(link)) => {
+                let mtu = link.mtu.map(tombolo_model::Mtu::get);
+                attached.host_interface = Some(InterfaceView {
+                    name: name.clone(),
+                    mac: link.mac,
+                    mtu,
+                });
+                if let LinkKind::Veth(peer) = &link.kind {
+                    let mac = Some(peer.mac);
+                    attached.container_interface = Some(InterfaceView {
+                        name: peer.name.clone(),
+                        mac,
+                        mtu,
+                    });
+                }
+                attached.bridge = link.port.as_ref().map(|port| InterfaceView {
+                    name: port.bridge.clone(),
+                    mac: Some(naming::bridge_mac(&spec.node, &spec.network)),
+                    mtu,
+                });
+            }
+            (Netns::Sandbox(_), Key::Route { dst, .. }, Object::Route(route)) => {
+                let gateway = match &route.next {
+                    NextHop::Via { gateway, .. } => Some(*gateway),
+                    _ => None,
+                };
+                attached.routes.push(RouteView { dst: *dst, gateway });
+            }
+            _ => {}
+        }
+    }
+    let view = driver.attachment.view(world, spec);
+    attached.addresses = view
+        .addresses
+        .into_iter()
+        .map(|(address, gateway)| AddressView { address, gateway })
+        .collect();
+    Some(attached)
+}
+
+/// What the kernel lacks of an endpoint, read afresh.
+fn differences(plan: &HostPlan, key: &EndpointKey) -> Result<Vec<String>, Fault> {
+    let system = |error: KernelError| Fault::new(FaultKind::System, error.to_string());
+    let owner = resource_key(key);
+    let mut own = plan.clone();
+    own.objects
+        .retain(|_, planned| planned.origin.resource == owner);
+    let here = NetnsHandle::current().map_err(system)?;
+    let mut kernel = Kernel::open(&here, Ownership::default()).map_err(system)?;
+    let mut observed = kernel.read(&own).map_err(system)?;
+    observed.retain(|place, _| own.objects.contains_key(place));
+    Ok(tombolo_plan::diff(&own, &observed)
+        .iter()
+        .map(|op| match op {
+            Op::Create { place, object } => format!("{place} {object} is missing"),
+            Op::Change { place, from, to } => format!("{place} is `{from}`, not `{to}`"),
+            Op::Remove { place, .. } => format!("{place} is of another kind"),
+        })
+        .collect())
+}
