@@ -76,6 +76,8 @@ pub enum StoreConfig {
     Remote {
         /// `https://ADDRESS:PORT` of each server.
         endpoints: Vec<String>,
+        /// Where this node joined, and asks for its next certificate.
+        join: String,
     },
     /// An etcd of the operator's.
     Etcd {

@@ -10,20 +10,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
-use tombolo_join::{Authority, Fingerprint, JoinToken, San};
+use tombolo_join::{Authority, San};
 use tombolo_model::kinds::{MtuChoice, NodeAddress, TransportSpec};
 use tombolo_model::selector::Selector;
-use tombolo_model::{
-    AnyResource, Family, IpPool, Name, Network, Node, Resource, Token, World, Write,
-};
+use tombolo_model::{AnyResource, Family, IpPool, Name, Network, Node, Resource, World, Write};
 use tombolo_store::embedded::{EmbeddedConfig, EmbeddedStore};
 use tombolo_store::{Commit, Resources, Store};
 
+use crate::admit::{host_port, make_token};
+use crate::clock::now;
 use crate::config::{
     Config, Files, JOIN_PORT, METRICS_PORT, STORE_PORT, StoreConfig, host_name, random_uid,
 };
-use crate::http::now;
-use crate::underlay;
+use crate::underlay::{self, describe};
 
 /// The pools of a cluster that is not told others; they overlap nothing that is in common use.
 const DEFAULT_POOLS: [&str; 2] = ["10.244.0.0/16", "fd74:6f6d:626f::/64"];
@@ -79,12 +78,6 @@ pub struct Initialised {
     pub join_command: String,
     /// What was chosen and why, in words.
     pub notes: Vec<String>,
-}
-
-/// A token with its text, which is not kept.
-pub(crate) struct MadeToken {
-    pub resource: Resource<Token>,
-    pub text: String,
 }
 
 /// Makes this host the first node of a cluster.
@@ -154,25 +147,6 @@ fn write_all(
         join_command: format!("tombolo join {join} --token {}", token.text),
         notes: addresses.iter().map(describe).collect(),
     })
-}
-
-/// What was chosen as the underlay, in words.
-pub(crate) fn describe(address: &NodeAddress) -> String {
-    let NodeAddress {
-        address,
-        interface,
-        mtu,
-        reason,
-    } = address;
-    format!("underlay {address} on {interface} (MTU {mtu}): {reason}")
-}
-
-/// `ADDRESS:PORT`, without the port where it is the one that is taken to be meant.
-pub(crate) fn host_port(ip: IpAddr, port: u16) -> String {
-    match ip {
-        IpAddr::V4(_) if port == JOIN_PORT => ip.to_string(),
-        _ => SocketAddr::new(ip, port).to_string(),
-    }
 }
 
 fn store_config(options: &InitOptions, ips: &[IpAddr]) -> StoreConfig {
@@ -324,7 +298,7 @@ fn fill_store(config: &Config, files: &Files, first: &[AnyResource]) -> Result<(
             StoreConfig::Embedded { .. } => {
                 Arc::new(EmbeddedStore::open(EmbeddedConfig::new(files.store()))?)
             }
-            _ => crate::run::remote_store(config, files)?,
+            _ => crate::store::remote(config, files)?,
         };
         let resources = Resources::new(store);
         let (world, _) = resources.world().await?;
@@ -336,19 +310,6 @@ fn fill_store(config: &Config, files: &Files, first: &[AnyResource]) -> Result<(
             Commit::Done(_) => Ok(()),
             Commit::Conflict => bail!("another host began a cluster in this store just now"),
         }
-    })
-}
-
-/// Makes a token of a cluster.
-pub(crate) fn make_token(ca: Fingerprint, ttl: u64, uses: u32, now: u64) -> Result<MadeToken> {
-    if ttl == 0 || uses == 0 {
-        bail!("a token must be good for at least one second and one node");
-    }
-    let token = JoinToken::generate(ca);
-    let resource = token.resource(now.saturating_add(ttl), uses);
-    Ok(MadeToken {
-        resource,
-        text: token.reveal(),
     })
 }
 

@@ -8,8 +8,8 @@ use tombolo_join::JoinClient;
 use tombolo_model::Name;
 
 use crate::config::{Config, Files, METRICS_PORT, StoreConfig, host_name, random_uid};
-use crate::init::{describe, remove_begun};
-use crate::underlay;
+use crate::init::remove_begun;
+use crate::underlay::{self, describe};
 
 /// How `join` is asked.
 #[derive(Debug, Clone)]

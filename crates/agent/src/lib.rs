@@ -12,17 +12,22 @@
 //! certificate: a restart reads World and kernel and goes on.
 
 mod addresses;
+mod admit;
 mod apply;
 mod attach;
+mod clock;
 mod config;
 mod follow;
 mod http;
 mod init;
 mod join;
+mod listen;
 mod metrics;
 mod publish;
+mod renew;
 mod run;
 mod shared;
+mod store;
 mod underlay;
 
 pub use config::{AgentOptions, Config, DEFAULT_STATE_DIR, LogFormat};

@@ -40,3 +40,14 @@ pub(crate) fn detect(methods: &[Method]) -> Result<Vec<NodeAddress>> {
     }
     Ok(choose(methods, &host)?)
 }
+
+/// What was chosen as the underlay, in words.
+pub(crate) fn describe(address: &NodeAddress) -> String {
+    let NodeAddress {
+        address,
+        interface,
+        mtu,
+        reason,
+    } = address;
+    format!("underlay {address} on {interface} (MTU {mtu}): {reason}")
+}

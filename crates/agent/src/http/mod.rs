@@ -4,8 +4,6 @@ mod endpoints;
 mod operate;
 mod resources;
 
-pub(crate) use operate::now;
-
 use std::path::Path;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -16,6 +16,7 @@ use tombolo_model::kinds::NodeAddress;
 use tombolo_model::{AnyResource, KindName, Name, Node, Resource, ResourceKey, World, Write};
 
 use super::{Agent, Body, Refusal};
+use crate::clock::now;
 use crate::config::StoreConfig;
 use crate::metrics;
 use crate::shared::{AppliedState, Shared, store_fault};
@@ -116,7 +117,7 @@ fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
 fn place(store: &StoreConfig) -> String {
     match store {
         StoreConfig::Embedded { listen, .. } => format!("embedded, serving {listen}"),
-        StoreConfig::Remote { endpoints } => endpoints.join(", "),
+        StoreConfig::Remote { endpoints, .. } => endpoints.join(", "),
         StoreConfig::Etcd { endpoints, .. } => format!("etcd {}", endpoints.join(", ")),
     }
 }
@@ -201,14 +202,6 @@ pub(super) async fn ipam_release(
     Ok(Json(()))
 }
 
-/// The time, in seconds since 1970.
-pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map(|t| t.as_secs())
-        .unwrap_or_default()
-}
-
 pub(super) async fn create_token(
     State(shared): Agent,
     Body(request): Body<TokenRequest>,
@@ -217,7 +210,7 @@ pub(super) async fn create_token(
     let ca = shared
         .authority
         .ok_or_else(|| Fault::new(FaultKind::Invalid, "this node does not let others in"))?;
-    let made = crate::init::make_token(ca, request.ttl, request.uses, now())
+    let made = crate::admit::make_token(ca, request.ttl, request.uses, now())
         .map_err(|e| Fault::new(FaultKind::Invalid, format!("{e:#}")))?;
     let resource = made.resource.clone();
     let decide = |_: &World| {
@@ -258,7 +251,7 @@ fn join_address(shared: &Shared) -> Result<String, Fault> {
                 "this node's underlay address is not known yet; try again",
             )
         })?;
-    Ok(crate::init::host_port(address.address.addr(), port))
+    Ok(crate::admit::host_port(address.address.addr(), port))
 }
 
 pub(super) async fn revoke_token(
