@@ -57,6 +57,7 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
         uid: random_uid()?,
         store: StoreConfig::Remote {
             endpoints: joined.store_endpoints,
+            join: options.address.clone(),
         },
         underlay: options.underlay,
         socket: options.socket,

@@ -16,7 +16,7 @@ use tombolo_store::{Resources, Revision};
 
 use crate::config::{AgentOptions, Config, Files, LogFormat};
 use crate::shared::Shared;
-use crate::{addresses, admit, apply, follow, http, listen, publish, store, underlay};
+use crate::{addresses, admit, apply, follow, http, listen, publish, renew, store, underlay};
 
 /// How long the tasks may take to end.
 const END: Duration = Duration::from_secs(2);
