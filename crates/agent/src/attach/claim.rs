@@ -54,16 +54,33 @@ pub(super) fn decide(
     Ok((writes, ()))
 }
 
-/// The endpoint as asked for, before it has addresses, with who it is.
-fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
-    let identity = request.identity.clone().unwrap_or_else(|| {
+/// Whether the addresses of who is attached are in use on another node, as far as is known.
+pub(super) fn is_held_elsewhere(shared: &Shared, request: &AttachRequest) -> bool {
+    let identity = identity_of(shared, request);
+    let handle = Handle::resource_name(&request.network, &identity);
+    let world = shared.world();
+    let holder = world
+        .handles
+        .get(&handle)
+        .and_then(|handle| handle.spec.node.as_ref());
+    holder.is_some_and(|node| node != shared.node())
+}
+
+/// Who is attached: as the runtime says, else the container on this node.
+fn identity_of(shared: &Shared, request: &AttachRequest) -> String {
+    request.identity.clone().unwrap_or_else(|| {
         format!(
             "{}/{}/{}",
             shared.node(),
             request.container_id,
             request.interface
         )
-    });
+    })
+}
+
+/// The endpoint as asked for, before it has addresses, with who it is.
+fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
+    let identity = identity_of(shared, request);
     let endpoint = Endpoint {
         node: shared.node().clone(),
         network: request.network.clone(),

@@ -28,7 +28,12 @@ type EndpointKey = (Name, Name);
 pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<Attached, Fault> {
     let key = endpoint_key(shared, request)?;
     check_sandbox(request)?;
-    let others = absent_nodes(shared).await;
+    let elsewhere = claim::is_held_elsewhere(shared, request);
+    let others = if elsewhere {
+        absent_nodes(shared).await
+    } else {
+        Vec::new()
+    };
     let decide = |world: &World| claim::decide(shared, world, request, &key, &others);
     let (revision, _) = shared.commit(decide).await?;
     let state = shared.wait_applied(revision, APPLY_LIMIT).await;
