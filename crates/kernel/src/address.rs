@@ -29,11 +29,17 @@ const KERNEL_LINK_LOCAL: u8 = 3;
 fn header(net: Option<IpNet>, index: u32) -> [u8; 8] {
     let family = net.map_or(0, |net| family_number(Family::of_net(net)));
     let [a, b, c, d] = index.to_ne_bytes();
+    // The kernel knows this of IPv6 addresses by itself.
+    let is_link_local = matches!(net, Some(IpNet::V4(v4)) if v4.addr().is_link_local());
     [
         family,
         net.map_or(0, |net| net.prefix_len()),
         0,
-        0,
+        if is_link_local {
+            libc::RT_SCOPE_LINK
+        } else {
+            libc::RT_SCOPE_UNIVERSE
+        },
         a,
         b,
         c,

@@ -62,21 +62,7 @@ impl Attachment for Routed {
         for address in &endpoint.addresses {
             let family = Family::of(*address);
             let own = Family::host_net(*address);
-            let key = Key::Route {
-                table: MAIN_TABLE,
-                dst: own,
-                metric: 0,
-            };
-            let next = NextHop::Link(plug.host_end.clone());
-            plan.want(
-                Place::host(key),
-                Object::Route(Route {
-                    next,
-                    source: None,
-                    mtu: None,
-                }),
-                plug.origin("attachment/routed: way to the container"),
-            );
+            want_way(site, plug, own, plan);
             plan.want(
                 plug.inside(Key::Address {
                     link: endpoint.interface.clone(),
@@ -94,9 +80,7 @@ impl Attachment for Routed {
                 plug.origin("attachment/routed: the gateway's link-layer address"),
             );
             want_ways_out(site, plug, family, gateway(family), plan);
-            if family == Family::V6 {
-                want_link_local(plug, plan);
-            }
+            want_gateway(plug, family, plan);
         }
     }
 
@@ -114,19 +98,52 @@ impl Attachment for Routed {
     }
 }
 
-/// The gateway's address on the host's end. The kernel asks for a container's link-layer address
-/// from a link-local one, and its own is of no use for the second that it takes to check that
-/// nobody else has it (RFC 4862, section 5.4); this one is set without that check.
-fn want_link_local(plug: &Plug, plan: &mut HostPlan) {
-    let net = IpNet::new_assert(gateway(Family::V6), 64);
+/// The gateway's address on the host's end, so that whoever asks for it is answered: a container
+/// whose MAC is changed forgets its neighbours, permanent ones too. For IPv6 the host itself needs
+/// it: it asks for a container's link-layer address from a link-local one, and its own is of no use
+/// for the second that it takes to check that nobody else has it (RFC 4862, section 5.4); this one
+/// is set without that check.
+fn want_gateway(plug: &Plug, family: Family, plan: &mut HostPlan) {
+    let length = match family {
+        Family::V4 => 32,
+        Family::V6 => 64,
+    };
+    let net = IpNet::new_assert(gateway(family), length);
     plan.want(
         Place::host(Key::Address {
             link: plug.host_end.clone(),
             net,
         }),
         Object::Address,
-        plug.origin("attachment/routed: the gateway's link-local address"),
+        plug.origin("attachment/routed: the gateway's address"),
     );
+}
+
+/// The host's route to the container.
+fn want_way(site: &Site, plug: &Plug, own: IpNet, plan: &mut HostPlan) {
+    let key = Key::Route {
+        table: MAIN_TABLE,
+        dst: own,
+        metric: 0,
+    };
+    let route = Route {
+        next: NextHop::Link(plug.host_end.clone()),
+        source: source(site, Family::of_net(own)),
+        mtu: None,
+    };
+    plan.want(
+        Place::host(key),
+        Object::Route(route),
+        plug.origin("attachment/routed: way to the container"),
+    );
+}
+
+/// The host's own packets to a container come from its underlay address, not from the gateway's.
+fn source(site: &Site, family: Family) -> Option<IpAddr> {
+    match family {
+        Family::V4 => site.me.spec.address(family).map(|here| here.address.addr()),
+        Family::V6 => None,
+    }
 }
 
 /// The pair: one end on the host, the other in the sandbox.
