@@ -27,6 +27,7 @@ const END: Duration = Duration::from_secs(2);
 /// It cannot start: no configuration, a port that is taken, no privileges.
 pub fn run(options: AgentOptions) -> Result<()> {
     log(options.log_format);
+    check_privileges()?;
     let files = Files::new(&options.state_dir);
     let mut config = Config::load(&files)?;
     if let Some(socket) = options.socket {
@@ -47,6 +48,7 @@ pub fn run(options: AgentOptions) -> Result<()> {
 /// # Errors
 /// The kernel cannot be read, or something cannot be removed.
 pub fn cleanup(_: AgentOptions) -> Result<Vec<String>> {
+    check_privileges()?;
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
     let mut kernel = Kernel::open(&here, Ownership::default())?;
     let done = kernel.converge(&HostPlan::default())?;
@@ -57,6 +59,31 @@ pub fn cleanup(_: AgentOptions) -> Result<Vec<String>> {
         );
     }
     Ok(done.done.iter().map(ToString::to_string).collect())
+}
+
+/// The kernel would refuse later, one operation at a time; here it is said at once.
+fn check_privileges() -> Result<()> {
+    // linux/capability.h
+    const NEEDED: [(u32, &str, &str); 2] = [
+        (12, "CAP_NET_ADMIN", "to change the network"),
+        (21, "CAP_SYS_ADMIN", "to enter the sandboxes of containers"),
+    ];
+    let status = Files::read(std::path::Path::new("/proc/self/status"))?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let has = |bit: u32| effective.is_none_or(|set| set >> bit & 1 == 1);
+    let missing: Vec<String> = NEEDED
+        .iter()
+        .filter(|(bit, _, _)| !has(*bit))
+        .map(|(_, name, purpose)| format!("{name} {purpose}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the agent lacks {}; run it as root, or by its systemd unit",
+        missing.join(" and ")
+    )
 }
 
 fn log(format: LogFormat) {

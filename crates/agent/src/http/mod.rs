@@ -71,7 +71,10 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/ipam", get(operate::ipam))
         .route("/v1/ipam/check", get(operate::ipam_check))
         .route("/v1/ipam/release", post(operate::ipam_release))
-        .route("/v1/tokens", post(operate::create_token))
+        .route(
+            "/v1/tokens",
+            post(operate::create_token).get(operate::list_tokens),
+        )
         .route("/v1/tokens/{id}", delete(operate::revoke_token))
         .route("/v1/attach", post(endpoints::attach))
         .route("/v1/detach", post(endpoints::detach))

@@ -228,6 +228,22 @@ pub(super) async fn create_token(
     }))
 }
 
+/// Tokens as they are stored: without their secrets, and without the secrets' hashes.
+pub(super) async fn list_tokens(State(shared): Agent) -> Json<Vec<Value>> {
+    let mut tokens: Vec<Value> = shared
+        .world()
+        .list(KindName::Token)
+        .iter()
+        .map(AnyResource::to_value)
+        .collect();
+    for token in &mut tokens {
+        if let Some(spec) = token["spec"].as_object_mut() {
+            spec.remove("secretHash");
+        }
+    }
+    Json(tokens)
+}
+
 /// Where new nodes ask to join.
 fn join_address(shared: &Shared) -> Result<String, Fault> {
     let port = match &shared.config.store {

@@ -46,6 +46,20 @@ impl Attachment for Bridge {
             Object::Link(link),
             origin,
         );
+        if blocks
+            .iter()
+            .any(|block| Family::of_net(block.spec.cidr) == Family::V6)
+        {
+            let origin = site.origin("attachment/bridge: an address to ask neighbours from");
+            plan.want(
+                Place::host(Key::Address {
+                    link: name.clone(),
+                    net: IpNet::new_assert(super::routed::gateway(Family::V6), 64),
+                }),
+                Object::Address,
+                origin,
+            );
+        }
         for block in blocks {
             want_segment(&name, block, plan);
         }

@@ -1,0 +1,191 @@
+//! Addresses: who gets which, who gets them again, and that none is lost.
+
+use serde_json::{Value, json};
+use tombolo_lab::{CniVerb, Lab};
+use tombolo_tests::{Cluster, Shape, addresses};
+
+/// Attaches a container as a pod of this name.
+fn pod(cluster: &Cluster, host: &str, container: &str, name: &str) -> Vec<String> {
+    cluster.lab.container(host, container).unwrap();
+    let words = [
+        "--netns",
+        &format!("/run/netns/{container}"),
+        "--container",
+        container,
+        "--identity",
+        &format!("prod/{name}/eth0"),
+        "-o",
+        "json",
+    ]
+    .map(str::to_owned);
+    let mut all = vec!["attach"];
+    all.extend(words.iter().map(String::as_str));
+    let attached = cluster.json(host, &all);
+    attached["addresses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| {
+            a["address"]
+                .as_str()
+                .unwrap()
+                .split('/')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn who_comes_back_has_its_address_again() {
+    let cluster = Cluster::up("sticky", &Shape::hosts(3));
+    let first = pod(&cluster, "a", "p1", "web-0");
+    cluster
+        .lab
+        .tombolo("a", &["detach", "--container", "p1"])
+        .unwrap();
+    let other = pod(&cluster, "a", "p2", "other");
+    assert_ne!(
+        first, other,
+        "the address was given to the next one at once"
+    );
+    assert_eq!(pod(&cluster, "a", "p3", "web-0"), first, "on the same node");
+    cluster
+        .lab
+        .tombolo("a", &["detach", "--container", "p3"])
+        .unwrap();
+    assert_eq!(pod(&cluster, "b", "p4", "web-0"), first, "on another node");
+    cluster.settle();
+    let _ = cluster.container("c", "c1", "default");
+    for address in &first {
+        for from in ["a", "a/p2", "c/c1", "b"] {
+            assert!(
+                cluster.pings(from, address),
+                "{address} is not reached from {from}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_is_in_use_elsewhere_is_not_robbed() {
+    let cluster = Cluster::up("robbed", &Shape::hosts(2));
+    let first = pod(&cluster, "a", "p1", "web-0");
+    let second = pod(&cluster, "b", "p2", "web-0");
+    assert_ne!(first, second);
+    assert!(cluster.pings("b/p2", &first[0]));
+}
+
+#[test]
+fn wishes_are_granted_or_refused() {
+    let cluster = Cluster::up("wishes", &Shape::hosts(2));
+    let wish = |ips: Value| {
+        let mut config = Lab::config("default");
+        config["runtimeConfig"] = json!({"ips": ips, "mac": "02:00:00:00:00:77"});
+        config
+    };
+    let given = cluster.container_with(
+        "a",
+        "c1",
+        &wish(json!(["10.244.77.7/32", "fd74:6f6d:626f::77/128"])),
+    );
+    assert_eq!(given, ["10.244.77.7", "fd74:6f6d:626f::77"]);
+    assert!(
+        cluster
+            .sh("a/c1", "ip link show eth0")
+            .contains("02:00:00:00:00:77")
+    );
+    cluster.lab.container("b", "c2").unwrap();
+    let taken = cluster
+        .lab
+        .attach("b", "c2", &wish(json!(["10.244.77.7"])))
+        .unwrap_err()
+        .to_string();
+    assert!(taken.contains("in use by"), "{taken}");
+    let outside = cluster
+        .lab
+        .attach("b", "c2", &wish(json!(["192.0.2.1"])))
+        .unwrap_err()
+        .to_string();
+    assert!(outside.contains("in no pool"), "{outside}");
+    assert!(!cluster.sh("b", "ip -o link").contains("tbv"));
+}
+
+const SMALL: &str = "apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: small}
+spec: {cidr: 10.99.0.0/29, blockSize: 30}
+---
+apiVersion: tombolo.dev/v1
+kind: IPReservation
+metadata: {name: first}
+spec: {reservedCIDRs: [10.99.0.0/31]}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: small}
+spec: {driver: ptp, pools: [small]}
+";
+
+#[test]
+fn a_pool_that_is_empty_says_so_and_leaks_nothing() {
+    let cluster = Cluster::up("empty", &Shape::hosts(1));
+    cluster.apply("a", SMALL);
+    let mut given = Vec::new();
+    for n in 0..6 {
+        given.extend(cluster.container("a", &format!("s{n}"), "small"));
+    }
+    assert!(
+        given.iter().all(|a| a != "10.99.0.0" && a != "10.99.0.1"),
+        "reserved: {given:?}"
+    );
+    cluster.lab.container("a", "s6").unwrap();
+    let config = Lab::config("small");
+    let error = cluster
+        .lab
+        .attach("a", "s6", &config)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("\"code\":101") && error.contains("no ipv4 address is free"),
+        "{error}"
+    );
+    let links = cluster.sh("a", "ip -o link").matches("tbv").count();
+    assert_eq!(links, 6, "something was left of the one that failed");
+    cluster
+        .lab
+        .tombolo("a", &["ipam", "check"])
+        .expect("everything fits together");
+    cluster.lab.detach("a", "s0", &config).unwrap();
+    let again = addresses(&cluster.lab.cni(CniVerb::Add, "a", "s6", &config).unwrap());
+    assert_eq!(
+        again,
+        [given[0].clone()],
+        "the one that was given back is the only one"
+    );
+    let shown = cluster.sh("a", "tombolo ipam show");
+    assert!(shown.contains("10.99.0.0/29"), "{shown}");
+}
+
+#[test]
+fn an_address_is_given_back_by_hand() {
+    let cluster = Cluster::up("release", &Shape::hosts(1));
+    let given = cluster.container("a", "c1", "default");
+    let refused = cluster
+        .lab
+        .tombolo("a", &["ipam", "release", &given[0]])
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("is used by"), "{refused}");
+    cluster
+        .lab
+        .tombolo("a", &["ipam", "release", "--force", &given[0]])
+        .unwrap();
+    cluster.settle();
+    assert!(!cluster.sh("a", "ip -o link").contains("tbv"));
+    cluster
+        .lab
+        .tombolo("a", &["ipam", "check"])
+        .expect("everything fits together");
+}
