@@ -46,8 +46,15 @@ fn serve(cluster: &Cluster, place: &str) -> Vec<tombolo_lab::Running> {
     running.into()
 }
 
+/// What the server answers. Over TCP nothing is sent: what a server has not read when it closes
+/// makes its answer a reset.
 fn ask(cluster: &Cluster, from: &str, to: &str) -> String {
-    let output = cluster.try_sh(from, &format!("echo | timeout 8 socat -t5 - {to}"));
+    let script = if to.starts_with("UDP") {
+        format!("echo | timeout 8 socat -t5 - {to}")
+    } else {
+        format!("timeout 8 socat -u {to} -")
+    };
+    let output = cluster.try_sh(from, &script);
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
