@@ -1,4 +1,5 @@
 //! Addresses: who gets which, who gets them again, and that none is lost.
+#![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
 
 use serde_json::{Value, json};
 use tombolo_lab::{CniVerb, Lab};

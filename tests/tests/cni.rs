@@ -1,5 +1,6 @@
 //! The CNI specification, sentence by sentence, where it takes a kernel and an agent to see it. The
 //! numbers are those of `spec/cni-1.1.toml`.
+#![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
 
 use std::time::{Duration, Instant};
 

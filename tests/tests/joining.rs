@@ -1,4 +1,5 @@
 //! Who gets in, and who does not.
+#![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
 
 use tombolo_tests::{Cluster, Shape, lab};
 

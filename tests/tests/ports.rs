@@ -1,4 +1,5 @@
 //! Bridges, published ports, and the other drivers.
+#![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
 
 use serde_json::{Value, json};
 use tombolo_lab::Lab;

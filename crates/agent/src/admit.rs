@@ -68,6 +68,12 @@ pub(crate) async fn serve_others(shared: &Arc<Shared>, authority: Option<Authori
             serve_store(shared, *listen).await?;
             (*join_listen, advertise.clone())
         }
+        // An etcd serves itself; new nodes are told where it is.
+        StoreConfig::Etcd {
+            endpoints,
+            join_listen: Some(join_listen),
+            ..
+        } => (*join_listen, endpoints.clone()),
         _ => return Ok(()),
     };
     let authority = authority.context("the CA's key is missing from the state folder")?;

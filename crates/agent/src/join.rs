@@ -28,6 +28,8 @@ pub struct JoinOptions {
     pub underlay: Vec<String>,
     /// Where metrics and health are asked for.
     pub metrics_listen: Option<SocketAddr>,
+    /// Files of CA, certificate and key, where the store is an etcd of the operator's with TLS.
+    pub etcd_tls: Option<[PathBuf; 3]>,
 }
 
 /// What `join` did.
@@ -55,10 +57,7 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
     let config = Config {
         node: node.clone(),
         uid: random_uid()?,
-        store: StoreConfig::Remote {
-            endpoints: joined.store_endpoints,
-            join: options.address.clone(),
-        },
+        store: store_config(&options, joined.store_endpoints),
         underlay: options.underlay,
         socket: options.socket,
         metrics_listen: options
@@ -77,4 +76,29 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
         node,
         notes: addresses.iter().map(describe).collect(),
     })
+}
+
+/// Where the store is: without TLS, or with certificates of its own, it is an etcd of the operator's.
+fn store_config(options: &JoinOptions, endpoints: Vec<String>) -> StoreConfig {
+    let (ca, cert, key) = match options.etcd_tls.clone() {
+        Some([ca, cert, key]) => (Some(ca), Some(cert), Some(key)),
+        None => (None, None, None),
+    };
+    if ca.is_some()
+        || endpoints
+            .iter()
+            .all(|endpoint| endpoint.starts_with("http://"))
+    {
+        return StoreConfig::Etcd {
+            endpoints,
+            ca,
+            cert,
+            key,
+            join_listen: None,
+        };
+    }
+    StoreConfig::Remote {
+        endpoints,
+        join: options.address.clone(),
+    }
 }

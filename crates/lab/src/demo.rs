@@ -15,6 +15,8 @@ use crate::{Lab, LabError, LabSpec};
 
 /// How long a repair or a change may take.
 const LIMIT: Duration = Duration::from_secs(15);
+/// How often speeds are measured.
+const ROUNDS: usize = 5;
 /// Datagrams a second in each flow.
 const RATE: u32 = 500;
 
@@ -136,36 +138,39 @@ impl Demo {
         Ok(())
     }
 
-    /// Latency and throughput between two hosts, and between containers on them.
+    /// Latency and throughput between two hosts, and between containers on them: in turns, since the
+    /// machine's own speed drifts.
     fn show_speed(&self) -> Result<(), LabError> {
         println!(
-            "\nFrom host a to host b\n\n  {:<22}{:>12}{:>16}",
+            "\nFrom host a to host b, medians of {ROUNDS} rounds in turns with the bare hosts\n\n  {:<22}{:>12}{:>16}",
             "", "latency", "one TCP stream"
         );
-        let host = self.speed("a", "b", self.lab.address("b")?)?;
-        let tunnel = self.speed("a/c1", "b/c1", self.first("b/c1")?)?;
+        let vxlan = self.rounds()?;
         self.set_transport("direct")?;
-        let direct = self.speed("a/c1", "b/c1", self.first("b/c1")?)?;
+        let direct = self.rounds()?;
         self.set_transport("vxlan")?;
-        for (name, (latency, rate)) in [
-            ("bare hosts", host),
-            ("containers, direct", direct),
-            ("containers, vxlan", tunnel),
-        ] {
-            println!(
-                "  {name:<22}{latency:>9.0} µs{:>11.1} Gbit/s   {:>4.0} % of the hosts'",
-                rate / 1e9,
-                100.0 * rate / host.1
-            );
-        }
+        show_speed("bare hosts", &direct[0], direct[0].rate);
+        show_speed("containers, direct", &direct[1], direct[0].rate);
+        show_speed("containers, vxlan", &vxlan[1], vxlan[0].rate);
         Ok(())
     }
 
-    fn speed(&self, from: &str, to: &str, address: IpAddr) -> Result<(f64, f64), LabError> {
-        let latency = ping(&self.lab, from, address, 500)?
+    /// Medians of the bare hosts and of containers on them.
+    fn rounds(&self) -> Result<[Speed; 2], LabError> {
+        let (mut hosts, mut containers) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            hosts.push(self.speed("a", "b", self.lab.address("b")?)?);
+            containers.push(self.speed("a/c1", "b/c1", self.first("b/c1")?)?);
+        }
+        Ok([median(&hosts), median(&containers)])
+    }
+
+    fn speed(&self, from: &str, to: &str, address: IpAddr) -> Result<Speed, LabError> {
+        let latency = ping(&self.lab, from, address, 300)?
             .median_us
             .unwrap_or(f64::NAN);
-        Ok((latency, throughput(&self.lab, from, to, address, 1000)?))
+        let rate = throughput(&self.lab, from, to, address, 500)?;
+        Ok(Speed { latency, rate })
     }
 
     fn first(&self, place: &str) -> Result<IpAddr, LabError> {
@@ -309,6 +314,34 @@ impl Demo {
             })
         }))
     }
+}
+
+/// A latency in microseconds, and a rate in bits per second.
+#[derive(Clone, Copy)]
+struct Speed {
+    latency: f64,
+    rate: f64,
+}
+
+fn median(speeds: &[Speed]) -> Speed {
+    let middle = |figure: fn(&Speed) -> f64| {
+        let mut figures: Vec<f64> = speeds.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    Speed {
+        latency: middle(|s| s.latency),
+        rate: middle(|s| s.rate),
+    }
+}
+
+fn show_speed(name: &str, speed: &Speed, hosts: f64) {
+    println!(
+        "  {name:<22}{:>9.0} µs{:>11.1} Gbit/s   {:>4.0} % of the hosts'",
+        speed.latency,
+        speed.rate / 1e9,
+        100.0 * speed.rate / hosts
+    );
 }
 
 /// The addresses of a CNI result.

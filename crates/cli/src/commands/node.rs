@@ -113,10 +113,23 @@ pub(crate) struct Join {
     /// The token that it gave.
     #[arg(long, env = "TOMBOLO_TOKEN", hide_env_values = true)]
     token: String,
+    /// File of the CA of an etcd that is the cluster's store and uses TLS.
+    #[arg(long, requires_all = ["etcd_cert", "etcd_key"])]
+    etcd_ca: Option<PathBuf>,
+    /// File of this node's certificate for that etcd.
+    #[arg(long, requires = "etcd_ca")]
+    etcd_cert: Option<PathBuf>,
+    /// File of this node's key for that etcd.
+    #[arg(long, requires = "etcd_ca")]
+    etcd_key: Option<PathBuf>,
 }
 
 impl Join {
     pub fn run(self, socket: PathBuf) -> Result<()> {
+        let etcd_tls = match (self.etcd_ca, self.etcd_cert, self.etcd_key) {
+            (Some(ca), Some(cert), Some(key)) => Some([ca, cert, key]),
+            _ => None,
+        };
         let joined = tombolo_agent::join(JoinOptions {
             address: self.address,
             token: self.token,
@@ -125,6 +138,7 @@ impl Join {
             socket,
             underlay: self.identity.underlay,
             metrics_listen: self.identity.metrics_listen,
+            etcd_tls,
         })?;
         println!("This host is node {}.", joined.node);
         tell(&joined.notes);
