@@ -137,8 +137,9 @@ fn cni_2_7_add_prints_a_result_that_is_true() {
     for ip in result["ips"].as_array().unwrap() {
         assert_eq!(ip["interface"], inside);
         let (address, length) = ip["address"].as_str().unwrap().split_once('/').unwrap();
+        let length: u64 = length.parse().unwrap();
         let found = seen[0]["addr_info"].as_array().unwrap().iter();
-        let found = found.filter(|a| a["local"] == address && a["prefixlen"].to_string() == length);
+        let found = found.filter(|a| a["local"] == address && a["prefixlen"] == length);
         assert_eq!(found.count(), 1, "{ip} is not in {seen}");
     }
     let routes = cluster.sh("a/c1", "ip route; ip -6 route");

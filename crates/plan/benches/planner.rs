@@ -59,6 +59,11 @@ fn add_node(world: &mut World, n: u32) {
     let status = json!({"networks": {"net": {"sends": [vxlan], "receives": [vxlan]}}});
     resource.status = from_json(status);
     world.put(resource.into());
+    add_block(world, n, &node);
+}
+
+/// A node's block: its own address, and its endpoints with theirs.
+fn add_block(world: &mut World, n: u32, node: &Name) {
     let cidr = format!("10.{}.{}.0/24", n >> 8, n & 255)
         .parse()
         .expect("a range");
@@ -85,26 +90,31 @@ fn add_node(world: &mut World, n: u32) {
         };
         block.allocations.insert(e, allocation);
         if e > 0 {
-            let address = block.address(e);
-            let endpoint = Endpoint {
-                node: node.clone(),
-                network: name("net"),
-                container_id: ContainerId::new(format!("c{n}-{e}")).expect("an id"),
-                interface: IfName::new("eth0").expect("a name"),
-                sandbox: format!("/run/netns/c{n}-{e}"),
-                handle,
-                generation: 1,
-                addresses: vec![address],
-                mac: MacAddr::local([0, 0, (n >> 8) as u8, n as u8, e as u8]),
-                ports: Vec::new(),
-                boot_id: String::new(),
-            };
+            let endpoint = endpoint(n, e, node, handle, block.address(e));
             let mut resource = Resource::new(name(format!("e{n}-{e}")), endpoint);
             resource.metadata.namespace = Some(name("default"));
             world.put(resource.into());
         }
     }
     world.put(Resource::new(Block::resource_name(cidr), block).into());
+}
+
+fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: std::net::IpAddr) -> Endpoint {
+    let [.., high, low] = n.to_be_bytes();
+    let [.., last] = e.to_be_bytes();
+    Endpoint {
+        node: node.clone(),
+        network: name("net"),
+        container_id: ContainerId::new(format!("c{n}-{e}")).expect("an id"),
+        interface: IfName::new("eth0").expect("a name"),
+        sandbox: format!("/run/netns/c{n}-{e}"),
+        handle,
+        generation: 1,
+        addresses: vec![address],
+        mac: MacAddr::local([0, 0, high, low, last]),
+        ports: Vec::new(),
+        boot_id: String::new(),
+    }
 }
 
 /// The median of several runs, in milliseconds.
