@@ -190,3 +190,60 @@ fn an_address_is_given_back_by_hand() {
         .tombolo("a", &["ipam", "check"])
         .expect("everything fits together");
 }
+
+/// Starts the agent of `a` anew, with a look for lost addresses every second.
+fn sweeping(cluster: &Cluster) -> tombolo_lab::Running {
+    cluster.lab.stop_agent("a").unwrap();
+    let script = "TOMBOLO_SWEEP_SECONDS=1 exec tombolo agent 2>> /run/tombolo/agent.log";
+    let agent = cluster.lab.spawn("a", &["sh", "-c", script]).unwrap();
+    cluster.lab.ready("a").unwrap();
+    agent
+}
+
+#[test]
+fn addresses_of_a_container_that_vanished_are_freed() {
+    let cluster = Cluster::up("vanished", &Shape::hosts(1));
+    let _ = cluster.container("a", "stays", "default");
+    let lost = cluster.container("a", "gone", "default");
+    let _agent = sweeping(&cluster);
+    cluster.lab.remove_container("a", "gone").unwrap();
+    cluster.until("the addresses are freed", || {
+        let endpoints = cluster.sh("a", "tombolo get endpoints");
+        (!endpoints.contains(&lost[0])).then_some(())
+    });
+    let endpoints = cluster.sh("a", "tombolo get endpoints");
+    assert!(
+        endpoints.contains("a.a-stays.eth0"),
+        "one that is there was freed:\n{endpoints}"
+    );
+    cluster
+        .lab
+        .tombolo("a", &["ipam", "check"])
+        .expect("everything fits together");
+}
+
+#[test]
+fn what_a_deleted_node_held_is_freed() {
+    let cluster = Cluster::up("deleted", &Shape::hosts(2));
+    let _ = cluster.container("b", "c1", "default");
+    let _agent = sweeping(&cluster);
+    cluster.lab.kill("b").unwrap();
+    cluster.lab.tombolo("a", &["delete", "node", "b"]).unwrap();
+    cluster.until("all is freed", || {
+        let all = cluster.sh(
+            "a",
+            "tombolo get endpoints; tombolo get blocks; tombolo get handles",
+        );
+        (!all.contains("b.b-c1") && !all.lines().any(|l| l.contains(" b "))).then_some(())
+    });
+    cluster.until("the routes are gone", || {
+        (!cluster
+            .sh("a", "ip route show proto 84")
+            .contains("dev tbx4096"))
+        .then_some(())
+    });
+    cluster
+        .lab
+        .tombolo("a", &["ipam", "check"])
+        .expect("everything fits together");
+}

@@ -33,14 +33,26 @@ fn published(network: &str) -> Value {
 
 /// A server in a container that answers with its client's address.
 fn serve(cluster: &Cluster, place: &str) -> Vec<tombolo_lab::Running> {
+    // Over UDP the question is read first: a program that ends with it unread gives no answer.
     let servers = [
-        "TCP4-LISTEN:80,fork,reuseaddr",
-        "TCP6-LISTEN:80,fork,reuseaddr,ipv6only=1",
-        "UDP4-RECVFROM:53,fork",
+        (
+            "TCP4-LISTEN:80,fork,reuseaddr",
+            "SYSTEM:echo $SOCAT_PEERADDR",
+        ),
+        (
+            "TCP6-LISTEN:80,fork,reuseaddr,ipv6only=1",
+            "SYSTEM:echo $SOCAT_PEERADDR",
+        ),
+        (
+            "UDP4-RECVFROM:53,fork",
+            "SYSTEM:read x; echo $SOCAT_PEERADDR",
+        ),
     ];
-    let running = servers.map(|listen| {
-        let argv = ["socat", listen, "SYSTEM:echo $SOCAT_PEERADDR"];
-        cluster.lab.spawn(place, &argv).expect("socat starts")
+    let running = servers.map(|(listen, answer)| {
+        cluster
+            .lab
+            .spawn(place, &["socat", listen, answer])
+            .expect("socat starts")
     });
     let up = "until [ $(ss -lntu | grep -cE ':(80|53) ') = 3 ]; do :; done";
     let _ = cluster.sh(place, up);

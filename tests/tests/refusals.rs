@@ -269,3 +269,30 @@ fn the_api_answers_programs() {
         &["kind: Network", "driver: routed"],
     );
 }
+
+#[test]
+fn a_watch_tells_every_change() {
+    let cluster = one_host("watch");
+    let watch = "timeout 10 tombolo get ippools --watch > /run/watched & until grep -q default-v4 /run/watched; do :; done";
+    let pool = "apiVersion: tombolo.dev/v1\nkind: IPPool\nmetadata: {name: seen}\nspec: {cidr: 10.71.0.0/16}\n";
+    let _watch = cluster
+        .lab
+        .spawn("a", &["sh", "-c", &format!("{watch}; wait")])
+        .unwrap();
+    cluster.until("the watch stands", || {
+        cluster
+            .try_sh("a", "grep -q default-v4 /run/watched")
+            .status
+            .success()
+            .then_some(())
+    });
+    cluster.apply("a", pool);
+    cluster
+        .lab
+        .tombolo("a", &["delete", "ippool", "seen"])
+        .unwrap();
+    cluster.until("the changes are told", || {
+        let told = cluster.sh("a", "cat /run/watched");
+        (told.contains("10.71.0.0/16") && told.contains("seen deleted")).then_some(())
+    });
+}

@@ -19,7 +19,7 @@ use tombolo_store::Revision;
 use crate::attach::ipam_fault;
 use crate::shared::Shared;
 
-/// How often lost addresses are looked for.
+/// How often lost addresses are looked for, unless `TOMBOLO_SWEEP_SECONDS` says otherwise.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Keeps the node's own addresses as the networks need them.
@@ -103,7 +103,13 @@ fn has_all(world: &World, network: &Name, handle: Option<&Handle>) -> bool {
 /// Looks for lost addresses for ever.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     let mut gone_before = BTreeSet::new();
-    let mut ticks = tokio::time::interval(SWEEP);
+    let given = std::env::var("TOMBOLO_SWEEP_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let every = given
+        .filter(|seconds| *seconds > 0)
+        .map_or(SWEEP, Duration::from_secs);
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
