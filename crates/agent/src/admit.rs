@@ -9,7 +9,7 @@ use tombolo_join::{
     Authority, AuthorityPem, Enrolment, EnrolmentConfig, Fingerprint, JoinServer, JoinToken,
     KeyAndCert,
 };
-use tombolo_model::{Resource, Token};
+use tombolo_model::{Name, Resource, Token};
 use tombolo_store::etcd::server::{ServerConfig, serve};
 use tombolo_store::etcd::{PeerIdentity, ServerTls};
 
@@ -17,6 +17,9 @@ use crate::clock::now;
 use crate::config::{Files, JOIN_PORT, StoreConfig};
 use crate::listen::bind;
 use crate::shared::Shared;
+
+/// What the address of an etcd of the operator's begins with, as a new node is told it.
+pub(crate) const ETCD: &str = "etcd+";
 
 /// A token with its text, which is not kept.
 pub(crate) struct MadeToken {
@@ -73,7 +76,10 @@ pub(crate) async fn serve_others(shared: &Arc<Shared>, authority: Option<Authori
             endpoints,
             join_listen: Some(join_listen),
             ..
-        } => (*join_listen, endpoints.clone()),
+        } => {
+            let marked = endpoints.iter().map(|endpoint| format!("{ETCD}{endpoint}"));
+            (*join_listen, marked.collect())
+        }
         _ => return Ok(()),
     };
     let authority = authority.context("the CA's key is missing from the state folder")?;
@@ -131,14 +137,12 @@ fn is_node(shared: &Shared, peer: &PeerIdentity) -> Result<(), String> {
         .uris
         .iter()
         .filter_map(|uri| uri.strip_prefix("tombolo://node/"));
-    let names: Vec<&str> = names.collect();
+    let names: Vec<Name> = names.filter_map(|name| Name::new(name).ok()).collect();
     let world = shared.world();
-    if names
-        .iter()
-        .any(|name| world.nodes.keys().any(|node| node.as_str() == *name))
-    {
+    if names.iter().any(|name| world.nodes.contains_key(name)) {
         return Ok(());
     }
+    let names: Vec<&str> = names.iter().map(Name::as_str).collect();
     Err(format!(
         "{} is no node of this cluster (any more)",
         names.join(", ")

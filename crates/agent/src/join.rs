@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tombolo_join::JoinClient;
 use tombolo_model::Name;
 
+use crate::admit::ETCD;
 use crate::config::{Config, Files, METRICS_PORT, StoreConfig, host_name, random_uid};
 use crate::init::remove_begun;
 use crate::underlay::{self, describe};
@@ -57,7 +58,7 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
     let config = Config {
         node: node.clone(),
         uid: random_uid()?,
-        store: store_config(&options, joined.store_endpoints),
+        store: store_config(&options, joined.store_endpoints)?,
         underlay: options.underlay,
         socket: options.socket,
         metrics_listen: options
@@ -78,27 +79,30 @@ pub fn join(options: JoinOptions) -> Result<Joined> {
     })
 }
 
-/// Where the store is: without TLS, or with certificates of its own, it is an etcd of the operator's.
-fn store_config(options: &JoinOptions, endpoints: Vec<String>) -> StoreConfig {
+/// Where the store is: on the node that let this one in, or in an etcd of the operator's.
+fn store_config(options: &JoinOptions, endpoints: Vec<String>) -> Result<StoreConfig> {
+    let etcd: Vec<String> = endpoints
+        .iter()
+        .filter_map(|endpoint| endpoint.strip_prefix(ETCD))
+        .map(str::to_owned)
+        .collect();
+    if etcd.is_empty() {
+        let join = options.address.clone();
+        return Ok(StoreConfig::Remote { endpoints, join });
+    }
     let (ca, cert, key) = match options.etcd_tls.clone() {
         Some([ca, cert, key]) => (Some(ca), Some(cert), Some(key)),
+        None if etcd.iter().any(|endpoint| endpoint.starts_with("https://")) => bail!(
+            "the cluster's store is the etcd at {}, which wants a certificate of its own: join again, with a new token and --etcd-ca, --etcd-cert and --etcd-key",
+            etcd.join(", ")
+        ),
         None => (None, None, None),
     };
-    if ca.is_some()
-        || endpoints
-            .iter()
-            .all(|endpoint| endpoint.starts_with("http://"))
-    {
-        return StoreConfig::Etcd {
-            endpoints,
-            ca,
-            cert,
-            key,
-            join_listen: None,
-        };
-    }
-    StoreConfig::Remote {
-        endpoints,
-        join: options.address.clone(),
-    }
+    Ok(StoreConfig::Etcd {
+        endpoints: etcd,
+        ca,
+        cert,
+        key,
+        join_listen: None,
+    })
 }

@@ -132,29 +132,37 @@ impl World {
     /// The faults of a resource in the light of all others, as pools that overlap.
     #[must_use]
     pub fn conflicts(&self, resource: &AnyResource) -> Vec<crate::resource::FieldError> {
-        use crate::kinds::overlap;
-        use crate::resource::FieldError;
         match resource {
-            AnyResource::IpPool(pool) => self
-                .pools
-                .values()
-                .filter(|other| other.name() != pool.name())
-                .filter(|other| overlap(&other.spec.cidr, &pool.spec.cidr))
-                .map(|other| {
-                    FieldError::new(
-                        "spec.cidr",
-                        format!(
-                            "{} overlaps {} of IPPool {}; pools must not share addresses",
-                            pool.spec.cidr,
-                            other.spec.cidr,
-                            other.name()
-                        ),
-                    )
-                })
-                .collect(),
+            AnyResource::IpPool(pool) => self.range_faults(pool),
             AnyResource::Network(network) => self.pool_faults(network),
             _ => Vec::new(),
         }
+    }
+
+    /// Pools that share addresses with this one, and nodes whose underlay addresses lie in it.
+    fn range_faults(&self, pool: &Resource<IpPool>) -> Vec<crate::resource::FieldError> {
+        let cidr = pool.spec.cidr;
+        let others = self
+            .pools
+            .values()
+            .filter(|other| other.name() != pool.name());
+        let overlaps = others
+            .filter(|other| crate::kinds::overlap(&other.spec.cidr, &cidr))
+            .map(|other| {
+                let (name, range) = (other.name(), other.spec.cidr);
+                format!("{cidr} overlaps {range} of IPPool {name}; pools must not share addresses")
+            });
+        let underlay = self.nodes.values().flat_map(|node| {
+            let addresses = node.spec.addresses.iter().map(|own| own.address.addr());
+            addresses.filter(|address| cidr.contains(address)).map(move |address| {
+                let name = node.name();
+                format!("{cidr} contains {address}, by which node {name} is reached; choose another range")
+            })
+        });
+        let faults = overlaps.chain(underlay);
+        faults
+            .map(|message| crate::resource::FieldError::new("spec.cidr", message))
+            .collect()
     }
 
     /// Pools of a network that do not exist, or that another network uses already: a pool's

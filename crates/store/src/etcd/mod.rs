@@ -9,6 +9,7 @@
 
 pub mod client;
 mod connect;
+mod guard;
 mod serve_cluster;
 mod serve_kv;
 mod serve_lease;

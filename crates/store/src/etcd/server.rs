@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::guard::Guarded;
 use crate::error::StoreError;
 use crate::etcd::pb::etcdserverpb as pb;
 use crate::etcd::{PeerHook, PeerIdentity, ServerTls};
@@ -156,7 +157,7 @@ fn services(served: Served) -> tonic::transport::server::Router {
 struct Door {
     acceptor: TlsAcceptor,
     hook: Option<PeerHook>,
-    ready: mpsc::Sender<TlsStream<TcpStream>>,
+    ready: mpsc::Sender<Guarded>,
 }
 
 impl Door {
@@ -196,25 +197,26 @@ impl Door {
             }
         };
         match self.check(&stream) {
-            Ok(()) => {
+            Ok(identity) => {
+                let guarded = Guarded::new(stream, peer, identity, self.hook);
                 // The server may be ending; then nobody takes connections any more.
-                let _ = self.ready.send(stream).await;
+                let _ = self.ready.send(guarded).await;
             }
             Err(reason) => refused(&reason),
         }
     }
 
-    fn check(&self, stream: &TlsStream<TcpStream>) -> Result<(), String> {
+    fn check(&self, stream: &TlsStream<TcpStream>) -> Result<PeerIdentity, String> {
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().unwrap_or_default();
         let certificate = certificates
             .first()
             .ok_or("no client certificate was shown")?;
         let identity = PeerIdentity::of(certificate)?;
-        match &self.hook {
-            Some(hook) => hook(&identity),
-            None => Ok(()),
+        if let Some(hook) = &self.hook {
+            hook(&identity)?;
         }
+        Ok(identity)
     }
 }
 
