@@ -273,7 +273,9 @@ fn cni_2_17_del_does_not_need_the_namespace() {
     }
     let changed = Call::new("DEL", "c1")
         .without("CNI_NETNS")
-        .with("name", json!("another"));
+        .with("name", json!("another"))
+        .with("isGateway", json!(true))
+        .with("runtimeConfig", json!({"mac": "nonsense"}));
     changed.on(&cluster).succeeded();
     nothing_left(&cluster);
 }

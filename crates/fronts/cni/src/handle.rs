@@ -1,5 +1,6 @@
 //! The commands: ADD, DEL, CHECK, STATUS, VERSION. GC is not there yet.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, Cni
         }
         "DEL" => {
             let attachment = wire::attachment(environment, "DEL", false)?;
-            del(&attachment, &wire::config(environment, input)?)
+            del(&attachment, &wire::socket(input)?)
         }
         "CHECK" => {
             let attachment = wire::attachment(environment, "CHECK", true)?;
@@ -58,7 +59,7 @@ fn add(
         ports: config.ports.clone(),
         labels: config.labels.clone(),
     };
-    let attached: Attached = client(config).post("/v1/attach", &request)?;
+    let attached: Attached = client(&config.socket).post("/v1/attach", &request)?;
     result::of(&attached, &netns, config)
 }
 
@@ -79,8 +80,8 @@ fn refuse_own(environment: &Environment, netns: &str) -> Result<(), CniError> {
     Ok(())
 }
 
-fn del(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
-    client(config).post::<()>("/v1/detach", &request(attachment))?;
+fn del(attachment: &Attachment, socket: &Path) -> Result<String, CniError> {
+    client(socket).post::<()>("/v1/detach", &request(attachment))?;
     Ok(String::new())
 }
 
@@ -101,7 +102,8 @@ fn check(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
             "CHECK needs prevResult, the result of ADD".to_owned(),
         ));
     };
-    let inspected: Result<Inspected, _> = client(config).post("/v1/inspect", &request(attachment));
+    let inspected: Result<Inspected, _> =
+        client(&config.socket).post("/v1/inspect", &request(attachment));
     let inspected = match inspected {
         Err(tombolo_api::ClientError::Fault(fault))
             if fault.kind == tombolo_api::FaultKind::NotFound =>
@@ -141,14 +143,14 @@ fn unlike(attached: &Attached, previous: &Value) -> Vec<String> {
 
 /// Ready if the agent answers.
 fn status(config: &Config) -> Result<String, CniError> {
-    match client(config).get::<Value>("/v1/status") {
+    match client(&config.socket).get::<Value>("/v1/status") {
         Ok(_) => Ok(String::new()),
         Err(error) => Err(CniError::NotAvailable(error.to_string())),
     }
 }
 
-fn client(config: &Config) -> Client {
+fn client(socket: &Path) -> Client {
     // Connecting to a unix socket works or fails at once, so an agent that is down is known as such
     // at once; only the answer of a busy one may take its time.
-    Client::new(&config.socket, Some(PATIENCE))
+    Client::new(socket, Some(PATIENCE))
 }

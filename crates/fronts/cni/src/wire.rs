@@ -153,8 +153,16 @@ const KNOWN: [&str; 18] = [
     "ipMasq",
 ];
 
-/// Reads the configuration.
-pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, CniError> {
+/// All that DEL needs of the configuration: where the agent listens. What ADD would refuse must not
+/// keep an attachment from being undone.
+pub(crate) fn socket(input: &[u8]) -> Result<PathBuf, CniError> {
+    let map = object(input)?;
+    version(&map)?;
+    Ok(field::<PathBuf>(&map, "socket")?.unwrap_or(tombolo_api::DEFAULT_SOCKET.into()))
+}
+
+/// The configuration as an object.
+fn object(input: &[u8]) -> Result<Map<String, Value>, CniError> {
     if input.len() as u64 > MAX_INPUT {
         return Err(CniError::Decode(
             "the configuration is larger than 1 MiB".to_owned(),
@@ -162,11 +170,17 @@ pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, 
     }
     let value: Value = serde_json::from_slice(input)
         .map_err(|e| CniError::Decode(format!("the configuration is no JSON: {e}")))?;
-    let Value::Object(map) = value else {
-        return Err(CniError::Decode(format!(
-            "the configuration is no object: {value}"
-        )));
-    };
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(CniError::Decode(format!(
+            "the configuration is no object: {other}"
+        ))),
+    }
+}
+
+/// Reads the configuration.
+pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, CniError> {
+    let map = object(input)?;
     let version = version(&map)?;
     refuse_unknown(&map)?;
     refuse_slash(&map, "type", map.get("type"))?;
