@@ -12,8 +12,10 @@
 //!  endpoints' MTU    the smallest of all transports that are in use by anybody
 //! ```
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
-use tombolo_model::{Block, Endpoint, Family, IfName, Network, Node, Resource, World};
+use tombolo_model::{Block, Endpoint, Family, IfName, Name, Network, Node, Resource, World};
 
 use crate::attachment::{self, Plug};
 use crate::driver::{self, Driver};
@@ -23,11 +25,12 @@ use crate::ways::Ways;
 
 /// Plans one network.
 pub(crate) fn plan(
-    world: &World,
+    residents: &Residents<'_>,
     me: &Resource<Node>,
     network: &Resource<Network>,
     plan: &mut HostPlan,
 ) {
+    let world = residents.world;
     let Some(driver) = driver::find(&network.spec.driver) else {
         let message = format!(
             "driver {} is not known; set spec.driver to one of {}",
@@ -53,28 +56,62 @@ pub(crate) fn plan(
         mtu,
     };
     driver.attachment.plan_network(&site, plan);
-    plan_endpoints(driver, &site, plan);
+    plan_endpoints(driver, &site, residents, plan);
     if driver.spans_nodes {
         ways.plan(mtu, plan);
     }
 }
 
-fn plan_endpoints(driver: &Driver, site: &attachment::Site, plan: &mut HostPlan) {
-    let me = site.me.name();
-    for ((namespace, name), endpoint) in &site.world.endpoints {
+/// The endpoints of one host, picked out of all of the cluster's once for all networks.
+pub(crate) struct Residents<'a> {
+    world: &'a World,
+    endpoints: Vec<(&'a (Name, Name), &'a Resource<Endpoint>)>,
+    /// The interface that a sandbox's default route goes through: `eth0`, else the first by name.
+    default_interfaces: BTreeMap<&'a str, &'a IfName>,
+}
+
+impl<'a> Residents<'a> {
+    pub(crate) fn of(world: &'a World, node: &Name) -> Residents<'a> {
+        let endpoints: Vec<_> = world
+            .endpoints
+            .iter()
+            .filter(|(_, endpoint)| endpoint.spec.node == *node)
+            .collect();
+        let rank = |name: &IfName| (name.as_str() != "eth0", name.clone());
+        let mut default_interfaces = BTreeMap::<&str, &IfName>::new();
+        for (_, endpoint) in &endpoints {
+            let interface = &endpoint.spec.interface;
+            let first = default_interfaces
+                .entry(&endpoint.spec.sandbox)
+                .or_insert(interface);
+            if rank(interface) < rank(first) {
+                *first = interface;
+            }
+        }
+        Residents {
+            world,
+            endpoints,
+            default_interfaces,
+        }
+    }
+}
+
+fn plan_endpoints(
+    driver: &Driver,
+    site: &attachment::Site,
+    residents: &Residents<'_>,
+    plan: &mut HostPlan,
+) {
+    for ((namespace, name), endpoint) in &residents.endpoints {
         let spec = &endpoint.spec;
-        if spec.node != *me || spec.network != *site.network.name() {
+        if spec.network != *site.network.name() || is_superseded(site.world, endpoint) {
             continue;
         }
-        if is_superseded(site.world, endpoint) {
-            continue;
-        }
-        let host_end = naming::host_end(namespace, name);
-        let is_default = first_of_sandbox(site.world, endpoint);
+        let default = residents.default_interfaces.get(spec.sandbox.as_str());
         let plug = Plug {
             endpoint,
-            host_end,
-            is_default,
+            host_end: naming::host_end(namespace, name),
+            is_default: default.is_some_and(|default| **default == spec.interface),
         };
         driver.attachment.plan_endpoint(site, &plug, plan);
     }
@@ -101,15 +138,4 @@ fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
             .and_then(|o| block.spec.allocations.get(&o));
         holder.is_some_and(|a| a.handle != spec.handle || a.generation > spec.generation)
     })
-}
-
-/// Whether the sandbox's default route goes through this endpoint: `eth0`, else the first by name.
-fn first_of_sandbox(world: &World, endpoint: &Resource<Endpoint>) -> bool {
-    let spec = &endpoint.spec;
-    let order = |name: &IfName| (name.as_str() != "eth0", name.clone());
-    world
-        .endpoints
-        .values()
-        .filter(|other| other.spec.node == spec.node && other.spec.sandbox == spec.sandbox)
-        .all(|other| order(&spec.interface) <= order(&other.spec.interface))
 }

@@ -12,8 +12,9 @@ use crate::{driver, nat, network};
 pub fn plan(world: &World, node: &Name) -> Option<HostPlan> {
     let me = world.nodes.get(node)?;
     let mut plan = HostPlan::default();
+    let residents = network::Residents::of(world, node);
     for each in world.networks.values() {
-        network::plan(world, me, each, &mut plan);
+        network::plan(&residents, me, each, &mut plan);
     }
     want_forwarding(world, &mut plan);
     nat::plan(world, node, &mut plan);

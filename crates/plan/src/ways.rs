@@ -34,6 +34,8 @@ pub(crate) struct Ways<'a> {
     in_place: Vec<TransportSpec>,
     /// What this host has promised, as the store has it.
     promised: NodeNetworkStatus,
+    /// Families of the underlay that peers are reached over, the preferred one first.
+    families: Vec<Family>,
 }
 
 impl<'a> Ways<'a> {
@@ -62,7 +64,7 @@ impl<'a> Ways<'a> {
         let mut in_place = wanted.clone();
         push_all(&mut in_place, &promised.receives);
         push_all(&mut in_place, &promised.sends);
-        Ways {
+        let mut ways = Ways {
             world,
             me,
             network,
@@ -70,7 +72,10 @@ impl<'a> Ways<'a> {
             wanted,
             in_place,
             promised,
-        }
+            families: Vec::new(),
+        };
+        ways.families = ways.families_in_use();
+        ways
     }
 
     /// Whether the network has addresses of a family.
@@ -88,10 +93,9 @@ impl<'a> Ways<'a> {
             return Some(mtu);
         }
         let underlay = self.me.spec.addresses.iter().map(|a| a.mtu.get()).min();
-        let families = self.families();
         let overheads = (self.in_place.iter())
             .filter_map(|spec| transport::find(spec.name.as_str()))
-            .flat_map(|transport| families.iter().map(|family| transport.overhead(*family)));
+            .flat_map(|transport| self.families.iter().map(|family| transport.overhead(*family)));
         let left = underlay
             .unwrap_or(ETHERNET_MTU)
             .checked_sub(overheads.max().unwrap_or(0))?;
@@ -161,7 +165,7 @@ impl<'a> Ways<'a> {
             me: self.me,
             network: self.network,
             spec,
-            families: self.families(),
+            families: self.families.clone(),
             tunnel: tunnels.get(self.me.name()).cloned().unwrap_or_default(),
             mtu: mtu.get(),
         }
@@ -193,8 +197,7 @@ impl<'a> Ways<'a> {
             .filter(move |node| node.name() != me)
     }
 
-    /// Families of the underlay that peers are reached over, the preferred one first.
-    fn families(&self) -> Vec<Family> {
+    fn families_in_use(&self) -> Vec<Family> {
         let used: Vec<Family> = self
             .peers()
             .filter_map(|peer| self.path(peer))
