@@ -1,94 +1,60 @@
 //! World → plan → kernel: one thread that converges whenever the World or the kernel changes.
 //!
-//! It reads the kernel at every pass, so it never acts on a memory of what the kernel held. A pass
-//! is asked for by a change of the World, by a change of the kernel that somebody else made, and by
-//! time, with some jitter so that nodes do not all do it at once.
+//! After a change of the World it does what differs between what the kernel was last seen to hold
+//! and the new plan, without reading what it knows; where somebody else changed something it reads
+//! again, and every half minute it reads everything, so that what it remembers is never older than
+//! that. See [`requests`] for when, and `tombolo_kernel::Look` for where.
+
+pub(crate) mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
+use tombolo_kernel::{Convergence, Kernel, Look, NetnsHandle, Ownership};
 use tombolo_model::Name;
 use tombolo_model::kinds::NodeNetworkStatus;
-use tombolo_plan::{HostPlan, Op, order};
+use tombolo_plan::{HostPlan, Place, order};
 use tombolo_store::Revision;
 
 use crate::shared::{AppliedState, Shared};
+use requests::Request;
 
-/// A pass is made at least so often, give or take a fifth.
+/// Everything is read at least so often, give or take a fifth, so that nodes do not all do it at
+/// once.
 const FULL_PASS: Duration = Duration::from_secs(30);
-
-/// Why a pass is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    World,
-    Kernel,
-    Time,
-}
+/// What could not be done is tried again after this long, then twice as long, up to the above.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Starts the passes, and the listening to the kernel. Both end with the process.
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
     let kernel = Kernel::open(&here, Ownership::default())?;
-    let kernel_changed = Arc::new(tokio::sync::Notify::new());
-    listen(&kernel, Arc::clone(&kernel_changed))?;
-    let (passes, requests) = std::sync::mpsc::sync_channel(1);
-    let worker = Arc::clone(shared);
+    listen(&kernel, Arc::clone(shared))?;
+    let shared = Arc::clone(shared);
     std::thread::Builder::new()
         .name("apply".to_owned())
-        .spawn(move || {
-            Applier {
-                kernel,
-                shared: worker,
-                last: None,
-                promised: None,
-            }
-            .run(&requests)
-        })
+        .spawn(move || Applier::new(kernel, shared).run())
         .context("cannot start the apply thread")?;
-    tokio::spawn(request_passes(Arc::clone(shared), kernel_changed, passes));
     Ok(())
 }
 
-/// Turns changes and time into requests. The channel holds one: what comes while a pass is made is
-/// one further pass.
-async fn request_passes(
-    shared: Arc<Shared>,
-    kernel_changed: Arc<tokio::sync::Notify>,
-    passes: std::sync::mpsc::SyncSender<Reason>,
-) {
-    loop {
-        let jitter = f64::from(jitter()) / 255.0 * 0.4 + 0.8;
-        let reason = tokio::select! {
-            () = shared.wake.notified() => Reason::World,
-            () = kernel_changed.notified() => Reason::Kernel,
-            () = tokio::time::sleep(FULL_PASS.mul_f64(jitter)) => Reason::Time,
-        };
-        let passes = passes.clone();
-        // Waits while two passes are ahead; a runtime's thread must not.
-        let sent = tokio::task::spawn_blocking(move || passes.send(reason)).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            return;
-        }
-    }
-}
-
-/// A byte that differs from node to node and from pass to pass.
-fn jitter() -> u8 {
+/// A number between 0.8 and 1.2 that differs from node to node and from pass to pass.
+fn jitter() -> f64 {
     use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0).to_le_bytes()[0]
+    let byte = RandomState::new().hash_one(0).to_le_bytes()[0];
+    f64::from(byte) / 255.0 * 0.4 + 0.8
 }
 
-fn listen(kernel: &Kernel, changed: Arc<tokio::sync::Notify>) -> Result<()> {
+fn listen(kernel: &Kernel, shared: Arc<Shared>) -> Result<()> {
     let mut watcher = kernel.watch()?;
     let listen = move || loop {
         match watcher.wait(None) {
             Ok(events) => {
                 for event in events.iter().filter(|event| !event.own_process) {
                     tracing::debug!(kind = event.kind, what = event.what, "the kernel changed");
-                    changed.notify_one();
+                    shared.passes.kernel_changed(event.look());
                 }
             }
             Err(error) => {
@@ -104,70 +70,126 @@ fn listen(kernel: &Kernel, changed: Arc<tokio::sync::Notify>) -> Result<()> {
     Ok(())
 }
 
+/// A plan, with the state of the World that it is of.
+#[derive(Clone)]
+struct Planned {
+    revision: Revision,
+    edition: u64,
+    plan: Arc<HostPlan>,
+}
+
 struct Applier {
     kernel: Kernel,
     shared: Arc<Shared>,
-    /// The plan of the last pass, if it left nothing undone, and the revision that it is of.
-    last: Option<(Revision, Arc<HostPlan>)>,
+    /// The plan of the last pass.
+    last: Option<Planned>,
+    /// Whether it left nothing undone.
+    complete: bool,
     /// What the last plan tells the other nodes, until the World shows that they can know it.
     promised: Option<BTreeMap<Name, NodeNetworkStatus>>,
+    everything_at: Instant,
+    retry: Duration,
 }
 
 impl Applier {
-    fn run(mut self, requests: &std::sync::mpsc::Receiver<Reason>) {
-        while let Ok(reason) = requests.recv() {
-            self.pass(reason);
+    fn new(kernel: Kernel, shared: Arc<Shared>) -> Applier {
+        Applier {
+            kernel,
+            shared,
+            last: None,
+            complete: false,
+            promised: None,
+            everything_at: Instant::now() + FULL_PASS,
+            retry: FIRST_RETRY,
         }
     }
 
-    fn pass(&mut self, reason: Reason) {
+    fn run(mut self) {
+        loop {
+            let request = self.shared.passes.next(self.everything_at);
+            self.pass(&request);
+        }
+    }
+
+    fn pass(&mut self, request: &Request) {
         let started = Instant::now();
-        let Some((revision, plan)) = self.plan() else {
+        let next = match &self.last {
+            // Settings alone need no new plan.
+            Some(last) if !request.world => Some(last.clone()),
+            _ => self.plan(),
+        };
+        let Some(next) = next else {
+            self.everything_at = Instant::now() + FULL_PASS;
             return;
         };
-        self.shared.metrics.planned(started.elapsed());
-        let unchanged = self.last.as_ref().is_some_and(|(_, last)| **last == *plan);
-        if reason == Reason::World && unchanged {
-            self.last = Some((revision, Arc::clone(&plan)));
-            return self.publish(revision, plan, AppliedState::default());
+        if request.world {
+            self.shared.metrics.planned(started.elapsed());
         }
-        let outcome = self.converge(&plan, unchanged);
-        let complete = outcome.failed.is_empty() && outcome.error.is_none();
-        self.last = complete.then(|| (revision, Arc::clone(&plan)));
-        self.promised = complete.then(|| plan.announce.clone());
-        self.shared.metrics.passed(started.elapsed(), &plan);
-        self.publish(revision, plan, outcome);
+        let unchanged = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.plan == next.plan);
+        if unchanged && self.complete && request.look == Look::nowhere() {
+            return self.publish(next, AppliedState::default());
+        }
+        let was_complete = self.complete;
+        let outcome = self.converge(&next.plan, &request.look);
+        self.complete = outcome.failed.is_empty() && outcome.error.is_none();
+        self.promised = self.complete.then(|| next.plan.announce.clone());
+        self.set_clock(&request.look);
+        if request.world || !was_complete || !self.complete {
+            self.shared.metrics.passed(started.elapsed(), &next.plan);
+            self.publish(next, outcome);
+        }
     }
 
-    /// The plan to make true, with the revision that it is of.
+    /// When everything is looked at next: sooner if something could not be done.
+    fn set_clock(&mut self, looked: &Look) {
+        let now = Instant::now();
+        if self.complete {
+            self.retry = FIRST_RETRY;
+        }
+        if looked.is_everywhere() {
+            self.everything_at = now + FULL_PASS.mul_f64(jitter());
+        }
+        if !self.complete && self.everything_at > now + self.retry {
+            self.everything_at = now + self.retry;
+            self.retry = (self.retry * 2).min(FULL_PASS);
+        }
+    }
+
+    /// The plan to make true.
     ///
     /// What this node told the others must be in the World before it does anything else: a plan
     /// from a World that is older than the node's own word would break it, and lose packets while a
     /// transport changes (`plan/tests/transition.rs` shows how). Until then the last plan holds.
-    fn plan(&mut self) -> Option<(Revision, Arc<HostPlan>)> {
+    fn plan(&mut self) -> Option<Planned> {
         let revision = *self.shared.seen.borrow();
         if revision == Revision::NONE {
             return None;
         }
-        let world = self.shared.world();
-        let me = world.nodes.get(self.shared.node());
+        let view = self.shared.view();
+        let me = view.world.nodes.get(self.shared.node());
         if let (Some(promised), Some(last), Some(me)) = (&self.promised, &self.last, me)
             && me.status.networks != *promised
         {
             return Some(last.clone());
         }
-        let Some(plan) = tombolo_plan::plan(&world, self.shared.node()) else {
+        let Some(plan) = tombolo_plan::plan(&view.world, self.shared.node()) else {
             tracing::warn!("this node is not in the store; the kernel stays as it is");
             return None;
         };
-        Some((revision, Arc::new(plan)))
+        Some(Planned {
+            revision,
+            edition: view.edition,
+            plan: Arc::new(plan),
+        })
     }
 
-    fn converge(&mut self, plan: &HostPlan, is_repair: bool) -> AppliedState {
-        match self.kernel.converge(plan) {
+    fn converge(&mut self, plan: &HostPlan, look: &Look) -> AppliedState {
+        match self.kernel.converge_at(plan, look) {
             Ok(done) => {
-                // What the World did not ask for anew was changed by somebody else.
-                self.report(&done.done, is_repair);
+                self.report(plan, &done);
                 for (op, error) in &done.failed {
                     tracing::error!(%error, "cannot {op}");
                 }
@@ -190,9 +212,18 @@ impl Applier {
         }
     }
 
-    fn report(&self, done: &[Op], is_repair: bool) {
-        for op in done {
+    /// Says what was done. What the World did not ask for anew was changed by somebody else.
+    fn report(&self, plan: &HostPlan, done: &Convergence) {
+        let wanted = |plan: &HostPlan, place: &Place| {
+            plan.objects
+                .get(place)
+                .map(|planned| planned.object.clone())
+        };
+        for op in &done.done {
             let kind = order::kind(&op.place().key);
+            let last = self.last.as_ref().filter(|_| self.complete);
+            let is_repair =
+                last.is_some_and(|last| wanted(&last.plan, op.place()) == wanted(plan, op.place()));
             if is_repair {
                 tracing::warn!(kind, "repaired: {op}");
                 self.shared.metrics.repaired(kind);
@@ -202,12 +233,14 @@ impl Applier {
         }
     }
 
-    fn publish(&self, revision: Revision, plan: Arc<HostPlan>, outcome: AppliedState) {
+    fn publish(&mut self, planned: Planned, outcome: AppliedState) {
         let state = AppliedState {
-            revision,
-            plan,
+            revision: planned.revision,
+            edition: planned.edition,
+            plan: Arc::clone(&planned.plan),
             ..outcome
         };
+        self.last = Some(planned);
         self.shared.applied.send_replace(Arc::new(state));
     }
 }

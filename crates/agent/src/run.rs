@@ -126,7 +126,7 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     tokio::spawn(publish::follow_underlay(Arc::clone(&shared)));
     tokio::spawn(publish::stay_alive(Arc::clone(&shared)));
     tokio::spawn(renew::keep(Arc::clone(&shared)));
-    shared.wake.notify_one();
+    shared.passes.world_changed();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = Arc::clone(&shared);
     let api = tokio::spawn(http::serve_api(api, serving, async {

@@ -14,6 +14,7 @@ use tombolo_model::{Name, World, Write};
 use tombolo_plan::HostPlan;
 use tombolo_store::{Commit, Resources, Revision, StoreError};
 
+use crate::apply::requests::Requests;
 use crate::config::{Config, Files};
 use crate::metrics::Metrics;
 
@@ -31,7 +32,7 @@ pub(crate) struct Shared {
     /// The fingerprint of the cluster's CA, where this node lets others in.
     pub authority: Option<Fingerprint>,
     pub metrics: Metrics,
-    world: RwLock<World>,
+    view: RwLock<View>,
     /// The World's revision; 0 before the first list.
     pub seen: watch::Sender<Revision>,
     /// Why the store does not answer, if it does not.
@@ -40,8 +41,15 @@ pub(crate) struct Shared {
     pub applied: watch::Sender<Arc<AppliedState>>,
     /// Every change of the World, for watchers of the API.
     pub changes: tokio::sync::broadcast::Sender<Arc<tombolo_store::WorldBatch>>,
-    /// Asks for a pass over the kernel.
-    pub wake: tokio::sync::Notify,
+    /// Asks for passes over the kernel.
+    pub passes: Requests,
+}
+
+/// The World, and how often it was changed since the agent's start.
+#[derive(Default)]
+pub(crate) struct View {
+    pub world: World,
+    pub edition: u64,
 }
 
 /// What the kernel holds, after a pass.
@@ -49,12 +57,25 @@ pub(crate) struct Shared {
 pub(crate) struct AppliedState {
     /// The World's revision that was planned from.
     pub revision: Revision,
+    /// Its edition.
+    pub edition: u64,
     /// What the kernel should hold.
     pub plan: Arc<HostPlan>,
     /// What it does not hold, by place, and why.
     pub failed: BTreeMap<String, String>,
     /// Why the kernel could not be read, if it could not.
     pub error: Option<String>,
+}
+
+/// The World while it is read.
+pub(crate) struct WorldGuard<'a>(RwLockReadGuard<'a, View>);
+
+impl std::ops::Deref for WorldGuard<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.0.world
+    }
 }
 
 impl Shared {
@@ -66,12 +87,12 @@ impl Shared {
             boot_id,
             authority: None,
             metrics: Metrics::new(),
-            world: RwLock::new(World::default()),
+            view: RwLock::default(),
             seen: watch::Sender::new(Revision::NONE),
             store_error: watch::Sender::new(None),
             applied: watch::Sender::new(Arc::default()),
             changes: tokio::sync::broadcast::Sender::new(1024),
-            wake: tokio::sync::Notify::new(),
+            passes: Requests::default(),
         }
     }
 
@@ -81,19 +102,25 @@ impl Shared {
     }
 
     /// The World as last seen. Not to be held across an await.
-    pub fn world(&self) -> RwLockReadGuard<'_, World> {
+    pub fn world(&self) -> WorldGuard<'_> {
+        WorldGuard(self.view())
+    }
+
+    /// The same with its edition.
+    pub fn view(&self) -> RwLockReadGuard<'_, View> {
         // The writer only swaps whole resources: after a panic the World is still one.
-        self.world.read().unwrap_or_else(PoisonError::into_inner)
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the World, and says that it is of a revision.
     pub fn update<T>(&self, revision: Revision, change: impl FnOnce(&mut World) -> T) -> T {
         let changed = {
-            let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
-            change(&mut world)
+            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.edition += 1;
+            change(&mut view.world)
         };
         self.seen.send_replace(revision);
-        self.wake.notify_one();
+        self.passes.world_changed();
         changed
     }
 

@@ -110,7 +110,9 @@ impl<'a> Applier<'a> {
             Netns::Host => Ok(&mut self.kernel.host),
             Netns::Sandbox(path) => {
                 if !self.sandboxes.contains_key(path.as_str()) {
-                    let session = Session::open(NetnsHandle::open(path)?, netns.clone())?;
+                    let port = self.kernel.sandbox_port;
+                    let handle = NetnsHandle::open(path)?;
+                    let session = Session::in_sandbox(handle, netns.clone(), port)?;
                     self.sandboxes.insert(path, session);
                 }
                 Ok(self

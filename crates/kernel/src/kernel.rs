@@ -1,22 +1,27 @@
 //! The façade: one host's namespace, and the sandboxes that are reached from it.
 //!
-//! It reads, applies, and repeats the two until nothing differs. It decides nothing about
-//! networks, and remembers nothing about the kernel but, of nftables, what was last read: which
-//! prefixes an interval set stands for, and which chains use a set.
+//! It reads, applies, and repeats the two until nothing differs. It decides nothing about networks.
+//! What it has read and done it remembers, so that a change of the plan costs what changes, and not
+//! what there is ([`crate::memory`]); what others change is told by events, and read again where
+//! they say ([`Look`]).
 //!
 //! A sandbox's namespace is opened for one read or one apply and closed again: an open socket in it
 //! would keep it, and the links in it, alive after its container is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_plan::diff::satisfies;
+use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place, diff};
 
 use crate::apply::Applier;
 use crate::error::KernelError;
+use crate::look::Look;
+use crate::memory::Memory;
 use crate::netns::NetnsHandle;
 use crate::nft::Table;
-use crate::read::{Scope, read};
+use crate::nsid;
+use crate::read::{Scope, read, settings};
 use crate::session::Session;
 use crate::watch::Watcher;
 
@@ -50,6 +55,10 @@ pub struct Kernel {
     pub(crate) ownership: Ownership,
     pub(crate) host: Session,
     pub(crate) table: Table,
+    /// The port number of our sockets in sandboxes: events by which the kernel tells of our own
+    /// changes there carry it.
+    pub(crate) sandbox_port: u32,
+    memory: Memory,
 }
 
 /// What [`Kernel::apply`] did.
@@ -87,6 +96,8 @@ impl Kernel {
             ownership,
             host: session,
             table,
+            sandbox_port: random_port(),
+            memory: Memory::default(),
         })
     }
 
@@ -96,13 +107,7 @@ impl Kernel {
     /// # Errors
     /// The kernel refuses to tell.
     pub fn read(&mut self, plan: &HostPlan) -> Result<Observed, KernelError> {
-        let mut wanted = Wanted::new();
-        for (place, planned) in &plan.objects {
-            wanted
-                .entry(&place.netns)
-                .or_default()
-                .insert(&place.key, &planned.object);
-        }
+        let mut wanted = wanted(plan);
         wanted.entry(&Netns::Host).or_default();
         self.read_wanted(wanted)
     }
@@ -110,30 +115,80 @@ impl Kernel {
     pub(crate) fn read_wanted(&mut self, wanted: Wanted<'_>) -> Result<Observed, KernelError> {
         let mut observed = Observed::new();
         for (netns, planned) in wanted {
-            let scope = Scope::new(&self.ownership, netns, planned);
-            let found = match netns {
-                Netns::Host => {
-                    let mut found = read(&mut self.host, &scope)?;
-                    found.extend(self.table.read(&scope)?);
-                    found
-                }
-                Netns::Sandbox(path) => match NetnsHandle::open(path) {
-                    Ok(handle) => read(&mut Session::open(handle, netns.clone())?, &scope)?,
-                    Err(KernelError::SandboxGone { .. }) => Vec::new(),
-                    Err(error) => return Err(error),
-                },
-            };
-            for (key, object) in found {
-                observed.insert(
-                    Place {
-                        netns: netns.clone(),
-                        key,
-                    },
-                    object,
-                );
+            for (key, object) in self.read_namespace(netns, planned)? {
+                let netns = netns.clone();
+                observed.insert(Place { netns, key }, object);
             }
         }
         Ok(observed)
+    }
+
+    fn read_namespace(
+        &mut self,
+        netns: &Netns,
+        planned: BTreeMap<&Key, &Object>,
+    ) -> Result<Vec<(Key, Object)>, KernelError> {
+        let scope = Scope::new(&self.ownership, netns, planned);
+        match netns {
+            Netns::Host => {
+                let mut found = read(&mut self.host, &scope)?;
+                found.extend(self.table.read(&scope)?);
+                Ok(found)
+            }
+            Netns::Sandbox(path) => match NetnsHandle::open(path) {
+                Ok(handle) => {
+                    let session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port);
+                    read(&mut session?, &scope)
+                }
+                Err(KernelError::SandboxGone { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Reads what is to be looked at and what is not known yet.
+    fn observe(&mut self, plan: &HostPlan, look: &Look) -> Result<(), KernelError> {
+        let mut wanted = wanted(plan);
+        wanted.entry(&Netns::Host).or_default();
+        self.memory.narrow(&wanted, &self.ownership);
+        let host = wanted.remove(&Netns::Host).unwrap_or_default();
+        if look.at_host() || !self.memory.knows_host() {
+            let found = self.read_namespace(&Netns::Host, host)?;
+            self.memory.replace(&Netns::Host, found);
+        } else if look.settings {
+            let found = settings(
+                &self.host.handle,
+                &Scope::new(&self.ownership, &Netns::Host, host),
+            )?;
+            self.memory.replace_settings(found);
+        }
+        let cut_off = self.memory.cut_off(plan);
+        for (netns, planned) in wanted {
+            if look.everything
+                || cut_off.contains(netns)
+                || !self.memory.knows(netns, &planned)
+                || self.is_among(netns, look)
+            {
+                let found = self.read_namespace(netns, planned)?;
+                self.memory.replace(netns, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a sandbox is one of the namespaces to look at.
+    fn is_among(&mut self, netns: &Netns, look: &Look) -> bool {
+        if look.namespaces.is_empty() {
+            return false;
+        }
+        let Netns::Sandbox(path) = netns else {
+            return false;
+        };
+        // Of one that is gone, or without a number, nothing is known: it is looked at.
+        NetnsHandle::open(path)
+            .ok()
+            .and_then(|handle| nsid::of(&mut self.host, &handle))
+            .is_none_or(|id| look.namespaces.contains(&id))
     }
 
     /// Carries operations out in the given order; all of nftables in one transaction at the place
@@ -145,8 +200,14 @@ impl Kernel {
         let mut applied = Applied::default();
         for (op, result) in ops.iter().zip(results) {
             match result {
-                Ok(()) => applied.done.push(op.clone()),
-                Err(error) => applied.failed.push((op.clone(), error)),
+                Ok(()) => {
+                    self.memory.done(op);
+                    applied.done.push(op.clone());
+                }
+                Err(error) => {
+                    self.memory.failed(op);
+                    applied.failed.push((op.clone(), error));
+                }
             }
         }
         applied
@@ -189,15 +250,32 @@ impl Kernel {
         }
     }
 
-    /// Reads, compares and applies until nothing differs, or a round changes nothing.
+    /// Reads everything, compares and applies until nothing differs, or a round changes nothing.
     ///
     /// # Errors
     /// The kernel cannot be read. Operations that fail are not an error of the whole: they are told
     /// in the result.
     pub fn converge(&mut self, plan: &HostPlan) -> Result<Convergence, KernelError> {
+        self.converge_at(plan, &Look::everywhere())
+    }
+
+    /// The same, but looks only there, and takes the rest as it was last seen.
+    ///
+    /// # Errors
+    /// As [`Kernel::converge`].
+    pub fn converge_at(
+        &mut self,
+        plan: &HostPlan,
+        look: &Look,
+    ) -> Result<Convergence, KernelError> {
+        let mut look = look.clone();
         let mut convergence = Convergence::default();
         for _ in 0..MAX_ROUNDS {
-            let ops = diff(plan, &self.read(plan)?);
+            if let Err(error) = self.observe(plan, &look) {
+                self.memory.forget();
+                return Err(error);
+            }
+            let ops = diff(plan, self.memory.observed());
             if ops.is_empty() {
                 convergence.failed.clear();
                 break;
@@ -205,6 +283,11 @@ impl Kernel {
             convergence.rounds += 1;
             let applied = self.apply(&ops);
             let progress = !applied.done.is_empty();
+            look = if reach_further(&ops) {
+                Look::everywhere()
+            } else {
+                Look::nowhere()
+            };
             convergence.done.extend(applied.done);
             convergence.failed = applied.failed;
             if !progress {
@@ -226,12 +309,65 @@ impl Kernel {
     fn ports(&self) -> Vec<u32> {
         std::iter::once(self.host.socket.port())
             .chain(self.table.port())
+            .chain([self.sandbox_port])
             .collect()
     }
 }
 
+/// What a plan wants, by namespace.
+fn wanted(plan: &HostPlan) -> Wanted<'_> {
+    let mut wanted = Wanted::new();
+    for (place, planned) in &plan.objects {
+        wanted
+            .entry(&place.netns)
+            .or_default()
+            .insert(&place.key, &planned.object);
+    }
+    wanted
+}
+
+/// Whether operations may have effects on other objects that are not worth foretelling: then those
+/// are read. A link that changes may lose routes; with the first address of a subnet go the others;
+/// what is made anew starts empty.
+fn reach_further(ops: &[Op]) -> bool {
+    let places = |which: fn(&&Op) -> bool| -> BTreeSet<&Place> {
+        ops.iter().filter(which).map(Op::place).collect()
+    };
+    let made = places(|op| matches!(op, Op::Create { .. }));
+    let removed = places(|op| matches!(op, Op::Remove { .. }));
+    ops.iter().any(|op| match op {
+        // A loopback that is set up has no such effects.
+        Op::Change {
+            to: Object::Link(link),
+            ..
+        } => link.kind != LinkKind::Existing,
+        Op::Remove { place, .. } => match &place.key {
+            Key::Address { link, .. } => !removed.contains(&Place {
+                netns: place.netns.clone(),
+                key: Key::Link(link.clone()),
+            }),
+            Key::Link(_) | Key::NftSet(_) => made.contains(place),
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+/// A port number for sockets that no other program chooses: the kernel gives out process numbers,
+/// which are smaller, and negative ones from the top (`netlink_autobind`, net/netlink/af_netlink.c).
+fn random_port() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    let [a, b, c, ..] = RandomState::new()
+        .hash_one(std::process::id())
+        .to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, 0x40])
+}
+
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod looking;
 
 #[cfg(test)]
 mod random;

@@ -8,8 +8,9 @@
 //!  Kernel ─┬─ read ──► Observed        session (one namespace) ──► netlink ──► sys
 //!          ├─ apply ◄─ Vec<Op>          ├ link/ address route rule neighbour fdb: read, encode
 //!          ├─ converge (read, diff,     ├ sysctl
-//!          │            apply)          └ nft/: one transaction
-//!          └─ watch ──► Event
+//!          │   │        apply)          └ nft/: one transaction
+//!          │   └ memory: what was read
+//!          └─ watch ──► Event ──► Look
 //! ```
 
 pub mod boot;
@@ -23,9 +24,12 @@ mod encode;
 mod fdb;
 mod kernel;
 mod link;
+mod look;
+mod memory;
 mod neighbour;
 mod netlink;
 mod nft;
+mod nsid;
 mod read;
 mod record;
 mod route;
@@ -38,6 +42,7 @@ mod watch;
 pub use boot::boot_id;
 pub use error::{KernelError, NetlinkError};
 pub use kernel::{Applied, Convergence, Kernel, Ownership};
+pub use look::Look;
 pub use netns::NetnsHandle;
 pub use record::record;
 pub use watch::{Event, Watcher};

@@ -134,7 +134,11 @@ fn links(session: &Session, scope: &Scope<'_>) -> Vec<(Key, Object)> {
     found
 }
 
-fn settings(netns: &NetnsHandle, scope: &Scope<'_>) -> Result<Vec<(Key, Object)>, KernelError> {
+/// The planned settings of one namespace.
+pub(crate) fn settings(
+    netns: &NetnsHandle,
+    scope: &Scope<'_>,
+) -> Result<Vec<(Key, Object)>, KernelError> {
     let keys: Vec<&str> = scope
         .objects()
         .filter_map(|(key, _)| match key {

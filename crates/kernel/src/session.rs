@@ -34,12 +34,26 @@ pub(crate) struct Links {
 impl Session {
     pub(crate) fn open(handle: NetnsHandle, netns: Netns) -> Result<Session, KernelError> {
         let socket = Socket::open(&handle, Protocol::Route)?;
-        Ok(Session {
+        Ok(Session::with(handle, netns, socket))
+    }
+
+    /// The same in a sandbox, under a port number of the caller's if nobody has it there.
+    pub(crate) fn in_sandbox(
+        handle: NetnsHandle,
+        netns: Netns,
+        port: u32,
+    ) -> Result<Session, KernelError> {
+        let socket = Socket::open_at(&handle, Protocol::Route, port)?;
+        Ok(Session::with(handle, netns, socket))
+    }
+
+    fn with(handle: NetnsHandle, netns: Netns, socket: Socket) -> Session {
+        Session {
             handle,
             netns,
             socket,
             links: Links::default(),
-        })
+        }
     }
 
     /// Goes through everything of a kind, and keeps what `decode` makes of it.

@@ -1,8 +1,13 @@
-//! Listens to what changes in a host's namespace, so that drift is noticed when it happens.
+//! Listens to what changes on a host and in its sandboxes, so that drift is noticed when it happens.
 //!
-//! It tells that something changed, not what to do: the caller reads and compares. Events that
-//! cannot concern us (routes of other protocols, learned neighbours, other tables) are left out.
-//! When the kernel could not keep up, one event says so, and the caller looks at everything.
+//! It tells that something changed and where to look, not what to do: the caller reads and compares.
+//! Events that cannot concern us (routes of other protocols, learned neighbours, other tables) are
+//! left out. When the kernel could not keep up, one event says so, and the caller looks at
+//! everything.
+//!
+//! Sandboxes are heard through the host's own socket: a namespace that holds the other end of a pair
+//! has a number in the host's, and what is told in it can be heard here (`NETLINK_LISTEN_ALL_NSID`).
+//! A socket inside would keep it alive after its container is gone.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -13,14 +18,18 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::error::KernelError;
 use crate::kernel::Ownership;
 use crate::link;
+use crate::look::Look;
 use crate::neighbour::{self, PERMANENT, SELF};
 use crate::netlink::{Protocol, Reply, Socket, attributes};
 use crate::netns::NetnsHandle;
 use crate::route::OUR_PROTOCOL_MARK;
 use crate::{address, route};
 
-/// `RTNLGRP_*` of linux/rtnetlink.h: link, neighbour, addresses, routes and rules of both families.
-const ROUTE_GROUPS: [libc::c_int; 8] = [1, 3, 5, 7, 8, 9, 11, 19];
+/// `RTNLGRP_*` of linux/rtnetlink.h: link, neighbour, addresses, routes, rules and settings of both
+/// families.
+const ROUTE_GROUPS: [libc::c_int; 10] = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25];
+/// `RTM_NEWNETCONF`.
+const NEW_SETTING: u16 = 80;
 /// `NFNLGRP_NFTABLES` (linux/netfilter/nfnetlink.h).
 const NFT_GROUP: libc::c_int = 7;
 /// `NFNL_SUBSYS_NFTABLES`.
@@ -29,12 +38,28 @@ const NFT_SUBSYSTEM: u16 = 10;
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// `link`, `address`, `route`, `rule`, `neighbour`, `nft`, or `overrun` when events were lost.
+    /// `link`, `address`, `route`, `rule`, `neighbour`, `sysctl`, `nft`, or `overrun` when events
+    /// were lost.
     pub kind: &'static str,
     /// Which one, as far as the event says: a name, an address, a destination.
     pub what: String,
     /// Whether the [`crate::Kernel`] that this was made from did it.
     pub own_process: bool,
+    /// The number of the sandbox that it happened in; none for the host's own namespace.
+    pub namespace: Option<i32>,
+}
+
+impl Event {
+    /// Where to look because of it.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        match (self.kind, self.namespace) {
+            ("overrun", _) => Look::everywhere(),
+            (_, Some(id)) => Look::namespace(id),
+            ("sysctl", None) => Look::settings(),
+            _ => Look::host(),
+        }
+    }
 }
 
 /// A stream of events. Its descriptor is readable when there are some.
@@ -63,6 +88,8 @@ impl Watcher {
         for group in ROUTE_GROUPS {
             route.join(group).map_err(failed)?;
         }
+        // Without it (CAP_NET_BROADCAST) drift in sandboxes is found by time only.
+        let _ = route.hear_all();
         let nft = Socket::open(netns, Protocol::Netfilter).ok();
         let nft = nft.filter(|socket| socket.join(NFT_GROUP).is_ok());
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
@@ -122,6 +149,7 @@ impl Watcher {
                     kind,
                     what,
                     own_process,
+                    namespace: reply.namespace,
                 };
                 if events.last() != Some(&event) {
                     events.push(event);
@@ -133,6 +161,7 @@ impl Watcher {
                     kind: "overrun",
                     what: "events were lost".to_owned(),
                     own_process: false,
+                    namespace: None,
                 }),
                 Err(errno) => {
                     return Err(KernelError::Namespace {
@@ -181,6 +210,7 @@ fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, S
                 .then(|| ("route", route.dst.to_string()))
         }
         libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(("rule", String::new())),
+        NEW_SETTING => Some(("sysctl", String::new())),
         libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH => {
             let entry = neighbour::decode(reply.body)?;
             // One that is flushed is told as a failed one first, and is permanent no more then.
@@ -237,6 +267,7 @@ mod tests {
             kind: "route",
             what: what.clone(),
             own_process: true,
+            namespace: None,
         };
         assert_eq!(watcher.wait(LIMIT).unwrap(), [own]);
         host.run("ip route add blackhole 10.99.0.0/16; ip route del 10.1.0.0/16");
@@ -244,6 +275,7 @@ mod tests {
             kind: "route",
             what,
             own_process: false,
+            namespace: None,
         };
         assert_eq!(watcher.wait(LIMIT).unwrap(), [foreign]);
         host.run("nft add table inet other; nft add table inet tombolo");

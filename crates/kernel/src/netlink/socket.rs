@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname,
-    recv, send, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType,
+    bind, getsockname, recv, recvmsg, send, setsockopt, socket, sockopt,
 };
 
 use super::attributes;
@@ -27,6 +27,8 @@ const BATCH_MESSAGES: usize = 512;
 /// Wanted bytes of the buffers; 50,000 set elements are one message of 2 MB.
 const SEND_BUFFER: usize = 32 << 20;
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// `NETLINK_LISTEN_ALL_NSID` (linux/netlink.h).
+const LISTEN_ALL_NSID: libc::c_int = 8;
 /// How often a dump that others' changes interrupted is started again.
 const DUMP_ATTEMPTS: usize = 10;
 
@@ -48,6 +50,8 @@ pub(crate) struct Reply<'a> {
     pub port: u32,
     /// All behind the netlink header.
     pub body: &'a [u8],
+    /// The number of the namespace that it is of, if that is not the socket's own.
+    pub namespace: Option<i32>,
 }
 
 /// A netlink socket in one namespace.
@@ -62,10 +66,20 @@ pub(crate) struct Socket {
 impl Socket {
     /// Opens a socket inside a namespace.
     pub(crate) fn open(netns: &NetnsHandle, protocol: Protocol) -> Result<Socket, KernelError> {
+        Socket::open_at(netns, protocol, 0)
+    }
+
+    /// The same under a port number that the kernel names in notifications of what it did, if
+    /// nobody has that number there; 0 leaves the choice to the kernel.
+    pub(crate) fn open_at(
+        netns: &NetnsHandle,
+        protocol: Protocol,
+        port: u32,
+    ) -> Result<Socket, KernelError> {
         let opened = if NetnsHandle::current()?.identity() == netns.identity() {
-            Socket::open_here(protocol)
+            Socket::open_here(protocol, port)
         } else {
-            netns.run(|| Socket::open_here(protocol))?
+            netns.run(|| Socket::open_here(protocol, port))?
         };
         opened.map_err(|errno| KernelError::Namespace {
             operation: "open a netlink socket in",
@@ -74,7 +88,7 @@ impl Socket {
         })
     }
 
-    fn open_here(protocol: Protocol) -> Result<Socket, Errno> {
+    fn open_here(protocol: Protocol, port: u32) -> Result<Socket, Errno> {
         let protocol = match protocol {
             Protocol::Route => SockProtocol::NetlinkRoute,
             Protocol::Netfilter => SockProtocol::NetlinkNetFilter,
@@ -85,7 +99,10 @@ impl Socket {
             SockFlag::SOCK_CLOEXEC,
             protocol,
         )?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        match bind(fd.as_raw_fd(), &NetlinkAddr::new(port, 0)) {
+            Err(Errno::EADDRINUSE) => bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?,
+            bound => bound?,
+        }
         // Without privileges over the namespace the ordinary, limited sizes have to do.
         if setsockopt(&fd, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
             let _ = setsockopt(&fd, sockopt::SndBuf, &SEND_BUFFER);
@@ -119,6 +136,11 @@ impl Socket {
     /// Listens to a multicast group.
     pub(crate) fn join(&self, group: libc::c_int) -> Result<(), Errno> {
         set_netlink_option(self.fd.as_fd(), libc::NETLINK_ADD_MEMBERSHIP, group)
+    }
+
+    /// Hears what is told in every namespace that this one has a number for.
+    pub(crate) fn hear_all(&self) -> Result<(), Errno> {
+        set_netlink_option(self.fd.as_fd(), LISTEN_ALL_NSID, 1)
     }
 
     /// Goes through everything of a kind. `each` gets a message's type and body; it sees messages
@@ -274,10 +296,12 @@ impl Socket {
     pub(crate) fn drain(&mut self, each: &mut dyn FnMut(Reply<'_>)) -> Result<bool, Errno> {
         let mut any = false;
         loop {
-            match self.receive(MsgFlags::MSG_DONTWAIT) {
-                Ok(length) => {
+            match self.receive_from() {
+                Ok((length, namespace)) => {
                     any = true;
-                    replies(&self.buffer[..length]).for_each(&mut *each);
+                    for reply in replies(&self.buffer[..length]) {
+                        each(Reply { namespace, ..reply });
+                    }
                 }
                 Err(Errno::EAGAIN) => return Ok(any),
                 Err(errno) => return Err(errno),
@@ -289,6 +313,33 @@ impl Socket {
         loop {
             match send(self.fd.as_raw_fd(), bytes, MsgFlags::empty()) {
                 Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// A datagram that is waiting into the buffer; its length, and the namespace that it is of if
+    /// that is another one.
+    fn receive_from(&mut self) -> Result<(usize, Option<i32>), Errno> {
+        loop {
+            let mut control = nix::cmsg_space!(libc::c_int);
+            let mut parts = [std::io::IoSliceMut::new(&mut self.buffer)];
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+            let fd = self.fd.as_raw_fd();
+            match recvmsg::<NetlinkAddr>(fd, &mut parts, Some(&mut control), flags) {
+                Ok(message) => {
+                    let length = message.bytes;
+                    let namespace = message
+                        .cmsgs()
+                        .ok()
+                        .and_then(|mut told| told.find_map(number));
+                    if length > self.buffer.len() {
+                        self.buffer.resize(length.next_power_of_two(), 0);
+                        return Err(Errno::ENOBUFS);
+                    }
+                    return Ok((length, namespace));
+                }
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             }
@@ -322,6 +373,20 @@ impl AsFd for Socket {
     }
 }
 
+/// The number of a namespace that comes beside a datagram.
+fn number(told: ControlMessageOwned) -> Option<i32> {
+    match told {
+        ControlMessageOwned::Unknown(told)
+            if told.cmsg_header.cmsg_level == libc::SOL_NETLINK
+                && told.cmsg_header.cmsg_type == LISTEN_ALL_NSID =>
+        {
+            let bytes = told.data_bytes.get(..4)?.try_into().ok()?;
+            Some(i32::from_ne_bytes(bytes))
+        }
+        _ => None,
+    }
+}
+
 /// The messages in a datagram.
 fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     let word =
@@ -335,6 +400,7 @@ fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
             sequence: word(bytes, 8)?,
             port: word(bytes, 12)?,
             body: bytes.get(HEADER..length)?,
+            namespace: None,
         };
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(reply)

@@ -1,0 +1,132 @@
+//! What a kernel held when it was last read, with what was done to it since.
+//!
+//! It spares reading what nobody else has touched: who changed something is told by events, and
+//! whatever went wrong is forgotten, so that it is read again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tombolo_plan::diff::satisfies;
+use tombolo_plan::objects::LinkKind;
+use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place};
+
+use crate::kernel::{Ownership, Wanted};
+use crate::record::record;
+
+/// What a kernel held when it was last read, with what was done to it since.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    observed: Observed,
+    knows_host: bool,
+    /// Sandboxes that must be read again, whatever is remembered of them.
+    doubtful: BTreeSet<Netns>,
+}
+
+impl Memory {
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    pub(crate) fn knows_host(&self) -> bool {
+        self.knows_host
+    }
+
+    /// Whether a sandbox was found to hold all that is wanted of it.
+    pub(crate) fn knows(&self, netns: &Netns, wanted: &BTreeMap<&Key, &Object>) -> bool {
+        !self.doubtful.contains(netns)
+            && wanted.keys().all(|key| {
+                let place = Place {
+                    netns: netns.clone(),
+                    key: (*key).clone(),
+                };
+                self.observed.contains_key(&place)
+            })
+    }
+
+    /// Sandboxes whose pair is not as wanted on the host: what is remembered of its other end went
+    /// with it.
+    pub(crate) fn cut_off<'a>(&self, plan: &'a HostPlan) -> BTreeSet<&'a Netns> {
+        plan.objects
+            .iter()
+            .filter_map(|(place, planned)| match &planned.object {
+                Object::Link(link) => match &link.kind {
+                    LinkKind::Veth(peer) => Some((place, &planned.object, &peer.netns)),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .filter(|(place, wanted, _)| {
+                let present = self.observed.get(*place);
+                !present.is_some_and(|present| satisfies(present, wanted))
+            })
+            .map(|(_, _, netns)| netns)
+            .collect()
+    }
+
+    /// Puts what was read of a namespace in the place of what was remembered of it.
+    pub(crate) fn replace(&mut self, netns: &Netns, found: Vec<(Key, Object)>) {
+        self.observed.retain(|place, _| place.netns != *netns);
+        self.insert(netns, found);
+        self.doubtful.remove(netns);
+        self.knows_host |= *netns == Netns::Host;
+    }
+
+    /// Puts settings of the host that were read in the place of those remembered.
+    pub(crate) fn replace_settings(&mut self, found: Vec<(Key, Object)>) {
+        let is_setting =
+            |place: &Place| place.netns == Netns::Host && matches!(place.key, Key::Sysctl(_));
+        self.observed.retain(|place, _| !is_setting(place));
+        self.insert(&Netns::Host, found);
+    }
+
+    fn insert(&mut self, netns: &Netns, found: Vec<(Key, Object)>) {
+        self.observed.extend(found.into_iter().map(|(key, object)| {
+            let netns = netns.clone();
+            (Place { netns, key }, object)
+        }));
+    }
+
+    /// Notes what was done.
+    pub(crate) fn done(&mut self, op: &Op) {
+        record(&mut self.observed, op);
+    }
+
+    /// Notes what could not be done: nobody knows how it is now.
+    pub(crate) fn failed(&mut self, op: &Op) {
+        match &op.place().netns {
+            Netns::Host => self.knows_host = false,
+            netns => {
+                self.doubtful.insert(netns.clone());
+            }
+        }
+    }
+
+    /// Everything is to be read again.
+    pub(crate) fn forget(&mut self) {
+        *self = Memory::default();
+    }
+
+    /// Leaves out what a reading for this plan would not find: sandboxes that it does not name, and
+    /// things of others that it does not name either.
+    pub(crate) fn narrow(&mut self, wanted: &Wanted<'_>, ownership: &Ownership) {
+        self.observed.retain(|place, _| {
+            let planned = wanted.get(&place.netns);
+            planned.is_some_and(|planned| {
+                planned.contains_key(&place.key)
+                    || (place.netns == Netns::Host && is_ours(&place.key, ownership))
+            })
+        });
+        self.doubtful.retain(|netns| wanted.contains_key(netns));
+    }
+}
+
+/// Whether an object of the host is ours even if no plan names it.
+fn is_ours(key: &Key, ownership: &Ownership) -> bool {
+    match key {
+        Key::Link(link)
+        | Key::Address { link, .. }
+        | Key::Neighbour { link, .. }
+        | Key::Fdb { link, .. } => link.as_str().starts_with(&ownership.link_prefix),
+        Key::Sysctl(_) => false,
+        _ => true,
+    }
+}
