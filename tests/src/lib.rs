@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tombolo_lab::{Lab, LabSpec, Topology};
 
+pub mod damage;
+
 /// How long anything may take before a scenario fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -95,7 +95,11 @@ impl<'a> Ways<'a> {
         let underlay = self.me.spec.addresses.iter().map(|a| a.mtu.get()).min();
         let overheads = (self.in_place.iter())
             .filter_map(|spec| transport::find(spec.name.as_str()))
-            .flat_map(|transport| self.families.iter().map(|family| transport.overhead(*family)));
+            .flat_map(|transport| {
+                self.families
+                    .iter()
+                    .map(|family| transport.overhead(*family))
+            });
         let left = underlay
             .unwrap_or(ETHERNET_MTU)
             .checked_sub(overheads.max().unwrap_or(0))?;
