@@ -2,9 +2,10 @@
 //!
 //! For each family, in this order: the address asked for by name; the address that the identity had
 //! before; a place never used in the node's own blocks; the place there that is free for the
-//! longest time; a new block; a block that no node owns; a place borrowed from another node's block,
-//! unless the pool has strict affinity. Pools are tried in the network's order, all of them before
-//! anything is borrowed.
+//! longest time; a new block; a block that no node owns; a place borrowed from a block that another
+//! node has opened, unless the pool has strict affinity. Pools are tried in the network's order, all
+//! of them before anything is borrowed. Without the store only places of the node's own closed
+//! blocks are given.
 //!
 //! An identity that is in use on the same node is taken over: the old endpoint is superseded. In
 //! use on another node, it is taken over only if asked to; otherwise the asker becomes

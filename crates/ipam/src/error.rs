@@ -48,6 +48,33 @@ pub enum IpamError {
         /// Each pool with its size and use.
         pools: String,
     },
+    /// Free places are left only in blocks that other nodes keep to themselves until they are asked.
+    #[error(
+        "node {node} finds free addresses only in block {block} of node {owner}, which has not \
+         opened it yet; its agent opens it when asked, so try again. If that node is gone for good, \
+         delete it: tombolo delete node {owner}"
+    )]
+    NotLent {
+        /// The node that asked.
+        node: Name,
+        /// The block.
+        block: IpNet,
+        /// The block's node.
+        owner: Name,
+    },
+    /// The store is not reached, and without it no address is surely free.
+    #[error(
+        "the store is not reached, and node {node} has no {family} address in network {network} \
+         that it can give without it; try again once the store answers"
+    )]
+    Unreached {
+        /// The network.
+        network: Name,
+        /// The family.
+        family: Family,
+        /// The node that asked.
+        node: Name,
+    },
     /// A wanted address lies in none of the network's pools.
     #[error("{address} is in no pool of network {network}; its pools are {pools}")]
     OutsidePools {

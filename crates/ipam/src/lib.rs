@@ -9,6 +9,7 @@
 //!  world ──assign──► Claim { addresses, generation, writes }     a container starts
 //!  world ──release─► writes                                      it stops
 //!  world ──leaks──► Leak ──reclaim──► writes                     it was lost, by evidence
+//!  world ──ask, lend, close──► writes                            one node borrows of another
 //!  world ──release_node, surplus_blocks──► writes                a node goes, or holds too much
 //!  world ──show, check──► tables and findings for people
 //! ```
@@ -24,6 +25,7 @@ mod draft;
 mod error;
 mod floor;
 mod leaks;
+mod lend;
 mod place;
 mod pools;
 mod release;
@@ -35,6 +37,7 @@ mod tests;
 pub use assign::assign;
 pub use error::IpamError;
 pub use leaks::{Evidence, Leak, LeakReason, leaks, reclaim};
+pub use lend::{ask, close, lend};
 pub use release::{MAX_WRITES, release, release_node, surplus_blocks};
 pub use report::{BlockUsage, Fault, Finding, NodeUsage, PoolUsage, Usage, check, show};
 pub use request::{Claim, Request, Reserve};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use tombolo_model::kinds::Sharing;
 use tombolo_model::{Block, Family, IpPool, Name, World};
 
 use crate::request::Reserve;
@@ -63,6 +64,29 @@ impl Rules {
             .iter()
             .map(|(ordinal, _)| *ordinal)
             .find(free)
+    }
+
+    /// A place that nobody but the block's own node can take, even while that one does not reach
+    /// the store.
+    pub fn surely_free(&self, world: &World, block: &Block, node: &Name) -> Option<u32> {
+        let released = || block.released.iter().map(|(ordinal, _)| *ordinal);
+        let free = |o: &u32| self.allows(block, *o) && self.is_surely_free(world, block, *o, node);
+        self.never_used(block)
+            .filter(free)
+            .or_else(|| released().find(free))
+    }
+
+    /// Whether a place is free and surely stays it: the block is closed, and the place was never
+    /// used, or is kept for an identity that never appears elsewhere.
+    pub fn is_surely_free(&self, world: &World, block: &Block, ordinal: u32, node: &Name) -> bool {
+        let kept = block.released.iter().find(|(place, _)| *place == ordinal);
+        let stays = |handle: &Name| {
+            let handle = world.handles.get(handle);
+            handle.is_some_and(|handle| handle.spec.stays_on(node))
+        };
+        block.sharing == Sharing::Closed
+            && !block.allocations.contains_key(&ordinal)
+            && kept.is_none_or(|(_, handle)| stays(handle))
     }
 
     /// A range of a pool where no block is yet and an address can be given. The search begins at a
@@ -123,6 +147,7 @@ pub(crate) fn unclaimed(cidr: IpNet, pool: &Name) -> Block {
         generation: 0,
         allocations: BTreeMap::new(),
         released: Vec::new(),
+        sharing: Sharing::Closed,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use tombolo_model::kinds::Sharing;
 use tombolo_model::{Block, Name, World, Write};
 
 use crate::draft::Draft;
@@ -118,6 +119,7 @@ fn give_up(draft: &mut Draft<'_>, name: &Name) {
     } else {
         block.node = None;
         block.generation += 1;
+        block.sharing = Sharing::Closed;
     }
 }
 

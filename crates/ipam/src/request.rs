@@ -26,6 +26,8 @@ pub struct Request<'a> {
     /// Take the identity's addresses also if another node uses them at present. Without it, an
     /// identity in use elsewhere gets other addresses, under the identity `identity@node`.
     pub take_over: bool,
+    /// The store cannot be reached: give only places that no other node can have taken meanwhile.
+    pub offline: bool,
 }
 
 impl<'a> Request<'a> {
@@ -41,6 +43,7 @@ impl<'a> Request<'a> {
             wanted: &[],
             reserve: Reserve::default(),
             take_over: false,
+            offline: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod choice;
 mod lifecycle;
+mod offline;
 mod random;
 mod reports;
 mod scale;
@@ -103,9 +104,23 @@ impl Store {
         true
     }
 
+    /// Does what the agents do when a node wants to borrow: it asks, and the other one opens.
+    pub fn open(&mut self, block: ipnet::IpNet, owner: &Name) {
+        let asked = ask(&self.world(), block);
+        assert!(self.commit(&asked));
+        let opened = lend(&self.world(), owner);
+        assert!(self.commit(&opened));
+    }
+
     /// Assigns from the newest world, and commits.
     pub fn assign(&mut self, request: &Request<'_>) -> Result<Claim, IpamError> {
-        let claim = assign(&self.world(), request)?;
+        let mut claim = assign(&self.world(), request);
+        while let Err(IpamError::NotLent { block, owner, .. }) = &claim {
+            let (block, owner) = (*block, owner.clone());
+            self.open(block, &owner);
+            claim = assign(&self.world(), request);
+        }
+        let claim = claim?;
         assert!(self.commit(&claim.writes));
         Ok(claim)
     }

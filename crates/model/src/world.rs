@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::kinds::{Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 use crate::names::Name;
 use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
+use crate::write::{Change, Expected, Write};
 
 /// Every resource that exists.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -80,6 +81,26 @@ impl World {
             KindName::Block => self.blocks.remove(name).is_some(),
             KindName::Handle => self.handles.remove(name).is_some(),
             KindName::Token => self.tokens.remove(name).is_some(),
+        }
+    }
+
+    /// Changes the World as writes will change the store, before they are committed. Versions stay
+    /// those that the writes expect.
+    pub fn draft(&mut self, writes: &[Write]) {
+        for write in writes {
+            match &write.change {
+                Change::Delete => {
+                    self.remove(&write.key);
+                }
+                Change::Put(resource) => {
+                    let mut resource = (**resource).clone();
+                    resource.metadata_mut().resource_version = match write.expected {
+                        Expected::Version(version) => Some(version),
+                        Expected::Absent => None,
+                    };
+                    self.put(resource);
+                }
+            }
         }
     }
 

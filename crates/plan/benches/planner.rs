@@ -74,6 +74,7 @@ fn add_block(world: &mut World, n: u32, node: &Name) {
         generation: 1,
         allocations: BTreeMap::new(),
         released: Vec::new(),
+        sharing: tombolo_model::kinds::Sharing::Closed,
     };
     for e in 0..=ENDPOINTS_PER_NODE {
         let handle = Handle::resource_name(&name("net"), &format!("{n}/{e}"));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tombolo_model::kinds::Purpose;
+use tombolo_model::kinds::{Purpose, Sharing};
 use tombolo_model::{Allocation, Block, Family, Handle, Name, World};
 
 use crate::draft::Draft;
@@ -49,18 +49,33 @@ impl Step<'_> {
         if self.pools.usable(family).next().is_none() {
             return Err(self.pools.unusable(family));
         }
+        if self.request.offline {
+            let mut pools = self.pools.usable(family);
+            let place = pools.find_map(|pool| self.surely_own(draft, pool));
+            return place.ok_or_else(|| self.unreached(family));
+        }
         let from_own = self
             .pools
             .usable(family)
             .find_map(|pool| self.own_place(draft, pool));
-        let place = from_own.or_else(|| {
-            let mut lending = self
-                .pools
-                .usable(family)
-                .filter(|pool| !pool.spec.strict_affinity);
-            lending.find_map(|pool| self.borrowed(draft, pool))
-        });
-        place.ok_or_else(|| self.pools.exhausted(draft.world, family))
+        let lending = || {
+            let pools = self.pools.usable(family);
+            pools.filter(|pool| !pool.spec.strict_affinity)
+        };
+        let place = from_own.or_else(|| lending().find_map(|pool| self.borrowed(draft, pool)));
+        place.ok_or_else(|| {
+            let closed = lending().find_map(|pool| self.not_lent(draft, pool));
+            closed.unwrap_or_else(|| self.pools.exhausted(draft.world, family))
+        })
+    }
+
+    /// The error that nothing is surely free while the store is not reached.
+    fn unreached(&self, family: Family) -> IpamError {
+        IpamError::Unreached {
+            network: self.request.network.clone(),
+            family,
+            node: self.request.node.clone(),
+        }
     }
 
     /// The address asked for by name.
@@ -80,6 +95,9 @@ impl Step<'_> {
             });
         }
         let place = self.locate(draft, address, pool)?;
+        if self.request.offline && !self.is_surely_free(draft, &place) {
+            return Err(self.unreached(Family::of(address)));
+        }
         let reserve = self.rules.reserve;
         match draft.block(&place.block) {
             Some(block)
@@ -123,7 +141,8 @@ impl Step<'_> {
         if of_others || !self.rules.allows(block, ordinal) {
             return None;
         }
-        self.locate(draft, address, pool).ok()
+        let place = self.locate(draft, address, pool).ok()?;
+        (!self.request.offline || self.is_surely_free(draft, &place)).then_some(place)
     }
 
     /// Whether the same endpoint asks again for an address that it holds: it keeps it, also if the
@@ -164,6 +183,18 @@ impl Step<'_> {
                         block: block.cidr,
                         owner: owner.clone(),
                         pool: pool.name.clone(),
+                    });
+                }
+                // What is kept for an identity that moves is not given without the store.
+                (None, Some(owner))
+                    if owner != self.request.node
+                        && block.sharing != Sharing::Open
+                        && !block.released.contains(&(ordinal, self.handle.clone())) =>
+                {
+                    return Err(IpamError::NotLent {
+                        node: self.request.node.clone(),
+                        block: block.cidr,
+                        owner: owner.clone(),
                     });
                 }
                 _ => {}
@@ -215,12 +246,61 @@ impl Step<'_> {
         self.free_place(&blocks(draft.world, pool.name, |owner| owner.is_none()))
     }
 
-    /// A place in another node's block.
+    /// A place in a block that another node has opened.
     fn borrowed(&self, draft: &Draft<'_>, pool: &PoolView<'_>) -> Option<Place> {
+        let mut others = self.others_blocks(draft, pool);
+        others.retain(|(_, block)| block.sharing == Sharing::Open);
+        self.free_place(&others)
+    }
+
+    /// The error that another node would have to open a block first, if one has a place.
+    fn not_lent(&self, draft: &Draft<'_>, pool: &PoolView<'_>) -> Option<IpamError> {
+        let mut others = self.others_blocks(draft, pool);
+        others.retain(|(_, block)| block.sharing != Sharing::Open);
+        let place = self.free_place(&others)?;
+        let block = draft.block(&place.block)?;
+        Some(IpamError::NotLent {
+            node: self.request.node.clone(),
+            block: block.cidr,
+            owner: block.node.clone()?,
+        })
+    }
+
+    fn others_blocks<'w>(
+        &self,
+        draft: &Draft<'w>,
+        pool: &PoolView<'_>,
+    ) -> Vec<(&'w Name, &'w Block)> {
         let node = self.request.node;
-        self.free_place(&blocks(draft.world, pool.name, |owner| {
+        blocks(draft.world, pool.name, |owner| {
             owner.is_some_and(|o| o != node)
-        }))
+        })
+    }
+
+    /// A place that no other node can have taken while the store is not reached.
+    fn surely_own(&self, draft: &Draft<'_>, pool: &PoolView<'_>) -> Option<Place> {
+        let node = self.request.node;
+        let own = blocks(draft.world, pool.name, |owner| owner == Some(node));
+        own.into_iter().find_map(|(name, block)| {
+            Some(Place {
+                ordinal: self.rules.surely_free(draft.world, block, node)?,
+                block: name.clone(),
+            })
+        })
+    }
+
+    fn is_surely_free(&self, draft: &Draft<'_>, place: &Place) -> bool {
+        let node = self.request.node;
+        draft.block(&place.block).is_some_and(|block| {
+            let held = block.allocations.get(&place.ordinal);
+            block.node.as_ref() == Some(node)
+                && match held {
+                    Some(held) => held.handle == *self.handle && held.node == *node,
+                    None => self
+                        .rules
+                        .is_surely_free(draft.world, block, place.ordinal, node),
+                }
+        })
     }
 
     /// A place never used in any of the blocks, else one that is free again.

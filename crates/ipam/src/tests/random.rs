@@ -116,7 +116,7 @@ impl Cluster {
             take_over,
             ..Request::workload(&on, &net, &who)
         };
-        for _ in 0..2 {
+        for _ in 0..8 {
             match assign(&self.seen[node], &request) {
                 Ok(claim) if self.store.commit(&claim.writes) => {
                     let last = self
@@ -131,6 +131,10 @@ impl Cluster {
                     return;
                 }
                 Ok(_) => self.seen[node] = self.store.world(),
+                Err(IpamError::NotLent { block, owner, .. }) => {
+                    self.store.open(block, &owner);
+                    self.seen[node] = self.store.world();
+                }
                 Err(IpamError::Exhausted { .. }) => return,
                 Err(error) => panic!("{error}"),
             }

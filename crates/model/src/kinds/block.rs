@@ -33,6 +33,31 @@ pub struct Block {
     /// for until it is needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub released: Vec<(u32, Name)>,
+    /// Whether other nodes may take free places of it.
+    #[serde(default, skip_serializing_if = "Sharing::is_closed")]
+    pub sharing: Sharing,
+}
+
+/// Whether nodes other than a block's own may take its free places.
+///
+/// A node that cannot reach the store goes on giving addresses out of its closed blocks, so a block
+/// is opened by its own node only, and only while that one reaches the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sharing {
+    /// Only the block's node gives its free places.
+    #[default]
+    Closed,
+    /// The same; another node asks for places.
+    Asked,
+    /// Every node may take free places.
+    Open,
+}
+
+impl Sharing {
+    fn is_closed(&self) -> bool {
+        *self == Sharing::Closed
+    }
 }
 
 /// Who holds an address.
@@ -145,6 +170,7 @@ mod tests {
                 generation: 1,
                 allocations: BTreeMap::new(),
                 released: Vec::new(),
+                sharing: Sharing::Closed,
             };
             let address: IpAddr = address.parse().unwrap();
             assert_eq!(block.address(ordinal), address);

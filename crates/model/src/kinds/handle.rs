@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::names::Name;
+use crate::names::{ContainerId, IfName, Name};
 use crate::resource::FieldError;
 
 /// Who an address was given to.
@@ -21,7 +21,7 @@ use crate::resource::FieldError;
 pub struct Handle {
     /// The network.
     pub network: Name,
-    /// Who: `namespace/name/interface`, or the container ID and interface.
+    /// Who: `namespace/name/interface`, or `node:container/interface` of what stays on its node.
     pub identity: String,
     /// Grows with every time that addresses are given under this identity.
     pub generation: u64,
@@ -46,6 +46,20 @@ impl Handle {
         hash.update([0]);
         hash.update(identity);
         Name::new(hex::encode(&hash.finalize()[..16])).expect("hexadecimal digits make a name")
+    }
+
+    /// The identity of a container of which no more is known: it never appears on another node. No
+    /// namespace has a colon in its name.
+    #[must_use]
+    pub fn identity_on(node: &Name, container: &ContainerId, interface: &IfName) -> String {
+        format!("{node}:{container}/{interface}")
+    }
+
+    /// Whether the identity never appears on another node than this one.
+    #[must_use]
+    pub fn stays_on(&self, node: &Name) -> bool {
+        let rest = self.identity.strip_prefix(node.as_str());
+        rest.is_some_and(|rest| rest.starts_with(':'))
     }
 
     pub(crate) fn faults(&self) -> Vec<FieldError> {

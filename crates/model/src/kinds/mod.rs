@@ -9,7 +9,7 @@ mod pool;
 mod reservation;
 mod token;
 
-pub use block::{Allocation, Block, Purpose};
+pub use block::{Allocation, Block, Purpose, Sharing};
 pub use endpoint::Endpoint;
 pub use handle::Handle;
 pub(crate) use network::overlap;
