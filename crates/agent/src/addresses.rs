@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tombolo_api::Fault;
@@ -27,15 +28,26 @@ pub(crate) async fn keep_tunnels(shared: Arc<Shared>) {
     let mut seen = shared.seen.subscribe();
     loop {
         let revision = *seen.borrow_and_update();
-        if revision != Revision::NONE
-            && let Err(fault) = match_tunnels(&shared).await
-        {
-            tracing::warn!(%fault, "cannot take an address for this node in a network");
+        // What was done without the store goes first: it has taken places that the store does not
+        // know of.
+        if revision != Revision::NONE && shared.journal.is_empty() {
+            if let Err(fault) = match_tunnels(&shared).await {
+                tracing::warn!(%fault, "cannot take an address for this node in a network");
+            }
+            if let Err(fault) = lend(&shared).await {
+                tracing::warn!(%fault, "cannot open a block that another node asks for");
+            }
         }
         if seen.changed().await.is_err() {
             return;
         }
     }
+}
+
+/// Opens blocks that other nodes ask for.
+async fn lend(shared: &Shared) -> Result<(), Fault> {
+    let decide = |world: &World| Ok((tombolo_ipam::lend(world, shared.node()), ()));
+    shared.commit(decide).await.map(|_| ())
 }
 
 /// The identity of a node's own addresses in a network.
@@ -114,7 +126,10 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         // What the World shows while the store does not answer may be old.
-        if *shared.seen.borrow() == Revision::NONE || shared.store_error.borrow().is_some() {
+        if !shared.knows_world()
+            || shared.store_error.borrow().is_some()
+            || !shared.journal.is_empty()
+        {
             continue;
         }
         let gone = gone_sandboxes(&shared.world(), shared.node(), &shared.boot_id);
@@ -155,8 +170,20 @@ async fn reclaim(shared: &Shared, gone: BTreeSet<(Name, Name)>) -> Result<(), Fa
             })
             .await?;
     }
+    give_back(shared).await
+}
+
+/// Gives back blocks beyond need, and closes open ones that nobody borrows from. Until it is known
+/// how that went, nothing is given out of blocks without the store.
+async fn give_back(shared: &Shared) -> Result<(), Fault> {
+    let _turn = shared.alone.lock().await;
+    shared.giving_back.store(true, Ordering::SeqCst);
     shared
         .commit(|world| Ok((tombolo_ipam::surplus_blocks(world, shared.node()), ())))
+        .await?;
+    shared.giving_back.store(false, Ordering::SeqCst);
+    shared
+        .commit(|world| Ok((tombolo_ipam::close(world, shared.node()), ())))
         .await?;
     Ok(())
 }

@@ -125,6 +125,10 @@ impl Files {
     pub fn node_key(&self) -> PathBuf {
         self.dir.join("node.key")
     }
+    /// What was done without the store.
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
     /// There once the node has been written to the store: a node that is gone from there after that
     /// was deleted, and does not come back by itself.
     pub fn registered(&self) -> PathBuf {

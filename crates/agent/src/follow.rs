@@ -1,6 +1,7 @@
 //! Store → World: list once, then every change, and from the start again when history is gone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -63,4 +64,6 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
 
 fn replace(shared: &Shared, new: World, revision: tombolo_store::Revision) {
     shared.update(revision, |world| *world = new);
+    // Whatever was given back before is known by now.
+    shared.giving_back.store(false, Ordering::SeqCst);
 }

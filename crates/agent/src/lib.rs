@@ -21,6 +21,7 @@ mod follow;
 mod http;
 mod init;
 mod join;
+mod journal;
 mod listen;
 mod metrics;
 mod publish;

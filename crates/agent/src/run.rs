@@ -1,8 +1,8 @@
 //! The composition root: opens the store, starts every task, waits for the signal to stop.
 //!
-//! The order matters: the store first, then the World, then this node's own resource, then the
-//! passes over the kernel, and the local API last, so that whoever is answered is answered by an
-//! agent that works. At the end nothing in the kernel is touched: traffic goes on.
+//! The order matters: the store first, then the local API, which answers that the store is not
+//! reached while it is not, then the World, then this node's own resource, then the passes over the
+//! kernel. At the end nothing in the kernel is touched: traffic goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,9 @@ use tombolo_store::{Resources, Revision};
 
 use crate::config::{AgentOptions, Config, Files, LogFormat};
 use crate::shared::Shared;
-use crate::{addresses, admit, apply, follow, http, listen, publish, renew, store, underlay};
+use crate::{
+    addresses, admit, apply, attach, follow, http, listen, publish, renew, store, underlay,
+};
 
 /// How long the tasks may take to end.
 const END: Duration = Duration::from_secs(2);
@@ -111,28 +113,28 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     let api = http::listen(&config.socket)?;
     let health = listen::bind(config.metrics_listen, "metrics", "--metrics-listen").await?;
     let store = store::open(&config, &files)?;
-    let mut shared = Shared::new(config, files, Resources::new(store), boot_id);
+    let mut shared = Shared::new(config, files, Resources::new(store), boot_id)?;
     let authority = admit::authority(&shared.files)?;
     shared.authority = authority.as_ref().map(Authority::fingerprint);
     let shared = Arc::new(shared);
     tokio::spawn(follow::follow(Arc::clone(&shared)));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let api = tokio::spawn(http::serve_api(api, Arc::clone(&shared), async {
+        let _ = stopped.await;
+    }));
+    tokio::spawn(http::serve_health(health, Arc::clone(&shared)));
     first_world(&shared).await;
     publish::register(&shared, &detected).await?;
     admit::serve_others(&shared, authority).await?;
     apply::start(&shared)?;
     tokio::spawn(addresses::keep_tunnels(Arc::clone(&shared)));
+    tokio::spawn(attach::alone::catch_up(Arc::clone(&shared)));
     tokio::spawn(addresses::sweep(Arc::clone(&shared)));
     tokio::spawn(publish::announce(Arc::clone(&shared)));
     tokio::spawn(publish::follow_underlay(Arc::clone(&shared)));
     tokio::spawn(publish::stay_alive(Arc::clone(&shared)));
     tokio::spawn(renew::keep(Arc::clone(&shared)));
     shared.passes.world_changed();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = Arc::clone(&shared);
-    let api = tokio::spawn(http::serve_api(api, serving, async {
-        let _ = stopped.await;
-    }));
-    tokio::spawn(http::serve_health(health, Arc::clone(&shared)));
     tell_service_manager("READY=1");
     tracing::info!(node = %shared.node(), "ready");
     tokio::select! {

@@ -4,9 +4,11 @@
 //! else reads, and waits for a revision where they need to.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use anyhow::Result;
 use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
 use tombolo_join::Fingerprint;
@@ -15,7 +17,9 @@ use tombolo_plan::HostPlan;
 use tombolo_store::{Commit, Resources, Revision, StoreError};
 
 use crate::apply::requests::Requests;
+use crate::attach::alone;
 use crate::config::{Config, Files};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 
 /// How long the World may take to show a revision that the store has.
@@ -43,13 +47,30 @@ pub(crate) struct Shared {
     pub changes: tokio::sync::broadcast::Sender<Arc<tombolo_store::WorldBatch>>,
     /// Asks for passes over the kernel.
     pub passes: Requests,
+    /// What was done without the store.
+    pub journal: Journal,
+    /// Whose turn it is to do something without the store.
+    pub alone: tokio::sync::Mutex<()>,
+    /// Whether blocks are being given back, or may have been.
+    pub giving_back: AtomicBool,
 }
 
-/// The World, and how often it was changed since the agent's start.
+/// The World as this node takes it to be.
 #[derive(Default)]
 pub(crate) struct View {
+    /// As the store has it, with what was done without the store.
     pub world: World,
+    /// As the store has it, while the two differ.
+    base: Option<World>,
+    /// How often it was changed since the agent's start.
     pub edition: u64,
+}
+
+impl View {
+    /// As the store has it.
+    fn stored(&mut self) -> &mut World {
+        self.base.as_mut().unwrap_or(&mut self.world)
+    }
 }
 
 /// What the kernel holds, after a pass.
@@ -79,8 +100,14 @@ impl std::ops::Deref for WorldGuard<'_> {
 }
 
 impl Shared {
-    pub fn new(config: Config, files: Files, resources: Resources, boot_id: String) -> Shared {
-        Shared {
+    pub fn new(
+        config: Config,
+        files: Files,
+        resources: Resources,
+        boot_id: String,
+    ) -> Result<Shared> {
+        let journal = Journal::open(&files.journal())?;
+        Ok(Shared {
             config,
             files,
             resources,
@@ -93,7 +120,10 @@ impl Shared {
             applied: watch::Sender::new(Arc::default()),
             changes: tokio::sync::broadcast::Sender::new(1024),
             passes: Requests::default(),
-        }
+            journal,
+            alone: tokio::sync::Mutex::default(),
+            giving_back: AtomicBool::new(false),
+        })
     }
 
     /// The node's name.
@@ -112,16 +142,74 @@ impl Shared {
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the World, and says that it is of a revision.
-    pub fn update<T>(&self, revision: Revision, change: impl FnOnce(&mut World) -> T) -> T {
-        let changed = {
-            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-            view.edition += 1;
-            change(&mut view.world)
-        };
-        self.seen.send_replace(revision);
+    /// Changes the World as the store says, and says that it is of a revision.
+    pub fn update(&self, revision: Revision, change: impl FnOnce(&mut World)) {
+        self.change(|view| {
+            change(view.stored());
+            if view.base.is_some() || !self.journal.is_empty() {
+                self.draft_anew(view);
+            }
+            // Before the pass that this asks for, which reads it.
+            self.seen.send_replace(revision);
+        });
+    }
+
+    /// Drafts what was done without the store into the World, and answers its edition.
+    pub fn draft_all(&self) -> u64 {
+        self.change(|view| self.draft_anew(view))
+    }
+
+    /// The same where only the newest entry is not drafted yet.
+    pub fn draft_newest(&self) -> u64 {
+        self.change(|view| {
+            if view.base.is_none() {
+                view.base = Some(view.world.clone());
+            }
+            if let Some((_, entry)) = self.journal.entries().last() {
+                alone::draft(self, &mut view.world, entry);
+            }
+        })
+    }
+
+    fn draft_anew(&self, view: &mut View) {
+        let entries = self.journal.entries();
+        let base = std::mem::take(view.stored());
+        if entries.is_empty() {
+            view.world = base;
+            view.base = None;
+            return;
+        }
+        view.world = base.clone();
+        view.base = Some(base);
+        for (_, entry) in &entries {
+            alone::draft(self, &mut view.world, entry);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut View)) -> u64 {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut view);
+        view.edition += 1;
         self.passes.world_changed();
-        changed
+        view.edition
+    }
+
+    /// Whether the store has answered since the agent's start.
+    pub fn knows_world(&self) -> bool {
+        *self.seen.borrow() != Revision::NONE
+    }
+
+    /// Whether addresses may be given without the store.
+    pub fn may_give_alone(&self) -> Result<(), Fault> {
+        let why = if !self.knows_world() {
+            "the store has not answered since the agent's start"
+        } else if self.giving_back.load(Ordering::SeqCst) {
+            "blocks were being given back when the store was last reached"
+        } else {
+            return Ok(());
+        };
+        let message = format!("{why}, so no address is known to be free; try again");
+        Err(Fault::new(FaultKind::Unavailable, message))
     }
 
     /// Waits until the World shows a revision.
@@ -158,14 +246,38 @@ impl Shared {
         }
     }
 
-    /// Decides from the World and commits, and decides again when another writer was faster.
-    /// Answers the revision of the commit with what was decided.
+    /// Waits until the kernel holds an edition of the World, and answers what it holds.
+    pub async fn wait_edition(
+        &self,
+        edition: u64,
+        limit: Duration,
+    ) -> Result<Arc<AppliedState>, Fault> {
+        let mut applied = self.applied.subscribe();
+        let wait = applied.wait_for(|state| state.edition >= edition);
+        match tokio::time::timeout(limit, wait).await {
+            Ok(Ok(state)) => Ok(Arc::clone(&state)),
+            _ => Err(Fault::new(
+                FaultKind::Unavailable,
+                "the kernel does not hold all yet; see `tombolo status` and the agent's log",
+            )),
+        }
+    }
+
+    /// Decides from the World as the store has it and commits, and decides again when another writer
+    /// was faster. Answers the revision of the commit with what was decided.
     pub async fn commit<T>(
         &self,
         mut decide: impl FnMut(&World) -> Result<(Vec<Write>, T), Fault>,
     ) -> Result<(Revision, T), Fault> {
+        if !self.knows_world() {
+            let message = "the store has not answered since the agent's start; try again";
+            return Err(Fault::new(FaultKind::Unavailable, message));
+        }
         for _ in 0..ATTEMPTS {
-            let (writes, decided) = decide(&self.world())?;
+            let (writes, decided) = {
+                let view = self.view();
+                decide(view.base.as_ref().unwrap_or(&view.world))?
+            };
             if writes.is_empty() {
                 return Ok((*self.seen.borrow(), decided));
             }

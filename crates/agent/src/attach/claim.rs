@@ -1,7 +1,10 @@
 //! The writes that attach a container: its addresses and its endpoint, in one transaction.
 
+use std::sync::{Mutex, PoisonError};
+
+use ipnet::IpNet;
 use tombolo_api::{AttachRequest, Fault, FaultKind};
-use tombolo_ipam::{Request, Reserve};
+use tombolo_ipam::{IpamError, Request, Reserve};
 use tombolo_model::kinds::Purpose;
 use tombolo_model::{AnyResource, Endpoint, Handle, MacAddr, Name, Resource, World, Write};
 use tombolo_plan::driver::{self, Driver};
@@ -9,13 +12,44 @@ use tombolo_plan::driver::{self, Driver};
 use super::EndpointKey;
 use crate::shared::Shared;
 
+/// How addresses are taken.
+#[derive(Default)]
+pub(super) struct How {
+    /// Nodes whose agents are not alive: what they hold may be taken over.
+    pub absent: Vec<Name>,
+    /// Without the store.
+    pub offline: bool,
+    /// The block of another node that would have to be opened first, if that is why nothing could
+    /// be decided.
+    not_lent: Mutex<Option<IpNet>>,
+}
+
+impl How {
+    pub fn offline() -> How {
+        How {
+            offline: true,
+            ..How::default()
+        }
+    }
+
+    fn note(&self, block: IpNet) {
+        *self.not_lent.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
+    }
+
+    /// The block that would have to be opened first, once.
+    pub fn take_not_lent(&self) -> Option<IpNet> {
+        let mut not_lent = self.not_lent.lock().unwrap_or_else(PoisonError::into_inner);
+        not_lent.take()
+    }
+}
+
 /// The writes that attach a container.
 pub(super) fn decide(
     shared: &Shared,
     world: &World,
     request: &AttachRequest,
     key: &EndpointKey,
-    absent: &[Name],
+    how: &How,
 ) -> Result<(Vec<Write>, ()), Fault> {
     let driver = driver_of(world, &request.network)?;
     let (identity, mut endpoint) = unplaced(shared, request);
@@ -24,7 +58,7 @@ pub(super) fn decide(
         let take = Take {
             driver,
             identity: &identity,
-            absent,
+            how,
         };
         writes = take.addresses(world, request, key, &mut endpoint)?;
     } else if let Some(address) = request.addresses.first() {
@@ -69,12 +103,7 @@ pub(super) fn is_held_elsewhere(shared: &Shared, request: &AttachRequest) -> boo
 /// Who is attached: as the runtime says, else the container on this node.
 fn identity_of(shared: &Shared, request: &AttachRequest) -> String {
     request.identity.clone().unwrap_or_else(|| {
-        format!(
-            "{}/{}/{}",
-            shared.node(),
-            request.container_id,
-            request.interface
-        )
+        Handle::identity_on(shared.node(), &request.container_id, &request.interface)
     })
 }
 
@@ -97,12 +126,11 @@ fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
     (identity, endpoint)
 }
 
-/// How addresses are taken.
+/// Addresses are taken for somebody.
 struct Take<'a> {
     driver: &'a Driver,
     identity: &'a str,
-    /// Nodes whose agents are not alive.
-    absent: &'a [Name],
+    how: &'a How,
 }
 
 impl Take<'_> {
@@ -127,10 +155,16 @@ impl Take<'_> {
                 purpose: Purpose::Workload,
                 wanted: &request.addresses,
                 reserve: Reserve { head, tail },
-                take_over: holder.is_some_and(|node| self.absent.contains(node)),
+                take_over: holder.is_some_and(|node| self.how.absent.contains(node)),
+                offline: self.how.offline,
             },
         )
-        .map_err(|error| ipam_fault(&error))?;
+        .map_err(|error| {
+            if let IpamError::NotLent { block, .. } = &error {
+                self.how.note(*block);
+            }
+            ipam_fault(&error)
+        })?;
         endpoint.addresses = claim.addresses;
         endpoint.generation = claim.generation;
         endpoint.handle = claim.handle;
@@ -183,11 +217,12 @@ fn port_clash(world: &World, endpoint: &Resource<Endpoint>) -> Result<(), Fault>
     Ok(())
 }
 
-pub(crate) fn ipam_fault(error: &tombolo_ipam::IpamError) -> Fault {
-    use tombolo_ipam::IpamError as E;
+pub(crate) fn ipam_fault(error: &IpamError) -> Fault {
+    use IpamError as E;
     let kind = match error {
         E::UnknownNetwork { .. } => FaultKind::NotFound,
-        E::Exhausted { .. } | E::NoUsablePool { .. } => FaultKind::Exhausted,
+        E::Exhausted { .. } | E::NoUsablePool { .. } | E::NotLent { .. } => FaultKind::Exhausted,
+        E::Unreached { .. } => FaultKind::Unavailable,
         E::Held { .. } | E::OtherNodes { .. } | E::BlocksOverlap { .. } => FaultKind::Conflict,
         _ => FaultKind::Invalid,
     };

@@ -2,8 +2,10 @@
 //!
 //! Attaching commits addresses and endpoint in one transaction, then waits until the kernel holds
 //! all that the endpoint asks for; what cannot be had is undone. Detaching is one transaction too,
-//! and succeeds when there is nothing to detach.
+//! and succeeds when there is nothing to detach. While the store is not reached, or too slow, both
+//! go on without it ([`alone`]).
 
+pub(crate) mod alone;
 mod claim;
 mod view;
 
@@ -12,15 +14,22 @@ use std::time::Duration;
 
 use tombolo_api::{AttachRequest, Attached, DetachRequest, Fault, FaultKind};
 use tombolo_kernel::{KernelError, NetnsHandle};
-use tombolo_model::{Endpoint, Name, ResourceKey, World, Write};
+use tombolo_model::kinds::Sharing;
+use tombolo_model::{Block, Endpoint, Name, ResourceKey, World, Write};
+use tombolo_store::Revision;
 
 use crate::shared::{AppliedState, Shared};
+use claim::How;
 
 pub(crate) use claim::ipam_fault;
 pub(crate) use view::inspect;
 
 /// How long the kernel may take to hold an endpoint.
 const APPLY_LIMIT: Duration = Duration::from_secs(20);
+/// How long the store may take before a container is plugged in or out without it.
+const STORE_LIMIT: Duration = Duration::from_secs(2);
+/// How long another node may take to open a block.
+const LEND_LIMIT: Duration = Duration::from_secs(5);
 
 type EndpointKey = (Name, Name);
 
@@ -28,14 +37,14 @@ type EndpointKey = (Name, Name);
 pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<Attached, Fault> {
     let key = endpoint_key(shared, request)?;
     check_sandbox(request)?;
-    let elsewhere = claim::is_held_elsewhere(shared, request);
-    let others = if elsewhere {
-        absent_nodes(shared).await
-    } else {
-        Vec::new()
+    let revision = match claim_by_store(shared, request, &key).await {
+        ByStore::Done(revision) => revision,
+        ByStore::Refused(fault) => return Err(fault),
+        ByStore::Unreached(fault) => {
+            tracing::debug!(%fault, endpoint = %key.1, "going on without the store");
+            return alone::attach(shared, request, &key).await;
+        }
     };
-    let decide = |world: &World| claim::decide(shared, world, request, &key, &others);
-    let (revision, _) = shared.commit(decide).await?;
     let state = shared.wait_applied(revision, APPLY_LIMIT).await;
     let fault = match &state {
         Err(fault) => Some(fault.clone()),
@@ -55,15 +64,92 @@ pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<A
 
 /// Unplugs a container. Nothing to unplug is success.
 pub(crate) async fn detach(shared: &Shared, request: &DetachRequest) -> Result<(), Fault> {
-    let Some(key) = find(&shared.world(), shared.node(), request) else {
-        return Ok(());
-    };
-    let revision = remove(shared, &key).await?;
-    // The store has it; that the kernel follows is not the caller's concern.
-    if let Err(fault) = shared.wait_applied(revision, APPLY_LIMIT).await {
-        tracing::warn!(%fault, endpoint = %key.1, "detached, but the kernel lags");
+    let found = find(&shared.world(), shared.node(), request);
+    match found {
+        Some(key) => remove(shared, &key).await,
+        None if shared.knows_world() => Ok(()),
+        None => {
+            let (container, interface) = (&request.container_id, &request.interface);
+            match Endpoint::resource_name(shared.node(), container, interface) {
+                Ok(name) => alone::detach(shared, &name).await,
+                // No endpoint has such a name.
+                Err(_) => Ok(()),
+            }
+        }
     }
-    Ok(())
+}
+
+/// What the store said to a decision.
+enum ByStore {
+    /// It is written.
+    Done(Revision),
+    /// It is not to be.
+    Refused(Fault),
+    /// Nothing; it may have been written all the same.
+    Unreached(Fault),
+}
+
+/// Commits a decision, unless the store takes too long, or earlier decisions still wait for it.
+async fn by_store(
+    shared: &Shared,
+    mut decide: impl FnMut(&World) -> Result<(Vec<Write>, ()), Fault>,
+) -> ByStore {
+    let unreached = |why: String| ByStore::Unreached(Fault::new(FaultKind::Unavailable, why));
+    if let Some(error) = shared.store_error.borrow().clone() {
+        return unreached(error);
+    }
+    if !shared.journal.is_empty() {
+        return unreached("the store has not been told everything yet".to_owned());
+    }
+    let mut refused = None;
+    let noted = |world: &World| decide(world).inspect_err(|fault| refused = Some(fault.clone()));
+    let outcome = tokio::time::timeout(STORE_LIMIT, shared.commit(noted)).await;
+    match (outcome, refused) {
+        (Ok(Ok((revision, ()))), _) => ByStore::Done(revision),
+        (_, Some(fault)) => ByStore::Refused(fault),
+        (Ok(Err(fault)), None) if fault.kind == FaultKind::Unavailable => ByStore::Unreached(fault),
+        (Ok(Err(fault)), None) => ByStore::Refused(fault),
+        (Err(_), None) => unreached(format!("the store did not answer within {STORE_LIMIT:?}")),
+    }
+}
+
+/// Writes addresses and endpoint of a container to the store. Where only other nodes' blocks have
+/// free addresses, those are asked to open one.
+async fn claim_by_store(shared: &Shared, request: &AttachRequest, key: &EndpointKey) -> ByStore {
+    let elsewhere = claim::is_held_elsewhere(shared, request);
+    let mut how = How::default();
+    if elsewhere {
+        how.absent = absent_nodes(shared).await;
+    }
+    loop {
+        let decide = |world: &World| claim::decide(shared, world, request, key, &how);
+        let outcome = by_store(shared, decide).await;
+        match how.take_not_lent() {
+            Some(block) if matches!(outcome, ByStore::Refused(_)) => {
+                if !is_opened(shared, block).await {
+                    return outcome;
+                }
+            }
+            _ => return outcome,
+        }
+    }
+}
+
+/// Asks for a block of another node, and waits until that one has opened it.
+async fn is_opened(shared: &Shared, block: ipnet::IpNet) -> bool {
+    let ask = |world: &World| Ok((tombolo_ipam::ask(world, block), ()));
+    if let Err(fault) = shared.commit(ask).await {
+        tracing::warn!(%fault, %block, "cannot ask for a block");
+        return false;
+    }
+    let name = Block::resource_name(block);
+    let mut seen = shared.seen.subscribe();
+    let opened = seen.wait_for(|_| {
+        let world = shared.world();
+        let block = world.blocks.get(&name);
+        block.is_none_or(|block| block.spec.sharing == Sharing::Open)
+    });
+    tokio::time::timeout(LEND_LIMIT, opened).await.is_ok()
 }
 
 fn endpoint_key(shared: &Shared, request: &AttachRequest) -> Result<EndpointKey, Fault> {
@@ -140,24 +226,34 @@ fn unmet(state: &AppliedState, key: &EndpointKey) -> Option<Fault> {
     })
 }
 
-/// Deletes an endpoint and gives its addresses back.
-pub(crate) async fn remove(
-    shared: &Shared,
-    key: &EndpointKey,
-) -> Result<tombolo_store::Revision, Fault> {
-    let decide = |world: &World| {
-        let Some(endpoint) = world.endpoints.get(key) else {
-            return Ok((Vec::new(), ()));
-        };
-        let spec = &endpoint.spec;
-        let mut writes = tombolo_ipam::release(world, &spec.handle, spec.generation);
-        writes.retain(|write| write.key != endpoint.key());
-        if let Some(version) = endpoint.metadata.resource_version {
-            writes.push(Write::delete(endpoint.key(), version));
+/// Deletes an endpoint and gives its addresses back, and waits until the kernel follows. It is
+/// written to the store, or to the journal if the store is not reached.
+pub(crate) async fn remove(shared: &Shared, key: &EndpointKey) -> Result<(), Fault> {
+    let decide = |world: &World| Ok((removal(world, key), ()));
+    match by_store(shared, decide).await {
+        ByStore::Done(revision) => {
+            // The store has it; that the kernel follows is not the caller's concern.
+            if let Err(fault) = shared.wait_applied(revision, APPLY_LIMIT).await {
+                tracing::warn!(%fault, endpoint = %key.1, "detached, but the kernel lags");
+            }
+            Ok(())
         }
-        Ok((writes, ()))
+        ByStore::Refused(fault) => Err(fault),
+        ByStore::Unreached(_) => alone::detach(shared, &key.1).await,
+    }
+}
+
+/// The writes that delete an endpoint and give its addresses back.
+fn removal(world: &World, key: &EndpointKey) -> Vec<Write> {
+    let Some(endpoint) = world.endpoints.get(key) else {
+        return Vec::new();
     };
-    shared.commit(decide).await.map(|(revision, ())| revision)
+    let spec = &endpoint.spec;
+    let mut writes = tombolo_ipam::release(world, &spec.handle, spec.generation);
+    writes.retain(|write| write.key != endpoint.key());
+    let version = endpoint.metadata.resource_version.unwrap_or_default();
+    writes.push(Write::delete(endpoint.key(), version));
+    writes
 }
 
 /// The endpoint of a container's interface on this node.

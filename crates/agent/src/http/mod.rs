@@ -86,8 +86,29 @@ fn api(shared: Arc<Shared>) -> Router {
             "/v1/{kinds}/{name}",
             get(resources::get).delete(resources::delete),
         )
+        .route_layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            refuse_ignorant,
+        ))
         .fallback(no_such_path)
         .with_state(shared)
+}
+
+/// Before the store has answered for the first time an empty list would be a lie. Containers can be
+/// unplugged all the same, and are told themselves why they cannot be plugged in.
+async fn refuse_ignorant(
+    State(shared): Agent,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let works = ["/v1/status", "/v1/attach", "/v1/detach"];
+    if shared.knows_world() || works.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    let why = shared.store_error.borrow().clone();
+    let why = why.unwrap_or_else(|| "it was asked just now".to_owned());
+    let message = format!("the store has not answered since the agent's start: {why}");
+    Refusal(Fault::new(FaultKind::Unavailable, message)).into_response()
 }
 
 async fn no_such_path(uri: axum::http::Uri) -> Refusal {
