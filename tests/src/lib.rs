@@ -257,6 +257,13 @@ impl Cluster {
             .expect("the shell runs")
     }
 
+    /// Where a file of a host is, for this process.
+    #[must_use]
+    pub fn file(&self, host: &str, path: &str) -> PathBuf {
+        let host = self.lab.host(host).expect("there is such a host");
+        PathBuf::from(format!("/proc/{}/root{path}", host.process.pid))
+    }
+
     /// Asks again and again until there is an answer, and fails after the deadline.
     pub fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();

@@ -151,6 +151,18 @@ pub enum ApplyAction {
     Unchanged,
 }
 
+/// Resources to be deleted, all or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeleteRequest {
+    /// Which ones; at most [`MOST_WRITES`].
+    pub resources: Vec<ResourceKey>,
+}
+
+/// The most resources that are deleted at once: a transaction of etcd holds no more operations
+/// (`--max-txn-ops`).
+pub const MOST_WRITES: usize = 128;
+
 /// One change, as a line of a watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]

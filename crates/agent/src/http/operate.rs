@@ -42,9 +42,11 @@ pub(super) async fn status(
             .map_err(|e| store_fault(&e))?;
         shared.wait_applied(newest, WAIT).await?;
     }
-    let alive = crate::publish::alive(&shared.resources)
-        .await
-        .unwrap_or_default();
+    let store = shared.resources.store();
+    let (alive, health) = tokio::join!(crate::publish::alive(&shared.resources), store.status());
+    let alive = alive.unwrap_or_default();
+    // Whether it answers at all is told by who follows it.
+    let read_only = health.ok().and_then(|health| health.problem);
     let state = Arc::clone(&shared.applied.borrow());
     let world = shared.world();
     let store_error = shared.store_error.borrow().clone();
@@ -67,7 +69,7 @@ pub(super) async fn status(
             .count(),
         objects: metrics::count(&state.plan),
         repaired: shared.metrics.repairs(),
-        problems: problems(&state, store_error),
+        problems: problems(&state, store_error, read_only),
     }))
 }
 
@@ -100,7 +102,11 @@ fn nodes(world: &World, alive: &BTreeSet<Name>) -> Vec<NodeView> {
 }
 
 /// What cannot be done as the resources ask, what the kernel refused, and what the store says.
-fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
+fn problems(
+    state: &AppliedState,
+    store_error: Option<String>,
+    read_only: Option<String>,
+) -> Vec<String> {
     let planned = state
         .plan
         .problems
@@ -111,6 +117,7 @@ fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
         .chain(refused)
         .chain(state.error.clone())
         .chain(store_error)
+        .chain(read_only.map(|why| format!("the store takes no writes: {why}")))
         .collect()
 }
 
