@@ -28,7 +28,6 @@ fn connect(cluster: &Cluster) -> UnixStream {
 fn answer(cluster: &Cluster, bytes: &[u8]) -> String {
     let mut stream = connect(cluster);
     let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut text = Vec::new();
     let mut piece = [0; 4096];
     // An agent that closes while it is written to may reset the connection behind its answer.
@@ -81,8 +80,9 @@ fn files_that_are_meant_to_harm_are_refused() {
         .map(|n| pool(&format!("p{n}"), "{cidr: 10.0.0.0/24}") + "---\n")
         .collect();
     for (case, text, sign) in [
-        ("deep lists", "[".repeat(200_000), "deep"),
-        ("deep maps", "{a: ".repeat(200_000), "deep"),
+        ("deep lists", "[".repeat(200_000), "recursion limit"),
+        ("deep blocks", "- ".repeat(200_000), "deep"),
+        ("deep maps", "{a: ".repeat(200_000), "recursion limit"),
         ("aliases", bomb, "aliases add more than"),
         ("aliases of a long text", long, "aliases add more than"),
         ("long names", names, "names that are too long"),
@@ -93,7 +93,7 @@ fn files_that_are_meant_to_harm_are_refused() {
         ("a text for a number", pool("x", "{cidr: 10.61.0.0/16, blockSize: many}"), "spec.blockSize"),
         ("a huge number", pool("x", "{cidr: 10.61.0.0/16, blockSize: 99999999999999999999}"), "spec.blockSize"),
         ("a control character", pool("x", "{cidr: \"10.61.0.0/16\\u0000\"}"), "spec.cidr"),
-        ("bytes", "\u{1}\u{2}\u{7f}".repeat(1000), "not YAML"),
+        ("bytes", "\u{1}\u{2}\u{7f}".repeat(1000), "a resource is a map"),
         ("40,000 pools", many, "length limit"),
     ] {
         std::fs::write(cluster.file("a", "/run/hostile.yaml"), text).unwrap();

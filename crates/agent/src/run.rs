@@ -117,6 +117,7 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     let shared = Arc::new(shared);
     tokio::spawn(follow::follow(Arc::clone(&shared)));
     first_world(&shared).await;
+    publish::be_alone(&shared).await?;
     publish::register(&shared, &detected).await?;
     admit::serve_others(&shared, authority).await?;
     apply::start(&shared)?;

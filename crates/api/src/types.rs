@@ -242,8 +242,9 @@ pub struct NodeView {
     pub name: Name,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    /// Whether its agent is alive, as far as the store knows.
-    pub alive: bool,
+    /// Whether its agent is alive, as far as the store knows; none if the store does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alive: Option<bool>,
 }
 
 /// An object that the host should hold, and who asked for it.

@@ -274,14 +274,18 @@ fn text_from_outside_cannot_exhaust_us() {
 
 #[test]
 fn few_long_texts_cannot_become_many() {
+    let first = |text: &str| faults_of("t", text)[0].to_string();
     // A hundred aliases of half a MiB.
     let long = "x".repeat(1 << 19);
-    let many = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 100].join(", "));
-    assert_faults("t", &many, &[("t:2:", &["aliases add more than", "bytes"])]);
+    let many = first(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 100].join(", ")));
+    assert!(many.starts_with("t:2:"), "{many:.200}");
+    assert!(many.contains("aliases add more than"), "{many:.200}");
     // A hundred thousand values, each with a path of a quarter of a MiB.
     let name = "n".repeat(1 << 18);
-    let below = format!("{name}: [{}]\n", "1,".repeat(100_000));
-    assert_faults("t", &below, &[("t:1:", &["names that are too long"])]);
+    let below = first(&format!("? {name}\n: [{}]\n", "1,".repeat(100_000)));
+    assert!(below.starts_with("t:2:"), "{below:.200}");
+    assert!(below.contains("names that are too long"), "{below:.200}");
+    assert!(below.len() < 2000, "{} bytes of error", below.len());
 }
 
 #[test]
@@ -303,7 +307,7 @@ fn large_texts_are_read_or_refused_in_a_time_that_grows_with_them() {
         said.starts_with("t:2:") && said.contains("metadata.name"),
         "{said:.200}"
     );
-    assert!(said.len() < 500, "{} bytes of error", said.len());
+    assert!(said.len() < 2000, "{} bytes of error", said.len());
     let comment = format!("# {}\n{}", "c".repeat(4 << 20), pool(0));
     assert_eq!(parse("t", &comment).unwrap().len(), 1);
     let twice = "k: 1\n".repeat(300_000);
