@@ -5,6 +5,8 @@
 //! waited for is waited for by an event of the programs (an exit status, an answer), or by asking
 //! again until a deadline where the kernel has no event to offer.
 
+pub mod proxy;
+
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -129,19 +131,15 @@ impl Cluster {
     /// Waits until every node's kernel holds the newest revision, and goes on doing so: a node that
     /// says something new makes a newer one.
     pub fn settle(&self) {
+        let hosts: Vec<&str> = self.lab.hosts().iter().map(String::as_str).collect();
+        self.settle_some(&hosts);
+    }
+
+    /// The same of some hosts, where others are no nodes.
+    pub fn settle_some(&self, hosts: &[&str]) {
+        let all = || -> Vec<i64> { hosts.iter().map(|host| self.revision(host)).collect() };
         self.until("the cluster is settled", || {
-            let revisions: Vec<i64> = self
-                .lab
-                .hosts()
-                .iter()
-                .map(|host| self.revision(host))
-                .collect();
-            let again: Vec<i64> = self
-                .lab
-                .hosts()
-                .iter()
-                .map(|host| self.revision(host))
-                .collect();
+            let (revisions, again) = (all(), all());
             let same = revisions.windows(2).all(|pair| pair[0] == pair[1]);
             (same && revisions == again).then_some(())
         });
@@ -257,6 +255,13 @@ impl Cluster {
         self.lab
             .exec(target, &["sh", "-c", script])
             .expect("the shell runs")
+    }
+
+    /// Where a file of a host is, for this process.
+    #[must_use]
+    pub fn file(&self, host: &str, path: &str) -> PathBuf {
+        let host = self.lab.host(host).expect("there is such a host");
+        PathBuf::from(format!("/proc/{}/root{path}", host.process.pid))
     }
 
     /// Asks again and again until there is an answer, and fails after the deadline.

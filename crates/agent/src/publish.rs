@@ -1,6 +1,7 @@
 //! What this node tells the others: that it is there, where, alive, and what it does.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tombolo_model::kinds::{NodeAddress, NodeStatus};
 use tombolo_model::{AnyResource, Name, Node, Resource, World, Write};
 use tombolo_store::{Op, Resources, Revision, StoreError, Txn};
 
-use crate::config::Files;
+use crate::config::{Files, StoreConfig};
 use crate::shared::Shared;
 use crate::underlay;
 
@@ -20,6 +21,8 @@ const LEASE: Duration = Duration::from_secs(15);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the underlay is looked at anew.
 const UNDERLAY: Duration = Duration::from_secs(10);
+/// How often another host's sign of life is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// The pause after the store could not be told something.
 const RETRY: Duration = Duration::from_millis(500);
 /// Keys of nodes that are alive; they are bound to leases.
@@ -60,6 +63,51 @@ pub(crate) async fn register(shared: &Shared, addresses: &[NodeAddress]) -> Resu
         Files::write(&registered, "").context("cannot note that the node is registered")?;
     }
     Ok(())
+}
+
+/// Waits until no other host gives signs of life under this node's name.
+///
+/// A state folder that was copied, or the disk of a virtual machine, would make two hosts one node,
+/// which then take each other's addresses. A sign of life that is given again is a live host's; one
+/// that is not goes with its lease, as after a reboot that took seconds.
+///
+/// # Errors
+/// Another host lives under the name.
+pub(crate) async fn be_alone(shared: &Shared) -> Result<()> {
+    // Who has the store in its own folder has opened it, which only one can.
+    if matches!(shared.config.store, StoreConfig::Embedded { .. }) {
+        return Ok(());
+    }
+    let me = presence(shared)?;
+    let key = format!("{ALIVE}{}", shared.node());
+    let store = shared.resources.store();
+    let mut left = None;
+    // A store that does not answer is told of by who follows it.
+    while let Ok(Some(sign)) = store.get(key.as_bytes()).await
+        && sign.value != me.as_bytes()
+        && let Ok(lease) = store.lease_time_to_live(sign.lease, false).await
+    {
+        if left.is_some_and(|left| lease.remaining > left) {
+            bail!(
+                "another host is node {} and alive; was the state folder copied? Stop the other one, or remove this folder and run `tombolo join` under another name (--node)",
+                shared.node()
+            );
+        }
+        if left.is_none() {
+            tracing::info!(node = %shared.node(), "another host was this node a moment ago; waiting whether it still is");
+        }
+        left = Some(lease.remaining);
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// What is written as the sign of life: a host by its boot and network namespace, so that an agent
+/// that is started again is the same.
+fn presence(shared: &Shared) -> Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    let netns = std::fs::metadata("/proc/self/ns/net").context("cannot read /proc/self/ns/net")?;
+    Ok(format!("{}/{}", shared.boot_id, netns.ino()))
 }
 
 fn deleted(node: &Name) -> String {
@@ -149,27 +197,38 @@ pub(crate) async fn follow_underlay(shared: Arc<Shared>) {
     }
 }
 
-/// Gives signs of life for ever.
+/// Gives signs of life for ever. That none can be given is how an outage of the store is noticed: a
+/// watch on a store that is gone is only silent.
 pub(crate) async fn stay_alive(shared: Arc<Shared>) {
+    let me = presence(&shared).unwrap_or_else(|_| shared.boot_id.clone());
+    let mut silent = false;
     loop {
-        if let Err(error) = live_one_lease(&shared).await {
-            tracing::debug!(%error, "no sign of life could be given");
+        let Err(error) = live_one_lease(&shared, &me, &mut silent).await;
+        if !silent && matches!(error, StoreError::Unavailable { .. } | StoreError::Denied { .. }) {
+            silent = true;
+            tracing::warn!(%error, "the store does not answer; going on with what is known");
+        }
+        if silent {
+            shared.store_error.send_replace(Some(error.to_string()));
         }
         tokio::time::sleep(HEARTBEAT).await;
     }
 }
 
-async fn live_one_lease(shared: &Shared) -> Result<(), StoreError> {
+async fn live_one_lease(
+    shared: &Shared,
+    me: &str,
+    silent: &mut bool,
+) -> Result<Infallible, StoreError> {
     let store = shared.resources.store();
     let lease = store.lease_grant(LEASE, None).await?.id;
     let key = format!("{ALIVE}{}", shared.node());
-    store
-        .txn(Txn::of(vec![Op::put_leased(
-            key,
-            shared.boot_id.clone(),
-            lease,
-        )]))
-        .await?;
+    let sign = Op::put_leased(key, me.to_owned(), lease);
+    store.txn(Txn::of(vec![sign])).await?;
+    if std::mem::take(silent) {
+        tracing::info!("the store answers again");
+        shared.store_error.send_replace(None);
+    }
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         store.lease_keep_alive(lease).await?;

@@ -124,6 +124,7 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     }));
     tokio::spawn(http::serve_health(health, Arc::clone(&shared)));
     first_world(&shared).await;
+    publish::be_alone(&shared).await?;
     publish::register(&shared, &detected).await?;
     admit::serve_others(&shared, authority).await?;
     apply::start(&shared)?;

@@ -12,6 +12,7 @@
 //! | `GET /v1/watch/<kinds>` | → a line per change, [`WatchLine`] |
 //! | `POST /v1/apply` | [`ApplyRequest`] → [`Applied`] list; all or nothing |
 //! | `DELETE /v1/<kinds>/<name>[?namespace=]` | → nothing |
+//! | `POST /v1/delete` | [`DeleteRequest`] → nothing; all or nothing |
 //! | `POST /v1/attach` | [`AttachRequest`] → [`Attached`], once the kernel holds it |
 //! | `POST /v1/detach` | [`DetachRequest`] → nothing |
 //! | `POST /v1/inspect` | [`DetachRequest`] → [`Inspected`]: what an attachment should be and is |

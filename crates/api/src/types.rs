@@ -151,6 +151,18 @@ pub enum ApplyAction {
     Unchanged,
 }
 
+/// Resources to be deleted, all or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeleteRequest {
+    /// Which ones; at most [`MOST_WRITES`].
+    pub resources: Vec<ResourceKey>,
+}
+
+/// The most resources that are deleted at once: a transaction of etcd holds no more operations
+/// (`--max-txn-ops`).
+pub const MOST_WRITES: usize = 128;
+
 /// One change, as a line of a watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
@@ -230,8 +242,9 @@ pub struct NodeView {
     pub name: Name,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    /// Whether its agent is alive, as far as the store knows.
-    pub alive: bool,
+    /// Whether its agent is alive, as far as the store knows; none if the store does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alive: Option<bool>,
 }
 
 /// An object that the host should hold, and who asked for it.

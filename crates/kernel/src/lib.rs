@@ -15,6 +15,8 @@
 
 pub mod boot;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod netns;
 pub mod underlay;
 

@@ -56,7 +56,7 @@ pub(crate) fn read(
     Ok(found)
 }
 
-fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {
+pub(crate) fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {
     let header: [u8; 12] = body.get(..12)?.try_into().ok()?;
     let family = if header[0] == libc::AF_INET6 as u8 {
         Family::V6

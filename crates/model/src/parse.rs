@@ -33,6 +33,9 @@ use crate::world::World;
 use document::Document;
 use marks::Marks;
 
+/// Characters of an error's message, and of a field in it.
+const LONGEST_WORDS: usize = 800;
+
 /// Which kinds a text may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
@@ -87,7 +90,7 @@ impl Source {
 
 /// A fault in a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {}{message}", field_prefix(.field))]
+#[error("{file}:{line}:{column}: {}{}", field_prefix(.field), short(.message))]
 pub struct ParseError {
     /// The file, as it was named to [`parse`].
     pub file: String,
@@ -107,8 +110,17 @@ fn field_prefix(field: &str) -> String {
     if field.is_empty() {
         String::new()
     } else {
-        format!("{field}: ")
+        format!("{}: ", short(field))
     }
+}
+
+/// A text as it may stand in an error: values and names that are repeated may be of any length.
+fn short(text: &str) -> String {
+    let mut words: String = text.chars().take(LONGEST_WORDS).collect();
+    if words.len() < text.len() {
+        words.push_str(" … (cut off)");
+    }
+    words
 }
 
 /// Every fault of a text, in the order of its lines. Never empty.

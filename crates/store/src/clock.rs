@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// A moment, as the time since some fixed start. Comparable only within one clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Now(pub Duration);
 
 impl Now {

@@ -13,18 +13,19 @@
 //! takes what it missed from the shared history at its own pace, so that a slow one
 //! costs nothing, and only a compaction that passes it ends it.
 //!
-//! After a commit that failed the state in memory is ahead of the file. The engine then
-//! refuses every further write with the same error and goes on answering reads as of the
-//! last durable revision; opening the file again is the way out.
+//! After a commit that failed, as on a full disk, the state in memory is ahead of the file. The
+//! engine answers reads as of the last durable revision. A write that comes then has the file
+//! opened and read again, at most once a second, and works if that does; until then it is refused
+//! with the error. Nobody saw what was lost, so its revisions are given again.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::error::StoreError;
 use crate::mvcc::{Command, Effects, Mvcc, Reply};
 use crate::types::Revision;
@@ -35,10 +36,15 @@ const MAX_BATCH: usize = 1024;
 /// How long the writer sleeps when no lease would end; it wakes for every command.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// The pause between two tries to open a journal that failed.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
 /// Where effects are made durable.
 pub(crate) trait Journal: Send + 'static {
     /// Writes all of it down, or nothing.
     fn commit(&mut self, effects: &[Effects]) -> Result<(), StoreError>;
+    /// After a commit that failed: opens it anew, and reads the state that is in it.
+    fn reopen(&mut self, now: Now) -> Result<Mvcc, StoreError>;
     /// The bytes that it takes.
     fn size(&self) -> u64;
 }
@@ -69,6 +75,8 @@ pub(crate) struct Shared {
     state: Mutex<Mvcc>,
     visible: watch::Sender<Visible>,
     size: std::sync::atomic::AtomicU64,
+    /// Why it takes no writes, if it does not.
+    broken: Mutex<Option<StoreError>>,
 }
 
 struct Job {
@@ -103,12 +111,13 @@ impl Engine {
             state,
             visible,
             size,
+            broken: Mutex::new(None),
         });
         let (jobs, queue) = mpsc::channel();
         let writer = Writer {
             shared: Arc::clone(&shared),
             journal,
-            broken: None,
+            reopen_at: Now::default(),
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let writer = thread
@@ -173,6 +182,15 @@ impl Shared {
         self.size.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Why no write is taken, if none is.
+    pub(crate) fn broken(&self) -> Option<StoreError> {
+        self.lock_broken().clone()
+    }
+
+    fn lock_broken(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn closed(&self) -> StoreError {
         let endpoint = self.config.name.clone();
         StoreError::Unavailable {
@@ -185,7 +203,8 @@ impl Shared {
 struct Writer<J> {
     shared: Arc<Shared>,
     journal: J,
-    broken: Option<StoreError>,
+    /// Before this, a journal that failed is not opened again.
+    reopen_at: Now,
 }
 
 /// A command that was applied and waits for the commit.
@@ -215,7 +234,7 @@ impl<J: Journal> Writer<J> {
 
     /// How long nothing has to be done unless a command comes.
     fn idle(&self) -> Duration {
-        if self.broken.is_some() {
+        if self.shared.broken().is_some() {
             return IDLE;
         }
         let next_end = self
@@ -232,7 +251,7 @@ impl<J: Journal> Writer<J> {
             None => return,
         };
         if let Err(error) = self.commit(&effects) {
-            tracing::error!(%error, "the store takes no more writes until it is opened again");
+            tracing::error!(%error, "the store takes no writes until its file can be written again");
             for (answer, _) in applied {
                 // Whoever asked may have gone away; that is no fault.
                 let _ = answer.send(Err(error.clone()));
@@ -249,9 +268,39 @@ impl<J: Journal> Writer<J> {
         }
     }
 
+    /// After a commit that failed, puts the state back to what the journal holds.
+    fn mend(&mut self) -> Result<(), StoreError> {
+        let Some(error) = self.shared.broken() else {
+            return Ok(());
+        };
+        let now = self.shared.clock.now();
+        if now < self.reopen_at {
+            return Err(error);
+        }
+        self.reopen_at = now.after(REOPEN_PAUSE);
+        let state = match self.journal.reopen(now) {
+            Ok(state) => state,
+            Err(error) => {
+                *self.shared.lock_broken() = Some(error.clone());
+                return Err(error);
+            }
+        };
+        // A commit that was answered with an error may have become durable all the same.
+        let revision = state.revision();
+        *self.shared.state()? = state;
+        *self.shared.lock_broken() = None;
+        self.shared.visible.send_if_modified(|visible| {
+            let newer = visible.revision < revision;
+            visible.revision = visible.revision.max(revision);
+            newer
+        });
+        tracing::info!(%revision, "the store was opened again");
+        Ok(())
+    }
+
     /// Applies all of it in memory, expiry first: a lease that is over counts no more.
     fn apply(&mut self, jobs: Vec<Job>) -> Option<(Vec<Applied>, Vec<Effects>, Revision)> {
-        if let Some(error) = &self.broken {
+        if let Err(error) = self.mend() {
             for job in jobs {
                 let _ = job.answer.send(Err(error.clone()));
             }
@@ -294,7 +343,10 @@ impl<J: Journal> Writer<J> {
             return Ok(());
         }
         let result = self.journal.commit(effects);
-        self.broken = result.clone().err();
+        if let Err(error) = &result {
+            *self.shared.lock_broken() = Some(error.clone());
+            self.reopen_at = self.shared.clock.now().after(REOPEN_PAUSE);
+        }
         self.shared
             .size
             .store(self.journal.size(), std::sync::atomic::Ordering::Relaxed);

@@ -118,6 +118,7 @@ impl<T: Local> Store for T {
             cluster_id: shared.config.cluster_id,
             member_id: shared.config.member_id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            problem: shared.broken().map(|error| error.to_string()),
         })
     }
 }

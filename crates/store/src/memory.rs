@@ -3,7 +3,7 @@
 //! It is the embedded store without the file: the same engine, the same history, a
 //! journal that writes nothing down.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::engine::{Engine, EngineConfig, Journal};
 use crate::error::StoreError;
 use crate::local::{Local, random_number};
@@ -23,6 +23,13 @@ struct Nowhere;
 impl Journal for Nowhere {
     fn commit(&mut self, _: &[Effects]) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn reopen(&mut self, _: Now) -> Result<Mvcc, StoreError> {
+        Err(StoreError::Unavailable {
+            endpoint: "(memory)".to_owned(),
+            cause: "what is only in memory cannot be read again".to_owned(),
+        })
     }
 
     fn size(&self) -> u64 {

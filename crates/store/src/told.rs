@@ -105,4 +105,6 @@ pub struct StoreStatus {
     pub member_id: u64,
     /// The version that it tells of itself.
     pub version: String,
+    /// Why it takes no writes at present, if it does not: a full disk, or one that fails.
+    pub problem: Option<String>,
 }

@@ -1,18 +1,21 @@
 //! The local API on a unix socket, and health and metrics on loopback.
 
+mod delete;
 mod endpoints;
 mod operate;
 mod resources;
+mod serve;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete as remove, get, post};
 use tokio::net::{TcpListener, UnixListener};
 use tombolo_api::{Fault, FaultKind};
 use tombolo_store::Revision;
@@ -20,6 +23,13 @@ use tombolo_store::Revision;
 use crate::shared::Shared;
 
 type Agent = State<Arc<Shared>>;
+
+/// How long a request's body may take to come.
+const BODY: Duration = Duration::from_secs(10);
+/// Connections to the local API at once: CNI calls, commands, watches.
+const API_CONNECTIONS: usize = 512;
+/// Connections for health and metrics at once. Every user of the host may make them.
+const HEALTH_CONNECTIONS: usize = 64;
 
 /// A fault on its way out.
 pub(crate) struct Refusal(Fault);
@@ -55,9 +65,11 @@ where
                 format!("the request's body: {why}"),
             ))
         };
-        let bytes = axum::body::Bytes::from_request(request, state)
+        let read = axum::body::Bytes::from_request(request, state);
+        let bytes = tokio::time::timeout(BODY, read)
             .await
-            .map_err(|error| invalid(error.to_string()))?;
+            .map_err(|_| invalid(format!("it did not come within {} s", BODY.as_secs())))?
+            .map_err(|error| invalid(error.body_text()))?;
         serde_json::from_slice(&bytes)
             .map(Body)
             .map_err(|error| invalid(error.to_string()))
@@ -75,16 +87,17 @@ fn api(shared: Arc<Shared>) -> Router {
             "/v1/tokens",
             post(operate::create_token).get(operate::list_tokens),
         )
-        .route("/v1/tokens/{id}", delete(operate::revoke_token))
+        .route("/v1/tokens/{id}", remove(operate::revoke_token))
         .route("/v1/attach", post(endpoints::attach))
         .route("/v1/detach", post(endpoints::detach))
         .route("/v1/inspect", post(endpoints::inspect))
         .route("/v1/apply", post(resources::apply))
+        .route("/v1/delete", post(delete::several))
         .route("/v1/watch/{kinds}", get(resources::watch))
         .route("/v1/{kinds}", get(resources::list))
         .route(
             "/v1/{kinds}/{name}",
-            get(resources::get).delete(resources::delete),
+            get(resources::get).delete(delete::one),
         )
         .route_layer(axum::middleware::from_fn_with_state(
             Arc::clone(&shared),
@@ -185,16 +198,12 @@ pub(crate) async fn serve_api(
     listener: UnixListener,
     shared: Arc<Shared>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    axum::serve(listener, api(shared))
-        .with_graceful_shutdown(stop)
-        .await
-        .context("the local API")
+) {
+    serve::serve(listener, api(shared), API_CONNECTIONS, stop).await;
 }
 
 /// Serves health and metrics.
-pub(crate) async fn serve_health(listener: TcpListener, shared: Arc<Shared>) -> Result<()> {
-    axum::serve(listener, health(shared))
-        .await
-        .context("health and metrics")
+pub(crate) async fn serve_health(listener: TcpListener, shared: Arc<Shared>) {
+    let never = std::future::pending();
+    serve::serve(listener, health(shared), HEALTH_CONNECTIONS, never).await;
 }

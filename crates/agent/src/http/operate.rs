@@ -14,6 +14,7 @@ use tombolo_api::{
 };
 use tombolo_model::kinds::NodeAddress;
 use tombolo_model::{AnyResource, KindName, Name, Node, Resource, ResourceKey, World, Write};
+use tombolo_store::StoreStatus;
 
 use super::{Agent, Body, Refusal};
 use crate::clock::now;
@@ -23,6 +24,9 @@ use crate::shared::{AppliedState, Shared, store_fault};
 
 /// How long a caller waits for the kernel to hold the newest revision.
 const WAIT: Duration = Duration::from_secs(60);
+
+/// How long `status` waits for what only the store knows.
+const STORE_ANSWER: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 pub(super) struct Wait {
@@ -42,12 +46,14 @@ pub(super) async fn status(
             .map_err(|e| store_fault(&e))?;
         shared.wait_applied(newest, WAIT).await?;
     }
-    let alive = crate::publish::alive(&shared.resources)
-        .await
-        .unwrap_or_default();
+    let answer = ask_store(&shared).await;
     let state = Arc::clone(&shared.applied.borrow());
     let world = shared.world();
-    let store_error = shared.store_error.borrow().clone();
+    let followed = shared.store_error.borrow().clone();
+    let (alive, store_error, read_only) = match answer {
+        Ok((alive, health)) => (Some(alive), followed, health.problem),
+        Err(error) => (None, followed.or(Some(error)), None),
+    };
     Ok(Json(Status {
         node: shared.node().clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -59,7 +65,7 @@ pub(super) async fn status(
         seen_revision: shared.seen.borrow().0,
         applied_revision: state.revision.0,
         underlay: underlay(&world, shared.node()),
-        nodes: nodes(&world, &alive),
+        nodes: nodes(&world, alive.as_ref()),
         endpoints: world
             .endpoints
             .values()
@@ -67,7 +73,7 @@ pub(super) async fn status(
             .count(),
         objects: metrics::count(&state.plan),
         repaired: shared.metrics.repairs(),
-        problems: problems(&state, store_error),
+        problems: problems(&state, store_error, read_only),
     }))
 }
 
@@ -85,7 +91,21 @@ fn underlay(world: &World, node: &Name) -> Vec<UnderlayView> {
     addresses.iter().map(view).collect()
 }
 
-fn nodes(world: &World, alive: &BTreeSet<Name>) -> Vec<NodeView> {
+/// What only the store knows: who is alive, and how it is itself. Nobody waits long for that.
+async fn ask_store(shared: &Shared) -> Result<(BTreeSet<Name>, StoreStatus), String> {
+    let store = shared.resources.store();
+    let asked = async { tokio::try_join!(crate::publish::alive(&shared.resources), store.status()) };
+    match tokio::time::timeout(STORE_ANSWER, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "the store at {} has not answered within {} s",
+            place(&shared.config.store),
+            STORE_ANSWER.as_secs()
+        )),
+    }
+}
+
+fn nodes(world: &World, alive: Option<&BTreeSet<Name>>) -> Vec<NodeView> {
     let view = |node: &Resource<Node>| NodeView {
         name: node.name().clone(),
         addresses: node
@@ -94,13 +114,17 @@ fn nodes(world: &World, alive: &BTreeSet<Name>) -> Vec<NodeView> {
             .iter()
             .map(|a| a.address.addr())
             .collect(),
-        alive: alive.contains(node.name()),
+        alive: alive.map(|alive| alive.contains(node.name())),
     };
     world.nodes.values().map(view).collect()
 }
 
 /// What cannot be done as the resources ask, what the kernel refused, and what the store says.
-fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
+fn problems(
+    state: &AppliedState,
+    store_error: Option<String>,
+    read_only: Option<String>,
+) -> Vec<String> {
     let planned = state
         .plan
         .problems
@@ -111,6 +135,7 @@ fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
         .chain(refused)
         .chain(state.error.clone())
         .chain(store_error)
+        .chain(read_only.map(|why| format!("the store takes no writes: {why}")))
         .collect()
 }
 

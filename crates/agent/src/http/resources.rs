@@ -1,5 +1,6 @@
-//! Resources: list, get, watch, apply, delete.
+//! Resources: list, get, watch, apply.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,6 +16,9 @@ use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey, World,
 use tombolo_store::{WorldBatch, WorldChange};
 
 use super::{Agent, Body, Refusal};
+
+/// The most nodes that an error names.
+const MOST_NODES: usize = 5;
 
 #[derive(Deserialize)]
 pub(super) struct InNamespace {
@@ -32,7 +36,7 @@ fn kind(word: &str) -> Result<KindName, Fault> {
     })
 }
 
-fn key(kinds: &str, name: &str, place: InNamespace) -> Result<ResourceKey, Fault> {
+pub(super) fn key(kinds: &str, name: &str, place: InNamespace) -> Result<ResourceKey, Fault> {
     let kind = kind(kinds)?;
     let invalid =
         |error: tombolo_model::NameError| Fault::new(FaultKind::Invalid, error.to_string());
@@ -73,7 +77,7 @@ pub(super) async fn get(
     Ok(Json(found.to_value()))
 }
 
-fn missing(key: &ResourceKey) -> Fault {
+pub(super) fn missing(key: &ResourceKey) -> Fault {
     let message = format!("there is no {key}; see `tombolo get {}`", key.kind.plural());
     Fault::new(FaultKind::NotFound, message)
 }
@@ -228,6 +232,7 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
     for (index, resource) in resources.iter().enumerate() {
         fault.add(index, after.conflicts(resource));
         fault.add(index, shrinks(world, resource));
+        fault.add(index, moves(world, resource));
     }
     if fault.faults.is_empty() {
         Ok((writes, applied))
@@ -270,61 +275,49 @@ fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
     vec![FieldError::new("spec.cidr", message)]
 }
 
-pub(super) async fn delete(
-    State(shared): Agent,
-    Path((kinds, name)): Path<(String, String)>,
-    Query(place): Query<InNamespace>,
-) -> Result<Json<()>, Refusal> {
-    let key = key(&kinds, &name, place)?;
-    let decide = |world: &World| {
-        let present = world.get(&key).ok_or_else(|| missing(&key))?;
-        if key.kind.is_internal() {
-            let message = format!(
-                "{key} is kept by Tombolo itself; see `tombolo detach` and `tombolo ipam release`"
-            );
-            return Err(Fault::new(FaultKind::Denied, message));
-        }
-        if let Some(user) = user_of(world, &key) {
-            return Err(Fault::new(
-                FaultKind::Conflict,
-                format!("{key} is in use: {user}"),
-            ));
-        }
-        let version = present.metadata().resource_version.unwrap_or_default();
-        Ok((vec![Write::delete(key.clone(), version)], ()))
+/// A network with endpoints keeps its driver: what they have in their sandboxes is the driver's.
+fn moves(world: &World, resource: &AnyResource) -> Vec<FieldError> {
+    let AnyResource::Network(network) = resource else {
+        return Vec::new();
     };
-    shared.commit(decide).await?;
-    Ok(Json(()))
+    let Some(present) = world.networks.get(network.name()) else {
+        return Vec::new();
+    };
+    if present.spec.driver == network.spec.driver {
+        return Vec::new();
+    }
+    match endpoints_of(world, network.name()) {
+        None => Vec::new(),
+        Some(users) => {
+            let message = format!(
+                "driver {} has {users}; detach them first, or make another network",
+                present.spec.driver
+            );
+            vec![FieldError::new("spec.driver", message)]
+        }
+    }
 }
 
-/// Who needs a resource, in words with what to do.
-fn user_of(world: &World, key: &ResourceKey) -> Option<String> {
-    let name = &key.name;
-    match key.kind {
-        KindName::Network => {
-            let mut endpoints = world.endpoints.values().filter(|e| e.spec.network == *name);
-            let first = endpoints.next()?;
-            let more = endpoints.count();
-            Some(format!(
-                "{} and {more} more endpoints; detach them first",
-                first.key()
-            ))
+/// Who is attached to a network, and on which nodes, in words; none if nobody is.
+pub(super) fn endpoints_of(world: &World, network: &Name) -> Option<String> {
+    let mut nodes: BTreeMap<&Name, usize> = BTreeMap::new();
+    let mut first = None;
+    for endpoint in world.endpoints.values() {
+        if endpoint.spec.network == *network {
+            *nodes.entry(&endpoint.spec.node).or_default() += 1;
+            first.get_or_insert_with(|| endpoint.key());
         }
-        KindName::IpPool => {
-            if let Some(network) = world
-                .networks
-                .values()
-                .find(|n| n.spec.pools.contains(name))
-            {
-                return Some(format!(
-                    "by network {}; take it from its pools first",
-                    network.name()
-                ));
-            }
-            let blocks = world.blocks.values().filter(|b| b.spec.pool == *name);
-            let used: usize = blocks.map(|b| b.spec.allocations.len()).sum();
-            (used > 0).then(|| format!("{used} addresses of it are; detach their containers first"))
-        }
-        _ => None,
     }
+    let first = first?;
+    let total: usize = nodes.values().sum();
+    let shown = nodes.iter().take(MOST_NODES);
+    let mut places: Vec<String> = shown.map(|(node, n)| format!("{n} on node {node}")).collect();
+    if nodes.len() > MOST_NODES {
+        places.push(format!("the rest on {} more nodes", nodes.len() - MOST_NODES));
+    }
+    let noun = if total == 1 { "endpoint" } else { "endpoints" };
+    Some(format!(
+        "{total} {noun} ({}; the first is {first})",
+        places.join(", ")
+    ))
 }

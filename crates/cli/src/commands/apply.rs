@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use tombolo_api::{Applied, ApplyAction, ApplyRequest, Client, ClientError, Fault};
-use tombolo_model::parse::{Accept, ParseErrors, Parsed};
-use tombolo_model::{AnyResource, FieldError, Name};
+use tombolo_api::{
+    Applied, ApplyAction, ApplyRequest, Client, ClientError, DeleteRequest, Fault, MOST_WRITES,
+};
+use tombolo_model::parse::{Accept, Parsed};
+use tombolo_model::{AnyResource, FieldError, Name, ResourceKey};
 
 use super::{files, get};
 use crate::output::Format;
@@ -98,21 +100,32 @@ impl Delete {
         let mut all = files::read(&self.file, Accept::UserKinds)?;
         // What uses others goes before what is used.
         all.sort_by_key(|parsed| !matches!(parsed.resource, AnyResource::Network(_)));
-        let mut errors = Vec::new();
-        for parsed in &all {
-            let key = parsed.resource.key();
-            match client.delete(&get::path(key.kind, &key.name, key.namespace.as_ref())) {
-                Ok(()) => println!("{key} deleted"),
-                Err(error) => {
-                    let fault = FieldError::new("metadata.name", error.to_string());
-                    errors.push(parsed.source.fault(&fault));
-                }
-            }
+        let batches = all.chunks(MOST_WRITES);
+        if batches.len() > 1 {
+            eprintln!(
+                "{} resources are deleted in {} batches; each is deleted whole or not at all",
+                all.len(),
+                batches.len()
+            );
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            bail!("{}", ParseErrors(errors))
+        for batch in batches {
+            delete(client, batch)?;
         }
+        Ok(())
     }
+}
+
+/// Deletes resources, all or none.
+fn delete(client: &Client, batch: &[Parsed]) -> Result<()> {
+    let resources: Vec<ResourceKey> = batch.iter().map(|parsed| parsed.resource.key()).collect();
+    let request = DeleteRequest { resources };
+    match client.post::<()>("/v1/delete", &request) {
+        Ok(()) => {}
+        Err(ClientError::Fault(fault)) => bail!("{}", with_lines(&fault, batch)),
+        Err(error) => return Err(error.into()),
+    }
+    for key in &request.resources {
+        println!("{key} deleted");
+    }
+    Ok(())
 }

@@ -93,7 +93,11 @@ fn report(status: &Answer) -> String {
         text.push_str(&format!("repaired   {}\n", counts(repaired)));
     }
     let rows = status.nodes.iter().map(|node| {
-        let alive = if node.alive { "alive" } else { "absent" };
+        let alive = match node.alive {
+            Some(true) => "alive",
+            Some(false) => "absent",
+            None => "unknown",
+        };
         vec![
             node.name.to_string(),
             alive.to_owned(),

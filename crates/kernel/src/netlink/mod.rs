@@ -9,4 +9,4 @@ mod socket;
 
 pub(crate) use attributes::{Attribute, attributes, ip};
 pub(crate) use message::Message;
-pub(crate) use socket::{Protocol, Reply, Socket};
+pub(crate) use socket::{Protocol, Reply, Socket, error_of, replies};

@@ -388,7 +388,7 @@ fn number(told: ControlMessageOwned) -> Option<i32> {
 }
 
 /// The messages in a datagram.
-fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
+pub(crate) fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     let word =
         |bytes: &[u8], at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     std::iter::from_fn(move || {
@@ -408,7 +408,7 @@ fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
 }
 
 /// The error in an `NLMSG_ERROR` or at the end of a dump, with the kernel's explanation.
-fn error_of(reply: &Reply<'_>) -> Result<(), NetlinkError> {
+pub(crate) fn error_of(reply: &Reply<'_>) -> Result<(), NetlinkError> {
     /// `NLMSGERR_ATTR_MSG` and `NLMSGERR_ATTR_OFFS` (linux/netlink.h).
     const TEXT: u16 = 1;
     const OFFSET: u16 = 2;

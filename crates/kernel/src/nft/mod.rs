@@ -14,11 +14,14 @@
 mod apply;
 mod chain;
 mod expr;
+mod fuzzing;
 mod interval;
 mod message;
 mod read;
 mod set;
 mod transaction;
+
+pub(crate) use fuzzing::decode_any;
 
 use std::collections::{BTreeMap, BTreeSet};
 

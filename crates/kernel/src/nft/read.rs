@@ -24,10 +24,10 @@ pub(super) const FLAGS: u16 = 3;
 pub(super) const INTERVAL_END: u32 = 1;
 
 /// An element as it lies in the kernel.
-struct Element {
-    key: Vec<u8>,
-    data: Vec<u8>,
-    is_end: bool,
+pub(super) struct Element {
+    pub key: Vec<u8>,
+    pub data: Vec<u8>,
+    pub is_end: bool,
 }
 
 impl Table {
@@ -224,7 +224,7 @@ fn same_or_other(hashes: &[Option<[u8; 16]>], planned: Vec<Rule>) -> Vec<Rule> {
     }
 }
 
-fn decode_elements(list: &Attribute<'_>) -> Vec<Element> {
+pub(super) fn decode_elements(list: &Attribute<'_>) -> Vec<Element> {
     let bytes = |attribute: &Attribute<'_>| {
         attribute
             .find(DATA_VALUE)

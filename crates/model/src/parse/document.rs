@@ -19,6 +19,13 @@ use super::{ParseError, join};
 const MAX_DEPTH: usize = 64;
 /// Values that aliases may add to a text.
 const MAX_ALIASED: usize = 10_000;
+/// Bytes that aliases may add to a text.
+const MAX_ALIASED_BYTES: usize = 1 << 20;
+/// Bytes of paths for each byte of the text, above [`SMALL`]: names that are long and have many
+/// values below them would multiply.
+const MAX_PATHS: usize = 64;
+/// Bytes of paths that any text may have.
+const SMALL: usize = 1 << 20;
 
 /// One document of a text.
 pub(super) struct Document {
@@ -53,6 +60,10 @@ struct Reader {
     marks: Marks,
     anchors: HashMap<usize, Value>,
     aliased: usize,
+    aliased_bytes: usize,
+    /// Bytes of the paths so far, and the most that there may be.
+    paths: usize,
+    most_paths: usize,
     documents: Vec<Document>,
     faults: Vec<Fault>,
 }
@@ -66,7 +77,10 @@ struct Fault {
 
 /// Reads every document up to the first fault of syntax, and the faults.
 pub(super) fn read(file: &str, text: &str) -> (Vec<Document>, Vec<ParseError>) {
-    let mut reader = Reader::default();
+    let mut reader = Reader {
+        most_paths: SMALL + text.len().saturating_mul(MAX_PATHS),
+        ..Reader::default()
+    };
     if let Some((at, message)) = json::fault(file, text) {
         reader.faults.push(Fault {
             at,
@@ -139,10 +153,13 @@ impl Reader {
             }
             Event::Alias(anchor) => {
                 let value = self.anchors.get(&anchor).cloned().unwrap_or_default();
-                self.aliased += count(&value);
-                if self.aliased > MAX_ALIASED {
-                    let message =
-                        format!("aliases add more than {MAX_ALIASED} values; write them out");
+                let (values, bytes) = size(&value);
+                self.aliased += values;
+                self.aliased_bytes += bytes;
+                if self.aliased > MAX_ALIASED || self.aliased_bytes > MAX_ALIASED_BYTES {
+                    let message = format!(
+                        "aliases add more than {MAX_ALIASED} values or {MAX_ALIASED_BYTES} bytes; write them out"
+                    );
                     return Err(self.fault(at, None, message));
                 }
                 self.put(value, at, None)
@@ -247,6 +264,19 @@ impl Reader {
             text,
         };
         let path = self.path();
+        self.paths += path.len();
+        if self.paths > self.most_paths {
+            let message = "too many values stand below names that are too long; shorten the names";
+            // The path itself may be as long as the text.
+            let field = path.chars().take(60).collect();
+            let (value, message) = (None, message.to_owned());
+            return Err(Fault {
+                at,
+                field,
+                value,
+                message,
+            });
+        }
         match self.open.last_mut().map(|open| &mut open.inside) {
             None if value.is_null() => {}
             None => {
@@ -328,11 +358,16 @@ impl Reader {
     }
 }
 
-/// How many values a value is made of.
-fn count(value: &Value) -> usize {
+/// How many values a value is made of, and how many bytes their texts and names have.
+fn size(value: &Value) -> (usize, usize) {
+    let sum = |(values, bytes): (usize, usize), (v, b): (usize, usize)| (values + v, bytes + b);
     match value {
-        Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
-        Value::Object(map) => 1 + map.values().map(count).sum::<usize>(),
-        _ => 1,
+        Value::Array(items) => items.iter().map(size).fold((1, 0), sum),
+        Value::Object(map) => {
+            let names = map.keys().map(String::len).sum();
+            map.values().map(size).fold((1, names), sum)
+        }
+        Value::String(text) => (1, text.len()),
+        _ => (1, 0),
     }
 }

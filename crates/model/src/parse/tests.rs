@@ -273,6 +273,50 @@ fn text_from_outside_cannot_exhaust_us() {
 }
 
 #[test]
+fn few_long_texts_cannot_become_many() {
+    let first = |text: &str| faults_of("t", text)[0].to_string();
+    // A hundred aliases of half a MiB.
+    let long = "x".repeat(1 << 19);
+    let many = first(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 100].join(", ")));
+    assert!(many.starts_with("t:2:"), "{many:.200}");
+    assert!(many.contains("aliases add more than"), "{many:.200}");
+    // A hundred thousand values, each with a path of a quarter of a MiB.
+    let name = "n".repeat(1 << 18);
+    let below = first(&format!("? {name}\n: [{}]\n", "1,".repeat(100_000)));
+    assert!(below.starts_with("t:2:"), "{below:.200}");
+    assert!(below.contains("names that are too long"), "{below:.200}");
+    assert!(below.len() < 2000, "{} bytes of error", below.len());
+}
+
+#[test]
+fn large_texts_are_read_or_refused_in_a_time_that_grows_with_them() {
+    let pool = |n: usize| {
+        format!(
+            "---\n{{apiVersion: tombolo.dev/v1, kind: IPPool, metadata: {{name: p{n}}}, spec: {{cidr: 10.{}.{}.0/24}}}}\n",
+            n / 256,
+            n % 256
+        )
+    };
+    let begun = std::time::Instant::now();
+    // 1.6 MiB of good resources; a scalar and a comment of 4 MiB; 300,000 keys that are given twice.
+    let good: String = (0..16_000).map(pool).collect();
+    assert_eq!(parse("t", &good).unwrap().len(), 16_000);
+    let scalar = pool(0).replace("p0", &"p".repeat(4 << 20));
+    let said = faults_of("t", &scalar)[0].to_string();
+    assert!(
+        said.starts_with("t:2:") && said.contains("metadata.name"),
+        "{said:.200}"
+    );
+    assert!(said.len() < 2000, "{} bytes of error", said.len());
+    let comment = format!("# {}\n{}", "c".repeat(4 << 20), pool(0));
+    assert_eq!(parse("t", &comment).unwrap().len(), 1);
+    let twice = "k: 1\n".repeat(300_000);
+    assert!(faults_of("t", &twice).len() > 1);
+    let took = begun.elapsed();
+    assert!(took.as_secs() < 60, "{took:?}");
+}
+
+#[test]
 fn resources_are_read_with_their_places() {
     let text = format!(
         "# two\n---\n{POOL}  cidr: 10.0.0.0/8\n  blockSize: 0x1a\n---\n---\n{NETWORK}  driver: routed\n  pools: [a]\n"

@@ -12,7 +12,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
@@ -37,11 +37,16 @@ const FORMAT: u64 = 1;
 /// The memory that redb may use for pages: history is in memory already.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// An open file.
+/// The file, open or, after a commit that failed, waiting to be opened again.
 pub(super) struct RedbJournal {
+    path: PathBuf,
+    open: Option<OpenFile>,
+}
+
+/// An open file.
+struct OpenFile {
     database: Database,
     file: String,
-    path: std::path::PathBuf,
 }
 
 /// What was in it.
@@ -55,8 +60,21 @@ pub(super) struct Loaded {
 type Changes = Vec<(EventKind, KeyValue)>;
 
 impl RedbJournal {
+    /// Opens the file, or makes it, and answers what is in it.
+    pub(super) fn open(path: &Path, now: Now) -> Result<(RedbJournal, Loaded), StoreError> {
+        let open = OpenFile::open(path)?;
+        let loaded = open.load(now)?;
+        let journal = RedbJournal {
+            path: path.to_owned(),
+            open: Some(open),
+        };
+        Ok((journal, loaded))
+    }
+}
+
+impl OpenFile {
     /// Opens the file and takes its lock; makes the tables where they are not.
-    pub(super) fn open(path: &Path) -> Result<RedbJournal, StoreError> {
+    fn open(path: &Path) -> Result<OpenFile, StoreError> {
         let file = path.display().to_string();
         let failed = |error: std::io::Error| StoreError::Io {
             action: "open",
@@ -76,13 +94,9 @@ impl RedbJournal {
             .set_cache_size(CACHE_BYTES)
             .create_file(opened)
             .map_err(|error| open_error(error, &file))?;
-        let journal = RedbJournal {
-            database,
-            file,
-            path: path.to_owned(),
-        };
-        journal.prepare()?;
-        Ok(journal)
+        let opened = OpenFile { database, file };
+        opened.prepare()?;
+        Ok(opened)
     }
 
     fn prepare(&self) -> Result<(), StoreError> {
@@ -117,7 +131,7 @@ impl RedbJournal {
     }
 
     /// Reads all of it.
-    pub(super) fn load(&self, now: Now) -> Result<Loaded, StoreError> {
+    fn load(&self, now: Now) -> Result<Loaded, StoreError> {
         let mut state = Mvcc::default();
         let failed = |error: redb::Error| self.failed("read", error);
         let (cluster_id, member_id, compacted) = self.bounds().map_err(failed)?;
@@ -236,8 +250,21 @@ impl RedbJournal {
 
 impl Journal for RedbJournal {
     fn commit(&mut self, effects: &[Effects]) -> Result<(), StoreError> {
-        self.write(effects)
-            .map_err(|error| self.failed("write", error))
+        let open = self.open.as_ref().ok_or_else(|| StoreError::Io {
+            action: "write",
+            file: self.path.display().to_string(),
+            cause: "it is not open".to_owned(),
+        })?;
+        open.write(effects)
+            .map_err(|error| open.failed("write", error))
+    }
+
+    fn reopen(&mut self, now: Now) -> Result<Mvcc, StoreError> {
+        // redb works no more with a file that failed it, and holds its lock until it lets go.
+        self.open = None;
+        let (journal, loaded) = RedbJournal::open(&self.path, now)?;
+        *self = journal;
+        Ok(loaded.state)
     }
 
     fn size(&self) -> u64 {

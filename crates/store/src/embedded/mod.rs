@@ -3,7 +3,8 @@
 //! The file (redb) is the journal: every change of history, the leases, and the bounds of
 //! history. At opening all of it is read into memory; reading never touches the file
 //! again. A write is acknowledged after a durable commit, many waiting writes sharing
-//! one. The file is locked while it is open: a second opener is told so.
+//! one. The file is locked while it is open: a second opener is told so. A write that failed, as
+//! on a full disk, is answered with the error, and the next one opens the file again.
 //!
 //! History is bounded by count ([`EmbeddedConfig::keep_revisions`]), not by the clock, so
 //! that a node that was away for a short night can still catch up by watching.
@@ -50,8 +51,7 @@ impl EmbeddedStore {
     pub fn open(config: EmbeddedConfig) -> Result<EmbeddedStore, StoreError> {
         let clock = Clock::start();
         let name = config.file.display().to_string();
-        let journal = journal::RedbJournal::open(&config.file)?;
-        let loaded = journal.load(clock.now())?;
+        let (journal, loaded) = journal::RedbJournal::open(&config.file, clock.now())?;
         let engine_config = EngineConfig {
             name,
             keep_revisions: config.keep_revisions,

@@ -387,6 +387,7 @@ impl Store for EtcdStore {
             cluster_id: header.cluster_id,
             member_id: header.member_id,
             version: status.version,
+            problem: (!status.errors.is_empty()).then(|| status.errors.join("; ")),
         })
     }
 }

@@ -40,7 +40,7 @@ impl pb::maintenance_server::Maintenance for Served {
             raft_index: index,
             raft_term: RAFT_TERM,
             raft_applied_index: index,
-            errors: Vec::new(),
+            errors: status.problem.into_iter().collect(),
             db_size_in_use: size,
             is_learner: false,
         }))
