@@ -36,7 +36,10 @@ fn says_so(cluster: &Cluster, host: &str) {
     cluster.until("status says it", || {
         let begun = Instant::now();
         let status = cluster.status(host);
-        assert!(begun.elapsed() < Duration::from_secs(8), "status waits for the store");
+        assert!(
+            begun.elapsed() < Duration::from_secs(8),
+            "status waits for the store"
+        );
         let said = status["store"]["connected"] == false
             && status["problems"].to_string().contains("192.168.50.11");
         said.then_some(())

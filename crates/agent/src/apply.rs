@@ -7,7 +7,7 @@
 
 pub(crate) mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,8 @@ struct Applier {
     last: Option<Planned>,
     /// Whether it left nothing undone.
     complete: bool,
+    /// What the World asked for and could not be done yet.
+    owed: BTreeSet<Place>,
     /// What the last plan tells the other nodes, until the World shows that they can know it.
     promised: Option<BTreeMap<Name, NodeNetworkStatus>>,
     everything_at: Instant,
@@ -98,6 +100,7 @@ impl Applier {
             shared,
             last: None,
             complete: false,
+            owed: BTreeSet::new(),
             promised: None,
             everything_at: Instant::now() + FULL_PASS,
             retry: FIRST_RETRY,
@@ -213,24 +216,29 @@ impl Applier {
     }
 
     /// Says what was done. What the World did not ask for anew was changed by somebody else.
-    fn report(&self, plan: &HostPlan, done: &Convergence) {
+    fn report(&mut self, plan: &HostPlan, done: &Convergence) {
         let wanted = |plan: &HostPlan, place: &Place| {
             plan.objects
                 .get(place)
                 .map(|planned| planned.object.clone())
         };
+        let last = self.last.as_ref().map(|last| Arc::clone(&last.plan));
+        let owed = std::mem::take(&mut self.owed);
+        let is_repair = |place: &Place| {
+            !owed.contains(place)
+                && (last.as_ref()).is_some_and(|last| wanted(last, place) == wanted(plan, place))
+        };
         for op in &done.done {
             let kind = order::kind(&op.place().key);
-            let last = self.last.as_ref().filter(|_| self.complete);
-            let is_repair =
-                last.is_some_and(|last| wanted(&last.plan, op.place()) == wanted(plan, op.place()));
-            if is_repair {
+            if is_repair(op.place()) {
                 tracing::warn!(kind, "repaired: {op}");
                 self.shared.metrics.repaired(kind);
             } else {
                 tracing::info!(kind, "{op}");
             }
         }
+        let failed = done.failed.iter().map(|(op, _)| op.place());
+        self.owed = failed.filter(|place| !is_repair(place)).cloned().collect();
     }
 
     fn publish(&mut self, planned: Planned, outcome: AppliedState) {

@@ -35,7 +35,7 @@ pub(crate) enum Entry {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
-    Begin { id: u64, entry: Entry },
+    Begin { id: u64, entry: Box<Entry> },
     End { id: u64 },
 }
 
@@ -68,7 +68,7 @@ impl Journal {
             let line = line.with_context(|| format!("cannot read {}", path.display()))?;
             match serde_json::from_slice(&line) {
                 Ok(Line::Begin { id, entry }) => {
-                    entries.insert(id, entry);
+                    entries.insert(id, *entry);
                     next = id + 1;
                 }
                 Ok(Line::End { id }) => {
@@ -102,7 +102,7 @@ impl Journal {
         let id = inner.next;
         let line = Line::Begin {
             id,
-            entry: entry.clone(),
+            entry: Box::new(entry.clone()),
         };
         inner.write(&line).context("cannot write the journal")?;
         inner.file.sync_data().context("cannot write the journal")?;

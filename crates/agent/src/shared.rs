@@ -199,6 +199,16 @@ impl Shared {
         *self.seen.borrow() != Revision::NONE
     }
 
+    /// Waits for the store's first answer.
+    pub async fn first_world(&self, limit: Duration) -> Result<(), Fault> {
+        let mut seen = self.seen.subscribe();
+        let first = seen.wait_for(|seen| *seen != Revision::NONE);
+        match tokio::time::timeout(limit, first).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => self.may_give_alone(),
+        }
+    }
+
     /// Whether addresses may be given without the store.
     pub fn may_give_alone(&self) -> Result<(), Fault> {
         let why = if !self.knows_world() {

@@ -137,10 +137,15 @@ impl Client {
     ) -> Result<T, ClientError> {
         let (status, mut reader) = self.ask(method, path, body)?;
         let mut answer = Vec::new();
-        reader
-            .read_to_end(&mut answer)
-            .map_err(|cause| self.no_answer(method, path, cause))?;
-        if !(200..300).contains(&status) {
+        let refused = !(200..300).contains(&status);
+        match reader.read_to_end(&mut answer) {
+            // It has said all, and did not want to hear all.
+            Err(cause) if refused && cause.kind() == ErrorKind::ConnectionReset => {}
+            read => {
+                read.map_err(|cause| self.no_answer(method, path, cause))?;
+            }
+        }
+        if refused {
             return Err(self.fault(method, path, status, &answer));
         }
         let text: &[u8] = if answer.is_empty() { b"null" } else { &answer };
@@ -172,9 +177,10 @@ impl Client {
             )
             .into_bytes();
             request.extend_from_slice(body);
-            (&stream).write_all(&request)?;
+            // An agent that refuses a request may do so before it has read it all.
+            let sent = (&stream).write_all(&request);
             let mut reader = BufReader::new(stream);
-            let status = read_head(&mut reader)?;
+            let status = read_head(&mut reader).map_err(|error| sent.err().unwrap_or(error))?;
             Ok((status, reader))
         };
         exchange().map_err(|cause| self.no_answer(method, path, cause))

@@ -218,6 +218,9 @@ pub struct StoreView {
     /// The last error, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How many containers were plugged in or out without it that it has not been told of yet.
+    #[serde(default)]
+    pub untold: usize,
 }
 
 /// An address of the underlay.

@@ -106,8 +106,10 @@ fn meant(world: &World, endpoint: &Name, mac: Option<MacAddr>) -> Option<Endpoin
 
 fn write_down(shared: &Shared, entry: Entry) -> Result<u64, Fault> {
     shared.journal.begin(entry).map_err(|error| {
-        let message = format!("{error:#}, and the store is not reached; is the disk full?");
-        Fault::new(FaultKind::Unavailable, message)
+        Fault::new(
+            FaultKind::Unavailable,
+            format!("{error:#}; is the disk full?"),
+        )
     })
 }
 

@@ -37,12 +37,16 @@ type EndpointKey = (Name, Name);
 pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<Attached, Fault> {
     let key = endpoint_key(shared, request)?;
     check_sandbox(request)?;
+    shared.first_world(STORE_LIMIT).await?;
     let revision = match claim_by_store(shared, request, &key).await {
         ByStore::Done(revision) => revision,
         ByStore::Refused(fault) => return Err(fault),
         ByStore::Unreached(fault) => {
             tracing::debug!(%fault, endpoint = %key.1, "going on without the store");
-            return alone::attach(shared, request, &key).await;
+            let attached = alone::attach(shared, request, &key).await;
+            return attached.map_err(|alone| {
+                Fault::new(alone.kind, format!("{fault}; without the store: {alone}"))
+            });
         }
     };
     let state = shared.wait_applied(revision, APPLY_LIMIT).await;
@@ -64,10 +68,12 @@ pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<A
 
 /// Unplugs a container. Nothing to unplug is success.
 pub(crate) async fn detach(shared: &Shared, request: &DetachRequest) -> Result<(), Fault> {
+    // A runtime may try again for ever: without the store it is only written down.
+    let known = shared.first_world(STORE_LIMIT).await.is_ok();
     let found = find(&shared.world(), shared.node(), request);
     match found {
         Some(key) => remove(shared, &key).await,
-        None if shared.knows_world() => Ok(()),
+        None if known => Ok(()),
         None => {
             let (container, interface) = (&request.container_id, &request.interface);
             match Endpoint::resource_name(shared.node(), container, interface) {

@@ -39,6 +39,7 @@ pub(super) async fn status(
     Query(query): Query<Wait>,
 ) -> Result<Json<Status>, Refusal> {
     if query.wait {
+        shared.first_world(WAIT).await?;
         let newest = shared
             .resources
             .newest()
@@ -61,6 +62,7 @@ pub(super) async fn status(
             place: place(&shared.config.store),
             connected: store_error.is_none(),
             error: store_error.clone(),
+            untold: *shared.journal.waiting.borrow(),
         },
         seen_revision: shared.seen.borrow().0,
         applied_revision: state.revision.0,
@@ -94,7 +96,8 @@ fn underlay(world: &World, node: &Name) -> Vec<UnderlayView> {
 /// What only the store knows: who is alive, and how it is itself. Nobody waits long for that.
 async fn ask_store(shared: &Shared) -> Result<(BTreeSet<Name>, StoreStatus), String> {
     let store = shared.resources.store();
-    let asked = async { tokio::try_join!(crate::publish::alive(&shared.resources), store.status()) };
+    let asked =
+        async { tokio::try_join!(crate::publish::alive(&shared.resources), store.status()) };
     match tokio::time::timeout(STORE_ANSWER, asked).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!(

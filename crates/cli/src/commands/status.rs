@@ -66,6 +66,12 @@ fn report(status: &Answer) -> String {
         Some(error) => format!("{}: {error}", status.store.place),
     };
     text.push_str(&format!("store      {store}\n"));
+    if status.store.untold > 0 {
+        text.push_str(&format!(
+            "           {} containers were plugged in or out without it; it will be told\n",
+            status.store.untold
+        ));
+    }
     text.push_str(&format!(
         "revision   {} seen, {} in the kernel\n",
         status.seen_revision, status.applied_revision
