@@ -159,7 +159,7 @@ fn a_thousand_lives_under_an_agent_that_is_killed() {
     let held = ledger.held();
     let endpoints = cluster.json("a", &["get", "endpoints", "-o", "json"]);
     let mut known = BTreeMap::new();
-    for endpoint in endpoints.as_array().unwrap() {
+    for endpoint in endpoints["items"].as_array().unwrap() {
         let container = endpoint["spec"]["containerID"].as_str().unwrap();
         for address in endpoint["spec"]["addresses"].as_array().unwrap() {
             let container = container.trim_start_matches("a-").to_owned();

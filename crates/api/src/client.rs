@@ -137,9 +137,13 @@ impl Client {
     ) -> Result<T, ClientError> {
         let (status, mut reader) = self.ask(method, path, body)?;
         let mut answer = Vec::new();
-        reader
-            .read_to_end(&mut answer)
-            .map_err(|cause| self.no_answer(method, path, cause))?;
+        match reader.read_to_end(&mut answer) {
+            // Who refuses a request before all of it was sent closes behind the answer.
+            Err(cause) if status < 300 || cause.kind() != ErrorKind::ConnectionReset => {
+                return Err(self.no_answer(method, path, cause));
+            }
+            _ => {}
+        }
         if !(200..300).contains(&status) {
             return Err(self.fault(method, path, status, &answer));
         }
@@ -172,9 +176,10 @@ impl Client {
             )
             .into_bytes();
             request.extend_from_slice(body);
-            (&stream).write_all(&request)?;
+            let sent = (&stream).write_all(&request);
             let mut reader = BufReader::new(stream);
-            let status = read_head(&mut reader)?;
+            // A request that is too large is answered before it is read to its end.
+            let status = read_head(&mut reader).map_err(|cause| sent.err().unwrap_or(cause))?;
             Ok((status, reader))
         };
         exchange().map_err(|cause| self.no_answer(method, path, cause))
