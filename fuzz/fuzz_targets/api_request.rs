@@ -19,12 +19,13 @@ fn read<T: DeserializeOwned + serde::Serialize + PartialEq + std::fmt::Debug>(by
 fuzz_target!(|bytes: &[u8]| {
     read::<AttachRequest>(bytes);
     read::<DetachRequest>(bytes);
-    read::<ApplyRequest>(bytes);
     read::<DeleteRequest>(bytes);
     read::<Attached>(bytes);
     read::<Inspected>(bytes);
-    read::<WatchLine>(bytes);
     read::<Fault>(bytes);
+    // These hold any JSON, numbers among it that are not written to their last digit.
+    let _ = serde_json::from_slice::<ApplyRequest>(bytes);
+    let _ = serde_json::from_slice::<WatchLine>(bytes);
     let _ = serde_json::from_slice::<ReleaseRequest>(bytes);
     let _ = serde_json::from_slice::<TokenRequest>(bytes);
 });

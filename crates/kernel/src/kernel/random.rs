@@ -109,11 +109,17 @@ fn inside(number: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
     let dst = format!("10.{}.0.0/16", 100 + number).parse().unwrap();
     let (table, metric) = (254, 0);
     let neighbour = Key::Neighbour {
-        link,
+        link: link.clone(),
         address: gateway,
     };
     let setting = Key::Sysctl("net/ipv4/ip_forward".into());
+    // Without any address the kernel takes no gateway at all.
+    let address = Key::Address {
+        link: link.clone(),
+        net: "10.244.0.9/32".parse().unwrap(),
+    };
     for (key, object) in [
+        (address, Object::Address),
         (neighbour, Object::Neighbour(mac)),
         (Key::Route { table, dst, metric }, Object::Route(route)),
         (setting, Object::Sysctl((how % 2).to_string())),
@@ -146,7 +152,7 @@ fn rule6(number: u8, how: u8) -> Vec<(Place, Object)> {
     let rule = RoutingRule {
         from: Some("fd00::/8".parse().unwrap()),
         to: None,
-        mark: how.is_multiple_of(2).then_some(u32::from(how) + 1),
+        mark: how.is_multiple_of(2).then_some((u32::from(how) + 1, 0xffff)),
         table: u32::from(how) + 300,
     };
     let (family, priority) = (Family::V6, 200 + u32::from(number));
@@ -303,7 +309,7 @@ fn prefix(net: &str) -> Vec<(Place, Object)> {
 }
 
 /// What somebody else may do to a host, for every kind of object: taken away, changed, or put
-/// beside. Each may find nothing to break. `in` runs a command in the sandbox.
+/// beside. Each may find nothing to break. `inside` runs a command in the sandbox.
 const DAMAGE: [&str; 29] = [
     "ip link del tbb0",
     "ip link del tbx0",
@@ -331,9 +337,9 @@ const DAMAGE: [&str; 29] = [
     "nft flush set inet tombolo pools; nft flush map inet tombolo ports",
     "nft flush chain inet tombolo c0; nft add rule inet tombolo c1 accept",
     "nft add chain inet tombolo foreign",
-    "echo 1 > /proc/sys/net/ipv4/ip_forward; in sysctl -qw net.ipv4.ip_forward=1",
-    "in ip link set eth0 down; in ip addr flush dev eth0",
-    "in ip route flush table main; in ip neigh flush nud permanent",
+    "echo 1 > /proc/sys/net/ipv4/ip_forward; inside sysctl -qw net.ipv4.ip_forward=1",
+    "inside ip link set eth0 down; inside ip addr flush dev eth0",
+    "inside ip route flush table main; inside ip neigh flush nud permanent",
 ];
 
 #[test]
@@ -353,7 +359,7 @@ fn any_state_is_reached_from_any_other() {
                 let plan = wanted(&choice, &path);
                 host.converge(&plan);
                 host.run(&format!(
-                    "in() {{ nsenter --net={path} \"$@\"; }}; {{ {}; }} 2>/dev/null || true",
+                    "inside() {{ nsenter --net={path} \"$@\"; }}; {{ {}; }} 2>/dev/null || true",
                     DAMAGE[damage]
                 ));
                 host.converge(&plan);
