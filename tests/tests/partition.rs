@@ -44,6 +44,17 @@ fn says_so(cluster: &Cluster, host: &str) {
             && status["problems"].to_string().contains("192.168.50.11");
         said.then_some(())
     });
+    cluster.until("the metric says it", || {
+        metrics(cluster, host)
+            .contains("tombolo_store_connected 0")
+            .then_some(())
+    });
+    let log = cluster.sh(host, "cat /run/tombolo/agent.log");
+    assert!(log.contains("going on with what is known"), "{log}");
+}
+
+fn metrics(cluster: &Cluster, host: &str) -> String {
+    cluster.sh(host, "curl -s localhost:7463/metrics")
 }
 
 /// Makes a change on `a` and waits until the others know it.
@@ -57,7 +68,8 @@ fn caught_up(cluster: &Cluster) {
                 .then_some(())
         });
         cluster.until("the problem is over", || {
-            (cluster.status(host)["store"]["connected"] == true).then_some(())
+            let up = metrics(cluster, host).contains("tombolo_store_connected 1");
+            (up && cluster.status(host)["store"]["connected"] == true).then_some(())
         });
     }
     cluster.settle();

@@ -138,6 +138,82 @@ fn what_is_in_use_is_not_taken_away() {
 }
 
 #[test]
+fn a_network_in_use_keeps_its_driver() {
+    let cluster = Cluster::up("in-use-driver", &Shape::hosts(2));
+    let network = |driver: &str| {
+        format!(
+            "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec: {{driver: {driver}, pools: [default-v4, default-v6]}}\n"
+        )
+    };
+    for host in ["a", "b"] {
+        let _ = cluster.container(host, "c1", "default");
+    }
+    let error = cluster.try_apply("a", &network("ptp")).unwrap_err();
+    says(
+        &error,
+        &[
+            "spec.driver",
+            "2 endpoints (1 on node a, 1 on node b",
+            "detach them first",
+        ],
+    );
+    let config = tombolo_lab::Lab::config("default");
+    for host in ["a", "b"] {
+        cluster.lab.detach(host, "c1", &config).unwrap();
+    }
+    cluster.apply("a", &network("ptp"));
+}
+
+#[test]
+fn several_are_deleted_all_or_none() {
+    let cluster = one_host("delete-all");
+    let pool = |n: usize| {
+        format!(
+            "apiVersion: tombolo.dev/v1\nkind: IPPool\nmetadata: {{name: p{n}}}\nspec: {{cidr: 10.80.{n}.0/24}}\n---\n"
+        )
+    };
+    let network = "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {name: n}\nspec: {driver: ptp, pools: [p0]}\n";
+    let delete = |text: &str| {
+        std::fs::write(cluster.file("a", "/run/delete.yaml"), text).unwrap();
+        let output = cluster.try_sh("a", "tombolo delete -f /run/delete.yaml");
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said.into_owned())
+    };
+    cluster.apply("a", &(pool(0) + &pool(1) + network));
+    let before = cluster.sh("a", "tombolo get ippools; tombolo get networks");
+    // One that is in use by what stays, and one that is not there: nothing is deleted, both are told.
+    let (done, said) = delete(&(pool(1) + &pool(0) + &pool(7)));
+    assert!(!done);
+    says(
+        &said,
+        &[
+            "nothing was changed",
+            "/run/delete.yaml:8:",
+            "network n",
+            "there is no IPPool p7",
+        ],
+    );
+    assert_eq!(
+        cluster.sh("a", "tombolo get ippools; tombolo get networks"),
+        before
+    );
+    // A pool and the network that uses it go together, in whatever order they are written.
+    let (done, said) = delete(&(pool(0) + &pool(1) + network));
+    assert!(done, "{said}");
+    let after = cluster.sh("a", "tombolo get ippools; tombolo get networks");
+    assert!(!after.contains("10.80."), "{after}");
+    // More than a transaction holds go in batches, which is said.
+    for part in [0..100, 100..150] {
+        cluster.apply("a", &part.map(pool).collect::<String>());
+    }
+    let (done, said) = delete(&(0..150).map(pool).collect::<String>());
+    assert!(done, "{said}");
+    says(&said, &["150 resources are deleted in 2 batches"]);
+    assert!(!cluster.sh("a", "tombolo get ippools").contains("10.80."));
+}
+
+#[test]
 fn attaching_what_cannot_be_attached() {
     let cluster = one_host("bad-attach");
     let attach = |words: &[&str]| {

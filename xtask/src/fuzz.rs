@@ -8,8 +8,9 @@
 
 use anyhow::{Context, Result, bail};
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// Code generation flags that make libFuzzer see which branches an input takes.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -28,10 +29,18 @@ pub fn run(root: &Path, seconds: u32) -> Result<Vec<String>> {
     }
     let host = host_triple()?;
     let built = build(root, &host)?;
+    // As many at once as there are processors; libFuzzer uses one.
+    let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut findings = Vec::new();
-    for target in &targets {
-        println!("fuzz {target} for {seconds} s");
-        findings.extend(run_target(root, &built, target, seconds)?);
+    for group in targets.chunks(at_once) {
+        let running: Result<Vec<(&String, Child)>> = group
+            .iter()
+            .map(|target| Ok((target, start(root, &built, target, seconds)?)))
+            .collect();
+        for (target, child) in running? {
+            println!("fuzz {target} for {seconds} s");
+            findings.extend(finish(root, target, child)?);
+        }
     }
     Ok(findings)
 }
@@ -81,9 +90,14 @@ fn build(root: &Path, host: &str) -> Result<PathBuf> {
     Ok(folder.join(host).join("release"))
 }
 
-fn run_target(root: &Path, built: &Path, target: &str, seconds: u32) -> Result<Option<String>> {
+/// Where inputs that crash a target are kept.
+fn crashes(root: &Path, target: &str) -> PathBuf {
+    root.join("target/fuzz/crashes").join(target)
+}
+
+fn start(root: &Path, built: &Path, target: &str, seconds: u32) -> Result<Child> {
     let corpus = root.join("target/fuzz/corpus").join(target);
-    let crashes = root.join("target/fuzz/crashes").join(target);
+    let crashes = crashes(root, target);
     for folder in [&corpus, &crashes] {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
@@ -93,19 +107,30 @@ fn run_target(root: &Path, built: &Path, target: &str, seconds: u32) -> Result<O
         .arg(format!("-max_len={LONGEST_INPUT}"))
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         .args(["-print_final_stats=1", "-verbosity=0"])
-        .arg(&corpus);
+        .arg(&corpus)
+        // What targets of one group say is told one after the other.
+        .stderr(Stdio::piped());
     let seeds = root.join("fuzz/seeds").join(target);
     if seeds.is_dir() {
         command.arg(seeds);
     }
-    let status = command
-        .status()
-        .with_context(|| format!("run the fuzz target {target}"))?;
+    command
+        .spawn()
+        .with_context(|| format!("run the fuzz target {target}"))
+}
+
+/// Waits for a target, and answers what it found.
+fn finish(root: &Path, target: &str, child: Child) -> Result<Option<String>> {
+    let output = child
+        .wait_with_output()
+        .with_context(|| format!("wait for the fuzz target {target}"))?;
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
     let finding = format!(
-        "fuzz target {target}: {status}; the input is in {}: make it a test, then mend the code",
-        crashes.display()
+        "fuzz target {target}: {}; the input is in {}: make it a test, then mend the code",
+        output.status,
+        crashes(root, target).display()
     );
-    Ok((!status.success()).then_some(finding))
+    Ok((!output.status.success()).then_some(finding))
 }
 
 #[cfg(test)]

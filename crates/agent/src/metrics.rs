@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     repairs: Family<ByKind, Counter>,
     objects: Family<ByKind, Gauge>,
     problems: Gauge,
+    store_connected: Gauge,
     plan_seconds: Histogram,
     pass_seconds: Histogram,
     attachments: Family<ByKind, Counter>,
@@ -34,6 +35,7 @@ impl Metrics {
             repairs: Family::default(),
             objects: Family::default(),
             problems: Gauge::default(),
+            store_connected: Gauge::default(),
             plan_seconds: times(),
             pass_seconds: times(),
             attachments: Family::default(),
@@ -53,6 +55,11 @@ impl Metrics {
             "problems",
             "What cannot be done as the resources ask",
             metrics.problems.clone(),
+        );
+        registry.register(
+            "store_connected",
+            "Whether the store answers: 1 or 0",
+            metrics.store_connected.clone(),
         );
         registry.register_with_unit(
             "plan",
@@ -89,6 +96,10 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.objects.get_or_create(&vec![("kind", kind)]).set(count);
         }
+    }
+
+    pub fn store(&self, connected: bool) {
+        self.store_connected.set(i64::from(connected));
     }
 
     pub fn repaired(&self, kind: &'static str) {

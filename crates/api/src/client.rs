@@ -137,15 +137,14 @@ impl Client {
     ) -> Result<T, ClientError> {
         let (status, mut reader) = self.ask(method, path, body)?;
         let mut answer = Vec::new();
-        let refused = !(200..300).contains(&status);
         match reader.read_to_end(&mut answer) {
-            // It has said all, and did not want to hear all.
-            Err(cause) if refused && cause.kind() == ErrorKind::ConnectionReset => {}
-            read => {
-                read.map_err(|cause| self.no_answer(method, path, cause))?;
+            // Who refuses a request before all of it was sent closes behind the answer.
+            Err(cause) if status < 300 || cause.kind() != ErrorKind::ConnectionReset => {
+                return Err(self.no_answer(method, path, cause));
             }
+            _ => {}
         }
-        if refused {
+        if !(200..300).contains(&status) {
             return Err(self.fault(method, path, status, &answer));
         }
         let text: &[u8] = if answer.is_empty() { b"null" } else { &answer };
@@ -177,10 +176,10 @@ impl Client {
             )
             .into_bytes();
             request.extend_from_slice(body);
-            // An agent that refuses a request may do so before it has read it all.
             let sent = (&stream).write_all(&request);
             let mut reader = BufReader::new(stream);
-            let status = read_head(&mut reader).map_err(|error| sent.err().unwrap_or(error))?;
+            // A request that is too large is answered before it is read to its end.
+            let status = read_head(&mut reader).map_err(|cause| sent.err().unwrap_or(cause))?;
             Ok((status, reader))
         };
         exchange().map_err(|cause| self.no_answer(method, path, cause))

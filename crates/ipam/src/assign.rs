@@ -121,14 +121,21 @@ fn choose_handle(world: &World, request: &Request<'_>) -> (Name, String) {
     (name, (*identity).to_owned())
 }
 
-/// Deletes handles that are not in use and have nothing kept for them any more.
+/// Takes from handles that are not in use what is not kept for them any more, and deletes those
+/// that have nothing left. Each is written: of two nodes that take the last two addresses of one
+/// handle at once, neither would see that nothing is left.
 fn forget(draft: &mut Draft<'_>, displaced: &BTreeSet<Name>) {
     for name in displaced {
-        let done = draft.handle(name).is_some_and(|handle| {
-            handle.node.is_none() && !handle.addresses.iter().any(|a| draft.is_kept(*a, name))
-        });
-        if done {
+        let Some(handle) = draft.handle(name).filter(|handle| handle.node.is_none()) else {
+            continue;
+        };
+        let mut left = handle.clone();
+        left.addresses
+            .retain(|address| draft.is_kept(*address, name));
+        if left.addresses.is_empty() {
             delete_handle(draft, name);
+        } else {
+            draft.put_handle(name, left);
         }
     }
 }

@@ -23,6 +23,8 @@
 
 pub mod ca;
 pub mod enrol;
+#[doc(hidden)]
+pub mod fuzzing;
 mod random;
 mod read;
 pub mod tls;

@@ -24,6 +24,8 @@ pub mod embedded;
 mod engine;
 pub mod error;
 pub mod etcd;
+#[doc(hidden)]
+pub mod fuzzing;
 mod key_range;
 mod local;
 mod memory;

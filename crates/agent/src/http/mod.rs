@@ -155,6 +155,8 @@ async fn ready(State(shared): Agent) -> (StatusCode, String) {
 }
 
 async fn metrics(State(shared): Agent) -> impl IntoResponse {
+    let connected = shared.store_error.borrow().is_none();
+    shared.metrics.store(connected);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (
         [(axum::http::header::CONTENT_TYPE, kind)],

@@ -38,7 +38,7 @@ pub(crate) fn post(
     read(stream)
 }
 
-fn read(stream: &mut impl Read) -> io::Result<Answer> {
+pub(crate) fn read(stream: &mut impl Read) -> io::Result<Answer> {
     let mut bytes = Vec::new();
     let mut piece = [0; 8 * 1024];
     loop {

@@ -22,6 +22,7 @@ mod checks;
 mod client;
 mod enrolment;
 mod error;
+pub(crate) mod fuzzing;
 mod http;
 mod record;
 mod server;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tombolo_model::{Family, MacAddr, Mtu, Vni};
+use tombolo_model::{Family, MacAddr, Mtu, Protocol, Vni};
 use tombolo_plan::objects::{
     BridgePort, Chain, Datum, Field, Link, LinkKind, NextHop, NftSet, Route, RoutingRule, Rule,
 };
@@ -17,7 +17,7 @@ use crate::testing::{Host, link, name, pair, plan};
 type Choice = BTreeMap<u8, u8>;
 
 fn choice() -> impl Strategy<Value = Choice> {
-    prop::collection::btree_map(0u8..40, any::<u8>(), 0..14)
+    prop::collection::btree_map(0u8..56, any::<u8>(), 0..18)
 }
 
 fn wanted(choice: &Choice, sandbox: &str) -> HostPlan {
@@ -72,6 +72,10 @@ fn piece(which: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
             Key::Sysctl("net/ipv4/ip_forward".into()),
             Object::Sysctl((how % 2).to_string()),
         ),
+        10 => inside(number, how, sandbox),
+        11 => ports(how, number),
+        12 => rule6(number, how),
+        13 => address6(number, how),
         _ => {
             let key = Key::Address {
                 link: name(&format!("tbb{number}")),
@@ -84,6 +88,97 @@ fn piece(which: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
             objects
         }
     }
+}
+
+/// What a sandbox holds besides its end: a route by a neighbour, and a setting of its own.
+fn inside(number: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
+    let mut objects = pair("tbv0", sandbox);
+    let gateway = format!("169.254.1.{}", how % 3 + 1).parse().unwrap();
+    let (link, mac) = (name("eth0"), MacAddr([2, 0, 0, 0, 7, how]));
+    let next = NextHop::Via {
+        gateway,
+        link: link.clone(),
+        onlink: true,
+    };
+    let route = Route {
+        next,
+        source: None,
+        mtu: None,
+    };
+    let dst = format!("10.{}.0.0/16", 100 + number).parse().unwrap();
+    let (table, metric) = (254, 0);
+    let neighbour = Key::Neighbour {
+        link: link.clone(),
+        address: gateway,
+    };
+    let setting = Key::Sysctl("net/ipv4/ip_forward".into());
+    // Without any address the kernel takes no gateway at all.
+    let address = Key::Address {
+        link: link.clone(),
+        net: "10.244.0.9/32".parse().unwrap(),
+    };
+    for (key, object) in [
+        (address, Object::Address),
+        (neighbour, Object::Neighbour(mac)),
+        (Key::Route { table, dst, metric }, Object::Route(route)),
+        (setting, Object::Sysctl((how % 2).to_string())),
+    ] {
+        objects.push((Place::sandbox(sandbox, key), object));
+    }
+    objects
+}
+
+/// A map from protocol and port to address and port, with one element.
+fn ports(how: u8, number: u8) -> Vec<(Place, Object)> {
+    let set = NftSet {
+        key: vec![Field::Protocol, Field::Port],
+        data: vec![Field::Ipv4, Field::Port],
+        interval: false,
+    };
+    let key = Key::NftElement {
+        set: "ports".into(),
+        key: vec![
+            Datum::Protocol(Protocol::Tcp),
+            Datum::Port(8000 + u16::from(number)),
+        ],
+    };
+    let target = format!("10.244.0.{}", how % 3 + 1).parse().unwrap();
+    let data = vec![Datum::Ip(target), Datum::Port(80 + u16::from(how % 2))];
+    vec![
+        (
+            Place::host(Key::NftSet("ports".into())),
+            Object::NftSet(set),
+        ),
+        (Place::host(key), Object::NftElement(data)),
+    ]
+}
+
+fn rule6(number: u8, how: u8) -> Vec<(Place, Object)> {
+    let rule = RoutingRule {
+        from: Some("fd00::/8".parse().unwrap()),
+        to: None,
+        mark: how
+            .is_multiple_of(2)
+            .then_some((u32::from(how) + 1, 0xffff)),
+        table: u32::from(how) + 300,
+    };
+    let (family, priority) = (Family::V6, 200 + u32::from(number));
+    vec![(
+        Place::host(Key::RoutingRule { family, priority }),
+        Object::RoutingRule(rule),
+    )]
+}
+
+fn address6(number: u8, how: u8) -> Vec<(Place, Object)> {
+    let key = Key::Address {
+        link: name(&format!("tbb{number}")),
+        net: format!("fd00:{number}::{}/64", how % 3 + 1)
+            .parse()
+            .unwrap(),
+    };
+    let mut objects = bridge(number, 0);
+    objects.push((Place::host(key), Object::Address));
+    objects
 }
 
 fn bridge(number: u8, how: u8) -> Vec<(Place, Object)> {
@@ -222,25 +317,45 @@ fn prefix(net: &str) -> Vec<(Place, Object)> {
     ]
 }
 
-/// What somebody else may do to a host. Each may find nothing to break.
-const DAMAGE: [&str; 10] = [
+/// What somebody else may do to a host, for every kind of object: taken away, changed, or put
+/// beside. Each may find nothing to break. `inside` runs a command in the sandbox.
+const DAMAGE: [&str; 29] = [
     "ip link del tbb0",
     "ip link del tbx0",
+    "ip link del tbv0",
     "ip link set tbv0 nomaster",
     "ip link set tbv0 down",
+    "ip link set tbv0 mtu 1300",
+    "ip link set tbv0 address 02:00:00:00:00:99",
+    "bridge link set dev tbv0 isolated off hairpin off",
+    "ip link set tbx0 down mtu 1300",
+    "ip link add tbb0 type dummy || ip link add tbb1 type dummy",
+    "ip addr flush dev tbb0",
+    "ip addr add 10.99.0.1/24 dev tbb0",
     "ip route flush proto 84",
     "ip -6 route flush proto 84",
-    "nft delete table inet tombolo",
-    "nft add element inet tombolo pools '{ 200.0.0.0/8 }'",
-    "ip neigh flush nud permanent",
+    "ip route flush table 354",
     "ip route add blackhole 10.99.0.0/16 proto 84",
+    "ip rule del priority 100; ip -6 rule del priority 200",
+    "ip rule add priority 101 to 10.0.0.0/8 table 299 proto 84",
+    "ip neigh flush nud permanent",
+    "bridge fdb show dev tbx0 | while read mac rest; do bridge fdb del $mac dev tbx0; done",
+    "nft delete table inet tombolo",
+    "nft flush ruleset",
+    "nft add element inet tombolo pools '{ 200.0.0.0/8 }'",
+    "nft flush set inet tombolo pools; nft flush map inet tombolo ports",
+    "nft flush chain inet tombolo c0; nft add rule inet tombolo c1 accept",
+    "nft add chain inet tombolo foreign",
+    "echo 1 > /proc/sys/net/ipv4/ip_forward; inside sysctl -qw net.ipv4.ip_forward=1",
+    "inside ip link set eth0 down; inside ip addr flush dev eth0",
+    "inside ip route flush table main; inside ip neigh flush nud permanent",
 ];
 
 #[test]
 fn any_state_is_reached_from_any_other() {
     let steps = prop::collection::vec((choice(), 0..DAMAGE.len()), 1..4);
     let mut runner = TestRunner::new(Config {
-        cases: 24,
+        cases: 48,
         ..Config::default()
     });
     runner
@@ -252,7 +367,10 @@ fn any_state_is_reached_from_any_other() {
             for (choice, damage) in steps {
                 let plan = wanted(&choice, &path);
                 host.converge(&plan);
-                host.run(&format!("{} 2>/dev/null || true", DAMAGE[damage]));
+                host.run(&format!(
+                    "inside() {{ nsenter --net={path} \"$@\"; }}; {{ {}; }} 2>/dev/null || true",
+                    DAMAGE[damage]
+                ));
                 host.converge(&plan);
             }
             host.converge(&HostPlan::default());

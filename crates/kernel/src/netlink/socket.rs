@@ -426,7 +426,7 @@ pub(crate) fn error_of(reply: &Reply<'_>) -> Result<(), NetlinkError> {
     } else {
         4
     };
-    let mut error = NetlinkError::from(Errno::from_raw(-code));
+    let mut error = NetlinkError::from(Errno::from_raw(code.saturating_neg()));
     for attribute in attributes(reply.body.get(skip..).unwrap_or_default()) {
         match attribute.kind {
             TEXT => error.message = attribute.text().map(str::to_owned),

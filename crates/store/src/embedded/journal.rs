@@ -12,6 +12,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -62,8 +63,11 @@ type Changes = Vec<(EventKind, KeyValue)>;
 impl RedbJournal {
     /// Opens the file, or makes it, and answers what is in it.
     pub(super) fn open(path: &Path, now: Now) -> Result<(RedbJournal, Loaded), StoreError> {
-        let open = OpenFile::open(path)?;
-        let loaded = open.load(now)?;
+        let (open, loaded) = unless_it_panics(path, || {
+            let open = OpenFile::open(path)?;
+            let loaded = open.load(now)?;
+            Ok((open, loaded))
+        })?;
         let journal = RedbJournal {
             path: path.to_owned(),
             open: Some(open),
@@ -255,8 +259,10 @@ impl Journal for RedbJournal {
             file: self.path.display().to_string(),
             cause: "it is not open".to_owned(),
         })?;
-        open.write(effects)
-            .map_err(|error| open.failed("write", error))
+        unless_it_panics(&self.path, || {
+            open.write(effects)
+                .map_err(|error| open.failed("write", error))
+        })
     }
 
     fn reopen(&mut self, now: Now) -> Result<Mvcc, StoreError> {
@@ -270,6 +276,28 @@ impl Journal for RedbJournal {
     fn size(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
+}
+
+/// redb panics where a damaged file breaks what it takes for granted: that is a fault of the file,
+/// to be told as one, and no reason to end the agent.
+fn unless_it_panics<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // What was half done is not used again: the file is closed, or opened anew.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(StoreError::Corrupt {
+            file: path.display().to_string(),
+            cause: format!(
+                "reading it failed at {}",
+                said.unwrap_or("an unknown place")
+            ),
+        })
+    })
 }
 
 fn open_error(error: DatabaseError, file: &str) -> StoreError {
