@@ -15,6 +15,7 @@ use serde_json::Value;
 use tombolo_lab::{Lab, LabSpec, Topology};
 
 pub mod damage;
+pub mod plugin;
 
 /// How long anything may take before a scenario fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -20,7 +20,7 @@ use tombolo_model::{MacAddr, Name};
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Entry {
     /// A container was plugged in. The request names the addresses and the MAC that it got.
-    Attach(AttachRequest),
+    Attach(Box<AttachRequest>),
     /// A container was unplugged.
     Detach {
         /// The endpoint's name, which says node, container and interface.

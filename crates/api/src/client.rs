@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +67,7 @@ pub enum ClientError {
 pub struct Client {
     socket: PathBuf,
     timeout: Option<Duration>,
+    silence: Option<Duration>,
 }
 
 impl Client {
@@ -76,6 +77,17 @@ impl Client {
         Client {
             socket: socket.as_ref().to_owned(),
             timeout,
+            silence: None,
+        }
+    }
+
+    /// The same, but an agent that is silent for so long is asked whether it is alive, and given up
+    /// if it does not say so as soon.
+    #[must_use]
+    pub fn impatient(self, silence: Duration) -> Client {
+        Client {
+            silence: Some(silence),
+            ..self
         }
     }
 
@@ -178,11 +190,33 @@ impl Client {
             request.extend_from_slice(body);
             let sent = (&stream).write_all(&request);
             let mut reader = BufReader::new(stream);
+            self.await_sign_of_life(&mut reader)?;
             // A request that is too large is answered before it is read to its end.
             let status = read_head(&mut reader).map_err(|cause| sent.err().unwrap_or(cause))?;
             Ok((status, reader))
         };
         exchange().map_err(|cause| self.no_answer(method, path, cause))
+    }
+
+    /// Waits for the first byte of the answer. An agent may be busy for long, but is never silent
+    /// on another connection meanwhile.
+    fn await_sign_of_life(&self, reader: &mut BufReader<UnixStream>) -> std::io::Result<()> {
+        let Some(silence) = self.silence else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        reader.get_ref().set_read_timeout(Some(silence))?;
+        while let Err(error) = reader.fill_buf() {
+            if error.kind() != ErrorKind::WouldBlock {
+                // Whoever reads next sees it too.
+                break;
+            }
+            let asked = Client::new(&self.socket, Some(silence)).get::<()>(crate::ALIVE);
+            if asked.is_err() || self.timeout.is_some_and(|most| begun.elapsed() > most) {
+                return Err(error);
+            }
+        }
+        reader.get_ref().set_read_timeout(self.timeout)
     }
 
     fn no_answer(&self, method: &str, path: &str, cause: std::io::Error) -> ClientError {

@@ -16,6 +16,9 @@
 //! | `POST /v1/attach` | [`AttachRequest`] → [`Attached`], once the kernel holds it |
 //! | `POST /v1/detach` | [`DetachRequest`] → nothing |
 //! | `POST /v1/inspect` | [`DetachRequest`] → [`Inspected`]: what an attachment should be and is |
+//! | `POST /v1/collect` | [`CollectRequest`] → nothing: unplugs what a runtime does not know |
+//! | `POST /v1/ready` | [`ReadyRequest`] → [`Readiness`] |
+//! | `GET /v1/alive` | → nothing: the agent answers |
 //! | `GET /v1/plan` | → the HostPlan, one [`PlannedObject`] each |
 //! | `GET /v1/ipam`, `GET /v1/ipam/check` | → use of pools; findings |
 //! | `POST /v1/ipam/release` | [`ReleaseRequest`] → nothing |
@@ -31,3 +34,5 @@ pub use types::*;
 
 /// Where the agent listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/tombolo/tombolo.sock";
+/// Answers at once as long as the agent runs.
+pub const ALIVE: &str = "/v1/alive";

@@ -21,6 +21,10 @@ pub struct AttachRequest {
     pub sandbox: String,
     /// The network.
     pub network: Name,
+    /// The runtime's name of the configuration that asks, so that its garbage can be told from
+    /// others'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Name>,
     /// The tenant that the endpoint belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Name>,
@@ -30,6 +34,9 @@ pub struct AttachRequest {
     /// Addresses that it must have, at most one per family.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
+    /// Where other addresses must be from; anywhere in the network's pools if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<AddressRange>,
     /// The link-layer address that it must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<MacAddr>,
@@ -39,6 +46,50 @@ pub struct AttachRequest {
     /// Labels of the endpoint.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+pub use tombolo_model::AddressRange;
+
+/// Unplug what a runtime does not know any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CollectRequest {
+    /// The runtime's name of its configuration.
+    pub configuration: Name,
+    /// The network.
+    pub network: Name,
+    /// What stays.
+    pub valid: Vec<ValidAttachment>,
+}
+
+/// An attachment that a runtime knows (CNI SPEC 1.1.0, section 2).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ValidAttachment {
+    /// The container's id.
+    #[serde(rename = "containerID")]
+    pub container_id: ContainerId,
+    /// The name of its interface.
+    pub ifname: IfName,
+}
+
+/// Ask whether containers could be plugged into a network now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadyRequest {
+    /// The network.
+    pub network: Name,
+}
+
+/// Whether containers could be plugged in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Readiness {
+    /// Why not, and what to do; none if they could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
+    /// Why those that are plugged in may not have what they need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
 }
 
 /// A container that is plugged in, as its runtime is told.

@@ -33,6 +33,14 @@ use step::Step;
 pub fn assign(world: &World, request: &Request<'_>) -> Result<Claim, IpamError> {
     let pools = Pools::of(world, request.network, request.node)?;
     check_wanted(&pools, request.wanted)?;
+    for range in request.ranges {
+        if let Some(end) = [range.first, range.last]
+            .into_iter()
+            .find(|end| pools.of_address(*end).is_none())
+        {
+            return Err(pools.outside(end));
+        }
+    }
     let (handle, identity) = choose_handle(world, request);
     let old = world.handles.get(&handle).map(|r| &r.spec);
     let mut draft = Draft::new(world);
@@ -43,7 +51,7 @@ pub fn assign(world: &World, request: &Request<'_>) -> Result<Claim, IpamError> 
     let step = Step {
         request,
         pools: &pools,
-        rules: Rules::of(world, request.reserve),
+        rules: Rules::of(world, request.reserve, request.ranges),
         handle: &handle,
         old,
         generation,

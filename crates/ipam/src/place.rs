@@ -8,21 +8,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use tombolo_model::kinds::Sharing;
-use tombolo_model::{Block, Family, IpPool, Name, World};
+use tombolo_model::{AddressRange, Block, Family, IpPool, Name, World};
 
 use crate::request::Reserve;
 
 /// Which places may be given.
-pub(crate) struct Rules {
+pub(crate) struct Rules<'a> {
     pub reserve: Reserve,
     reserved: Vec<IpNet>,
+    ranges: &'a [AddressRange],
 }
 
-impl Rules {
-    pub fn of(world: &World, reserve: Reserve) -> Rules {
+impl<'a> Rules<'a> {
+    pub fn of(world: &World, reserve: Reserve, ranges: &'a [AddressRange]) -> Rules<'a> {
         let all = world.reservations.values();
         Rules {
             reserve,
+            ranges,
             reserved: all
                 .flat_map(|r| r.spec.reserved_cidrs.iter().copied())
                 .collect(),
@@ -31,7 +33,39 @@ impl Rules {
 
     /// Whether an address may be given without being asked for by name.
     pub fn allows(&self, block: &Block, ordinal: u32) -> bool {
-        self.reserve.allows(ordinal, block.size()) && !self.is_reserved(block.address(ordinal))
+        let address = block.address(ordinal);
+        self.reserve.allows(ordinal, block.size())
+            && !self.is_reserved(address)
+            && self.is_in_range(address)
+    }
+
+    fn is_in_range(&self, address: IpAddr) -> bool {
+        let family = Family::of(address);
+        let mut ranges = self.ranges_of(family).peekable();
+        ranges.peek().is_none() || ranges.any(|range| range.contains(address))
+    }
+
+    fn ranges_of(&self, family: Family) -> impl Iterator<Item = &AddressRange> {
+        let ranges = self.ranges.iter();
+        ranges.filter(move |range| Family::of(range.first) == family)
+    }
+
+    /// The last address before the block in which the next range begins, or of all, for a block that
+    /// is in no range.
+    fn out_of_range_until(&self, net: IpNet) -> Option<u128> {
+        let (first, last) = (bits(net.network()), bits(net.broadcast()));
+        let family = Family::of_net(net);
+        let ranges = || {
+            self.ranges_of(family)
+                .map(|r| (bits(r.first), bits(r.last)))
+        };
+        ranges().next()?;
+        if ranges().any(|(from, to)| from <= last && to >= first) {
+            return None;
+        }
+        let next = ranges().map(|(from, _)| from).filter(|from| *from > last);
+        let size = last - first + 1;
+        Some(next.min().map_or(u128::MAX, |from| from / size * size - 1))
     }
 
     fn is_reserved(&self, address: IpAddr) -> bool {
@@ -115,7 +149,8 @@ impl Rules {
                 .next_back()
                 .map(|(_, end)| *end)
                 .filter(|end| *end >= first)
-                .or_else(|| self.reserved_until(net));
+                .or_else(|| self.reserved_until(net))
+                .or_else(|| self.out_of_range_until(net));
             let next = match obstacle {
                 Some(end) => ((end.min(base + ((count << shift) - 1)) - base) >> shift) + 1,
                 None if self.never_used(&unclaimed(net, pool)).is_some() => return Some(net),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tombolo_model::kinds::Purpose;
-use tombolo_model::{Name, Write};
+use tombolo_model::{AddressRange, Name, Write};
 
 /// Who wants addresses, where, and which.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub purpose: Purpose,
     /// Addresses that it must be, at most one per family; of other families any.
     pub wanted: &'a [IpAddr],
+    /// Where other addresses must be from, in the families of which a range is given.
+    pub ranges: &'a [AddressRange],
     /// Places of each block that are not given.
     pub reserve: Reserve,
     /// Take the identity's addresses also if another node uses them at present. Without it, an
@@ -41,6 +43,7 @@ impl<'a> Request<'a> {
             endpoint: None,
             purpose: Purpose::Workload,
             wanted: &[],
+            ranges: &[],
             reserve: Reserve::default(),
             take_over: false,
             offline: false,

@@ -26,7 +26,7 @@ pub mod write;
 
 pub use kinds::{Allocation, Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 pub use names::{ContainerId, IfName, Name, NameError};
-pub use net::{Family, MacAddr, Mtu, PortMapping, Protocol, Vni};
+pub use net::{AddressRange, Family, MacAddr, Mtu, PortMapping, Protocol, Vni};
 pub use parse::{Accept, ParseError, ParseErrors, Parsed, Source};
 pub use resource::{AnyResource, FieldError, Kind, KindName, Metadata, Resource, ResourceKey};
 pub use world::World;

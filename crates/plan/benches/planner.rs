@@ -107,6 +107,7 @@ fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: std::net::IpAddr
         node: node.clone(),
         network: name("net"),
         container_id: ContainerId::new(format!("c{n}-{e}")).expect("an id"),
+        configuration: None,
         interface: IfName::new("eth0").expect("a name"),
         sandbox: format!("/run/netns/c{n}-{e}"),
         handle,

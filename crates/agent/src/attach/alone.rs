@@ -33,7 +33,7 @@ pub(super) async fn attach(
         let mut request = request.clone();
         request.addresses.clone_from(&endpoint.addresses);
         request.mac = Some(endpoint.mac);
-        let entry = write_down(shared, Entry::Attach(request))?;
+        let entry = write_down(shared, Entry::Attach(Box::new(request)))?;
         (entry, shared.draft_newest())
     };
     tracing::info!(endpoint = %key.1, "plugged in without the store; it will be told");

@@ -7,6 +7,7 @@
 
 pub(crate) mod alone;
 mod claim;
+mod collect;
 mod view;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::shared::{AppliedState, Shared};
 use claim::How;
 
 pub(crate) use claim::ipam_fault;
+pub(crate) use collect::{collect, ready};
 pub(crate) use view::inspect;
 
 /// How long the kernel may take to hold an endpoint.

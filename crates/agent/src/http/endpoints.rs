@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use tombolo_api::{AttachRequest, Attached, DetachRequest, Inspected};
+use tombolo_api::{
+    AttachRequest, Attached, CollectRequest, DetachRequest, Inspected, Readiness, ReadyRequest,
+};
 
 use super::{Agent, Body, Refusal};
 use crate::attach;
@@ -39,6 +41,23 @@ pub(super) async fn inspect(
     Body(request): Body<DetachRequest>,
 ) -> Result<Json<Inspected>, Refusal> {
     Ok(Json(attach::inspect(&shared, &request).await?))
+}
+
+/// Unplugs what a runtime does not know any more.
+pub(super) async fn collect(
+    State(shared): Agent,
+    Body(request): Body<CollectRequest>,
+) -> Result<Json<()>, Refusal> {
+    let task = tokio::spawn(async move { attach::collect(&shared, &request).await });
+    Ok(Json(joined(task).await?))
+}
+
+/// Whether containers could be plugged in.
+pub(super) async fn ready(
+    State(shared): Agent,
+    Body(request): Body<ReadyRequest>,
+) -> Result<Json<Readiness>, Refusal> {
+    Ok(Json(attach::ready(&shared, &request)?))
 }
 
 async fn joined<T>(

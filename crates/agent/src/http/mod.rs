@@ -91,6 +91,9 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/attach", post(endpoints::attach))
         .route("/v1/detach", post(endpoints::detach))
         .route("/v1/inspect", post(endpoints::inspect))
+        .route("/v1/collect", post(endpoints::collect))
+        .route("/v1/ready", post(endpoints::ready))
+        .route(tombolo_api::ALIVE, get(|| async { axum::Json(()) }))
         .route("/v1/apply", post(resources::apply))
         .route("/v1/delete", post(delete::several))
         .route("/v1/watch/{kinds}", get(resources::watch))
@@ -114,7 +117,7 @@ async fn refuse_ignorant(
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> Response {
-    let works = ["/v1/status", "/v1/attach", "/v1/detach"];
+    let works = ["/v1/status", "/v1/attach", "/v1/detach", tombolo_api::ALIVE];
     if shared.knows_world() || works.contains(&request.uri().path()) {
         return next.run(request).await;
     }

@@ -60,6 +60,8 @@ impl Attach {
             "/v1/attach",
             &AttachRequest {
                 container_id: self.container,
+                configuration: None,
+                ranges: Vec::new(),
                 interface: self.interface,
                 sandbox: sandbox.display().to_string(),
                 network: self.network,

@@ -36,6 +36,9 @@ pub(crate) enum CniError {
     /// No container can be added at present.
     #[error("{0}")]
     NotAvailable(String),
+    /// The same, and containers that are there may suffer too.
+    #[error("{0}")]
+    Suffering(String),
     /// The container is not as it should be (CHECK).
     #[error("{0}")]
     Check(String),
@@ -64,6 +67,7 @@ impl CniError {
             CniError::OwnNetns(_) => 8,
             CniError::TryAgain(_) => 11,
             CniError::NotAvailable(_) => 50,
+            CniError::Suffering(_) => 51,
             CniError::Check(_) => 100,
             CniError::Exhausted(_) => 101,
             CniError::Conflict(_) => 102,

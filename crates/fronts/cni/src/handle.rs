@@ -1,10 +1,13 @@
-//! The commands: ADD, DEL, CHECK, STATUS, VERSION. GC is not there yet.
+//! The commands: ADD, DEL, CHECK, GC, STATUS, VERSION.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tombolo_api::{AttachRequest, Attached, Client, DetachRequest, Inspected};
+use tombolo_api::{
+    AttachRequest, Attached, Client, CollectRequest, DetachRequest, Inspected, Readiness,
+    ReadyRequest,
+};
 
 use crate::error::CniError;
 use crate::result;
@@ -12,6 +15,9 @@ use crate::wire::{self, Attachment, Config, Environment, SUPPORTED};
 
 /// How long the agent may take. It answers within 20 s by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may be silent before it is asked whether it is alive, and how long for that: an agent
+/// that hangs is told within a second.
+const SILENCE: Duration = Duration::from_millis(400);
 
 /// Does what `CNI_COMMAND` says, and answers what belongs on the standard output.
 pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, CniError> {
@@ -29,9 +35,13 @@ pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, Cni
             let attachment = wire::attachment(environment, "CHECK", true)?;
             check(&attachment, &wire::config(environment, input)?)
         }
+        "GC" => {
+            wire::collection(environment)?;
+            collect(&wire::config(environment, input)?)
+        }
         "STATUS" => status(&wire::config(environment, input)?),
         other => Err(CniError::Environment(format!(
-            "CNI_COMMAND {other:?} is not known here; there are ADD, DEL, CHECK, STATUS, VERSION"
+            "CNI_COMMAND {other:?} is not known here; there are ADD, DEL, CHECK, GC, STATUS, VERSION"
         ))),
     }
 }
@@ -52,9 +62,11 @@ fn add(
         interface: attachment.interface.clone(),
         sandbox: netns.clone(),
         network: config.network.clone(),
+        configuration: Some(config.name.clone()),
         namespace: config.namespace.clone(),
         identity: config.identity.clone(),
         addresses: config.addresses.clone(),
+        ranges: config.ranges.clone(),
         mac: config.mac,
         ports: config.ports.clone(),
         labels: config.labels.clone(),
@@ -93,10 +105,7 @@ fn request(attachment: &Attachment) -> DetachRequest {
 }
 
 fn check(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
-    if config.version == "0.3.1" {
-        let message = "CHECK is of cniVersion 0.4.0 and later; the configuration is of 0.3.1";
-        return Err(CniError::Version(message.to_owned()));
-    }
+    needs_version("CHECK", "0.4.0", config)?;
     let Some(previous) = &config.prev_result else {
         return Err(CniError::Config(
             "CHECK needs prevResult, the result of ADD".to_owned(),
@@ -113,7 +122,9 @@ fn check(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
         other => other?,
     };
     let mut faults = inspected.differences.clone();
-    faults.extend(unlike(&inspected.attached, previous));
+    let netns = attachment.netns.as_deref().unwrap_or_default();
+    let interface = attachment.interface.as_str();
+    faults.extend(unlike(&inspected.attached, previous, interface, netns));
     match faults.as_slice() {
         [] => Ok(String::new()),
         [one] => Err(CniError::Check(one.clone())),
@@ -125,32 +136,91 @@ fn check(attachment: &Attachment, config: &Config) -> Result<String, CniError> {
     }
 }
 
-/// Addresses of ours that the result of ADD does not list: it is another attachment's result. What
-/// it lists besides is of other plugins of the chain.
-fn unlike(attached: &Attached, previous: &Value) -> Vec<String> {
-    let ips = previous["ips"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    attached
+/// What of ours the result of ADD does not list, or lists otherwise: it is another attachment's
+/// result. What it lists besides is of other plugins of the chain, which may also have given the
+/// interface another link-layer address.
+pub(crate) fn unlike(
+    attached: &Attached,
+    previous: &Value,
+    interface: &str,
+    netns: &str,
+) -> Vec<String> {
+    let list = |name: &str| previous[name].as_array().cloned().unwrap_or_default();
+    let ips = list("ips");
+    let mut faults: Vec<String> = attached
         .addresses
         .iter()
         .map(|own| own.address.to_string())
         .filter(|own| !ips.iter().any(|ip| ip["address"] == own.as_str()))
         .map(|own| format!("prevResult does not list {own}, which the container has"))
-        .collect()
+        .collect();
+    let interfaces = list("interfaces");
+    let listed = interfaces
+        .iter()
+        .find(|listed| listed["name"] == interface && listed["sandbox"] != "");
+    match listed {
+        None if attached.container_interface.is_some() => faults.push(format!(
+            "prevResult does not list interface {interface} of the container"
+        )),
+        Some(listed) if listed["sandbox"].as_str().is_some_and(|path| path != netns) => {
+            faults.push(format!(
+                "prevResult has interface {interface} in {}, not in {netns}",
+                listed["sandbox"]
+            ));
+        }
+        _ => {}
+    }
+    faults
 }
 
-/// Ready if the agent answers.
+/// Unplugs what the runtime does not list. An empty list means all; no list means that the runtime
+/// does not say, and nothing is touched.
+fn collect(config: &Config) -> Result<String, CniError> {
+    needs_version("GC", "1.1.0", config)?;
+    let Some(valid) = &config.valid else {
+        let message = "GC needs \"cni.dev/valid-attachments\"; without it nothing is removed";
+        return Err(CniError::Config(message.to_owned()));
+    };
+    let request = CollectRequest {
+        configuration: config.name.clone(),
+        network: config.network.clone(),
+        valid: valid.clone(),
+    };
+    client(&config.socket).post::<()>("/v1/collect", &request)?;
+    Ok(String::new())
+}
+
+/// Ready if a container could be plugged in now.
 fn status(config: &Config) -> Result<String, CniError> {
-    match client(&config.socket).get::<Value>("/v1/status") {
-        Ok(_) => Ok(String::new()),
-        Err(error) => Err(CniError::NotAvailable(error.to_string())),
+    needs_version("STATUS", "1.1.0", config)?;
+    let request = ReadyRequest {
+        network: config.network.clone(),
+    };
+    let ready: Readiness = client(&config.socket)
+        .post("/v1/ready", &request)
+        .map_err(|error| CniError::NotAvailable(error.to_string()))?;
+    let faults = ready.faults.join("; ");
+    match ready.obstacle {
+        _ if !faults.is_empty() => Err(CniError::Suffering(faults)),
+        Some(obstacle) => Err(CniError::NotAvailable(obstacle)),
+        None => Ok(String::new()),
     }
+}
+
+/// A command that older versions do not have.
+fn needs_version(command: &str, first: &str, config: &Config) -> Result<(), CniError> {
+    let place = |version: &str| SUPPORTED.iter().position(|known| *known == version);
+    if place(&config.version) >= place(first) {
+        return Ok(());
+    }
+    Err(CniError::Version(format!(
+        "{command} is of cniVersion {first} and later; the configuration is of {}",
+        config.version
+    )))
 }
 
 fn client(socket: &Path) -> Client {
     // Connecting to a unix socket works or fails at once, so an agent that is down is known as such
-    // at once; only the answer of a busy one may take its time.
-    Client::new(socket, Some(PATIENCE))
+    // at once.
+    Client::new(socket, Some(PATIENCE)).impatient(SILENCE)
 }

@@ -1,7 +1,7 @@
 //! The result of ADD, in the shape of the version that was asked for (SPEC, section 5).
 //!
-//! 0.3.x and 0.4.0 have `ips[].version`, 1.0.0 has not, 1.1.0 adds the interfaces' MTU. What a
-//! plugin before us in the chain found stays, with ours behind it.
+//! 0.3.x and 0.4.0 have `ips[].version`, 1.0.0 has not, 1.1.0 adds the interfaces' MTU and more of a
+//! route. What a plugin before us in the chain found stays, in the same shape, with ours behind it.
 
 use serde_json::{Map, Value, json};
 use tombolo_api::{Attached, InterfaceView};
@@ -20,6 +20,7 @@ pub(crate) fn of(attached: &Attached, netns: &str, config: &Config) -> Result<St
             )));
         }
     };
+    convert(&mut result, &config.version)?;
     result.insert("cniVersion".into(), config.version.as_str().into());
     let interfaces = list(&mut result, "interfaces")?;
     for host in attached.bridge.iter().chain(&attached.host_interface) {
@@ -31,7 +32,10 @@ pub(crate) fn of(attached: &Attached, netns: &str, config: &Config) -> Result<St
     }
     let ips = list(&mut result, "ips")?;
     for view in &attached.addresses {
-        let mut ip = json!({"address": view.address.to_string(), "interface": index});
+        let mut ip = json!({"address": view.address.to_string()});
+        if attached.container_interface.is_some() {
+            ip["interface"] = index.into();
+        }
         if let Some(gateway) = view.gateway {
             ip["gateway"] = gateway.to_string().into();
         }
@@ -58,6 +62,41 @@ pub(crate) fn of(attached: &Attached, netns: &str, config: &Config) -> Result<St
     }
     result.entry("dns").or_insert_with(|| json!({}));
     Ok(Value::Object(result).to_string())
+}
+
+/// Brings what other plugins found into the shape of a version.
+fn convert(result: &mut Map<String, Value>, version: &str) -> Result<(), CniError> {
+    /// What 1.1.0 added to interfaces and to routes.
+    const NEW: [(&str, &[&str]); 2] = [
+        ("interfaces", &["mtu", "socketPath", "pciID"]),
+        ("routes", &["mtu", "advmss", "priority", "table", "scope"]),
+    ];
+    for ip in list(result, "ips")?
+        .iter_mut()
+        .filter_map(Value::as_object_mut)
+    {
+        if version.starts_with("0.") {
+            let is_v6 = ip
+                .get("address")
+                .and_then(Value::as_str)
+                .is_some_and(|a| a.contains(':'));
+            ip.insert("version".into(), if is_v6 { "6" } else { "4" }.into());
+        } else {
+            ip.remove("version");
+        }
+    }
+    if version == "1.1.0" {
+        return Ok(());
+    }
+    for (name, fields) in NEW {
+        let objects = list(result, name)?
+            .iter_mut()
+            .filter_map(Value::as_object_mut);
+        for object in objects {
+            object.retain(|field, _| !fields.contains(&field.as_str()));
+        }
+    }
+    Ok(())
 }
 
 fn interface(view: &InterfaceView, sandbox: Option<&str>, config: &Config) -> Value {

@@ -26,7 +26,7 @@ pub(super) struct Place {
 pub(super) struct Step<'a> {
     pub request: &'a Request<'a>,
     pub pools: &'a Pools<'a>,
-    pub rules: Rules,
+    pub rules: Rules<'a>,
     pub handle: &'a Name,
     pub old: Option<&'a Handle>,
     pub generation: u64,
@@ -305,7 +305,7 @@ impl Step<'_> {
 
     /// A place never used in any of the blocks, else one that is free again.
     fn free_place(&self, blocks: &[(&Name, &Block)]) -> Option<Place> {
-        let find = |rule: fn(&Rules, &Block) -> Option<u32>| {
+        let find = |rule: fn(&Rules<'_>, &Block) -> Option<u32>| {
             blocks.iter().find_map(|(name, block)| {
                 let ordinal = rule(&self.rules, block)?;
                 Some(Place {
@@ -314,7 +314,8 @@ impl Step<'_> {
                 })
             })
         };
-        find(Rules::never_used).or_else(|| find(Rules::longest_free))
+        find(|rules, block| rules.never_used(block))
+            .or_else(|| find(|rules, block| rules.longest_free(block)))
     }
 
     /// Takes a place for the handle; the block becomes the node's, if it was nobody's. A handle

@@ -329,3 +329,45 @@ fn errors_of_networks_and_pools() {
         assert!(error.starts_with(part), "{error}");
     }
 }
+
+#[test]
+fn addresses_come_from_the_ranges_that_were_asked_for() {
+    let mut store = changed(&[("10.0.0.0/28", "10.0.0.0/16")]);
+    let (node, net) = (name("a"), name("net"));
+    let range = |first: &str, last: &str| tombolo_model::AddressRange {
+        first: first.parse().unwrap(),
+        last: last.parse().unwrap(),
+    };
+    let ranges = [
+        range("10.0.200.7", "10.0.200.9"),
+        range("10.0.9.1", "10.0.9.1"),
+    ];
+    let mut given = Vec::new();
+    let error = loop {
+        let who = given.len().to_string();
+        let request = Request {
+            ranges: &ranges,
+            ..Request::workload(&node, &net, &who)
+        };
+        match store.assign(&request) {
+            Ok(claim) => given.push(claim.addresses[0].to_string()),
+            Err(error) => break error,
+        }
+    };
+    given.sort();
+    assert_eq!(
+        given,
+        ["10.0.200.7", "10.0.200.8", "10.0.200.9", "10.0.9.1"]
+    );
+    assert!(matches!(error, IpamError::Exhausted { .. }), "{error}");
+    let outside = [range("10.1.0.1", "10.1.0.2")];
+    let request = Request {
+        ranges: &outside,
+        ..Request::workload(&node, &net, "x")
+    };
+    let error = assign(&store.world(), &request).unwrap_err().to_string();
+    assert!(
+        error.starts_with("10.1.0.1 is in no pool of network net"),
+        "{error}"
+    );
+}

@@ -19,6 +19,7 @@ fn attach(store: &mut Store, node: &str, container: &str) -> (Name, Name) {
             node,
             network: net,
             container_id: ContainerId::new(container).unwrap(),
+            configuration: None,
             interface: IfName::new("eth0").unwrap(),
             sandbox: "/run/netns/x".into(),
             handle: claim.handle,

@@ -19,6 +19,9 @@ pub struct Endpoint {
     /// The runtime's id of the container.
     #[serde(rename = "containerID")]
     pub container_id: ContainerId,
+    /// The runtime's name of the configuration that it was plugged in by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Name>,
     /// The interface's name in the sandbox.
     pub interface: IfName,
     /// Path of the sandbox on its node, as `/run/netns/c1`.
