@@ -36,7 +36,10 @@ impl Ledger {
     }
 
     fn held(&self) -> BTreeMap<String, String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -54,7 +57,9 @@ impl Random {
 
 /// The seed: `TOMBOLO_SEED`, else the time.
 fn seed() -> u64 {
-    let given = std::env::var("TOMBOLO_SEED").ok().and_then(|text| text.parse().ok());
+    let given = std::env::var("TOMBOLO_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
     given.unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         u64::from(since.unwrap().subsec_nanos()) | 1
@@ -68,7 +73,10 @@ fn kernel(cluster: &Cluster) -> String {
         "ip -o link | cut -d: -f2; ip -o addr | awk '{print $2, $4}'; ip route show table all proto 84; ip -6 route show table all proto 84; ip rule; ip neigh show nud permanent; bridge fdb show dev tbx4096; nft list table inet tombolo",
     );
     // What the kernel counts and adds by itself, and which end of a pair is where.
-    all.lines().filter(|line| !line.contains("expires")).collect::<Vec<_>>().join("\n")
+    all.lines()
+        .filter(|line| !line.contains("expires"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The life of one container: ADD, and where `dies` DEL, each until it is answered.
@@ -119,11 +127,18 @@ fn a_thousand_lives_under_an_agent_that_is_killed() {
     let cluster = Cluster::up("churn", &Shape::hosts(1));
     for worker in 0..WORKERS {
         for slot in 0..4 {
-            cluster.lab.container("a", &format!("w{worker}-{slot}")).unwrap();
+            cluster
+                .lab
+                .container("a", &format!("w{worker}-{slot}"))
+                .unwrap();
         }
     }
     let before = kernel(&cluster);
-    let (ledger, lives, done) = (Ledger::default(), AtomicUsize::new(0), AtomicBool::new(false));
+    let (ledger, lives, done) = (
+        Ledger::default(),
+        AtomicUsize::new(0),
+        AtomicBool::new(false),
+    );
     let begun = Instant::now();
     let kills = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)

@@ -15,7 +15,10 @@ fn under_a_clock(name: &str, hosts: usize) -> (Cluster, Running) {
     jump(&cluster, "+0");
     let script = "lib=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1) || { echo 'libfaketime is missing: install faketime' >&2; exit 1; }; LD_PRELOAD=$lib FAKETIME_TIMESTAMP_FILE=/run/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 exec tombolo agent 2>> /run/tombolo/agent.log";
     let agent = cluster.lab.spawn("a", &["sh", "-c", script]).unwrap();
-    cluster.lab.ready("a").expect("the agent starts; is faketime installed?");
+    cluster
+        .lab
+        .ready("a")
+        .expect("the agent starts; is faketime installed?");
     cluster.settle();
     (cluster, agent)
 }
@@ -40,7 +43,11 @@ fn all_is_well(cluster: &Cluster, name: &str) {
         .map(|a| (format!("b/{name}"), a))
         .chain(there.iter().map(|a| (format!("a/{name}"), a)))
     {
-        assert!(cluster.pings(&from, to), "{from} does not reach {to}\n{}", cluster.logs());
+        assert!(
+            cluster.pings(&from, to),
+            "{from} does not reach {to}\n{}",
+            cluster.logs()
+        );
     }
     cluster.until("both nodes are alive", || {
         let nodes = cluster.status("a")["nodes"].clone();

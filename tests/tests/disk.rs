@@ -6,7 +6,8 @@ use tombolo_tests::{Cluster, Shape, lab};
 #[test]
 fn a_full_disk_stops_changes_and_nothing_else() {
     let lab = lab("disk", &Shape::hosts(2));
-    let small = "mkdir -p /var/lib/tombolo; mount -t tmpfs -o size=1m,mode=700 tmpfs /var/lib/tombolo";
+    let small =
+        "mkdir -p /var/lib/tombolo; mount -t tmpfs -o size=1m,mode=700 tmpfs /var/lib/tombolo";
     let _ = lab.output("a", &["sh", "-c", small]).unwrap();
     lab.init("a", &[]).unwrap();
     lab.start_agent("a", &[]).unwrap();

@@ -63,7 +63,10 @@ fn a_namespace_that_goes_hinders_nobody_else() {
     cluster.lab.remove_container("a", "gone").unwrap();
     // Passes are made: others come, and what somebody breaks is repaired.
     let new = cluster.container("a", "new", "default");
-    let _ = cluster.sh("a", "nft delete table inet tombolo; ip -6 route flush proto 84");
+    let _ = cluster.sh(
+        "a",
+        "nft delete table inet tombolo; ip -6 route flush proto 84",
+    );
     cluster.until("what was broken is repaired", || {
         let all = cluster.sh("a", "nft list ruleset; ip -6 route show proto 84");
         (all.contains("masquerade") && all.contains("dev tbx4096")).then_some(())

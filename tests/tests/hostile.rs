@@ -74,7 +74,11 @@ fn files_that_are_meant_to_harm_are_refused() {
         let nine = vec![format!("*{one}"); 9].join(", ");
         bomb.push_str(&format!("{next}: &{next} [{nine}]\n"));
     }
-    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(5000));
+    let long = format!(
+        "a: &a {}\nb: [{}]\n",
+        "x".repeat(1 << 20),
+        "*a, ".repeat(5000)
+    );
     let names = format!("? {}\n: [{}]\n", "n".repeat(1 << 19), "1, ".repeat(200_000));
     let many: String = (0..40_000)
         .map(|n| pool(&format!("p{n}"), "{cidr: 10.0.0.0/24}") + "---\n")
@@ -86,14 +90,38 @@ fn files_that_are_meant_to_harm_are_refused() {
         ("aliases", bomb, "aliases add more than"),
         ("aliases of a long text", long, "aliases add more than"),
         ("long names", names, "names that are too long"),
-        ("a long name", pool(&"p".repeat(3 << 20), "{cidr: 10.61.0.0/16}"), "metadata.name"),
-        ("a key twice", pool("x", "{cidr: 10.61.0.0/16, cidr: 10.62.0.0/16}"), "twice"),
+        (
+            "a long name",
+            pool(&"p".repeat(3 << 20), "{cidr: 10.61.0.0/16}"),
+            "metadata.name",
+        ),
+        (
+            "a key twice",
+            pool("x", "{cidr: 10.61.0.0/16, cidr: 10.62.0.0/16}"),
+            "twice",
+        ),
         ("a list for a map", pool("x", "[cidr]"), "spec"),
         ("a map for a text", pool("x", "{cidr: {}}"), "spec.cidr"),
-        ("a text for a number", pool("x", "{cidr: 10.61.0.0/16, blockSize: many}"), "spec.blockSize"),
-        ("a huge number", pool("x", "{cidr: 10.61.0.0/16, blockSize: 99999999999999999999}"), "spec.blockSize"),
-        ("a control character", pool("x", "{cidr: \"10.61.0.0/16\\u0000\"}"), "spec.cidr"),
-        ("bytes", "\u{1}\u{2}\u{7f}".repeat(1000), "a resource is a map"),
+        (
+            "a text for a number",
+            pool("x", "{cidr: 10.61.0.0/16, blockSize: many}"),
+            "spec.blockSize",
+        ),
+        (
+            "a huge number",
+            pool("x", "{cidr: 10.61.0.0/16, blockSize: 99999999999999999999}"),
+            "spec.blockSize",
+        ),
+        (
+            "a control character",
+            pool("x", "{cidr: \"10.61.0.0/16\\u0000\"}"),
+            "spec.cidr",
+        ),
+        (
+            "bytes",
+            "\u{1}\u{2}\u{7f}".repeat(1000),
+            "a resource is a map",
+        ),
         ("40,000 pools", many, "length limit"),
     ] {
         std::fs::write(cluster.file("a", "/run/hostile.yaml"), text).unwrap();
@@ -114,36 +142,81 @@ fn files_that_are_meant_to_harm_are_refused() {
 fn requests_that_are_meant_to_harm_are_refused() {
     let cluster = one_host("hostile-api");
     let deep = format!("{{\"resources\":{}", "[".repeat(100_000));
-    let huge = format!("GET /v1/status HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(200_000));
-    let many = format!("GET /v1/status HTTP/1.1\r\nHost: t\r\n{}\r\n", "X: y\r\n".repeat(5000));
-    let mut endless = b"POST /v1/apply HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let huge = format!(
+        "GET /v1/status HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n",
+        "x".repeat(200_000)
+    );
+    let many = format!(
+        "GET /v1/status HTTP/1.1\r\nHost: t\r\n{}\r\n",
+        "X: y\r\n".repeat(5000)
+    );
+    let mut endless =
+        b"POST /v1/apply HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for _ in 0..64 {
         endless.extend(b"10000\r\n");
         endless.extend([b' '; 0x10000]);
         endless.extend(b"\r\n");
     }
     let short = b"POST /v1/apply HTTP/1.1\r\nHost: t\r\nContent-Length: 50\r\n\r\n{}".to_vec();
-    let twice = b"POST /v1/apply HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}".to_vec();
+    let twice =
+        b"POST /v1/apply HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}"
+            .to_vec();
     for (case, bytes, status) in [
         ("a huge header", huge.into_bytes(), "431"),
         ("many headers", many.into_bytes(), "431"),
         ("an endless body", endless, "400"),
         ("a body that is cut off", short, "400"),
         ("two lengths", twice, "400"),
-        ("a body of 3 MiB", post("/v1/apply", &vec![b' '; 3 << 20]), "400"),
+        (
+            "a body of 3 MiB",
+            post("/v1/apply", &vec![b' '; 3 << 20]),
+            "400",
+        ),
         ("deep JSON", post("/v1/apply", deep.as_bytes()), "400"),
         ("no JSON", post("/v1/attach", b"\xff\xfe{"), "400"),
-        ("JSON of another shape", post("/v1/attach", b"[1, 2]"), "400"),
-        ("a field that nobody knows", post("/v1/apply", b"{\"resources\": [], \"force\": 1}"), "400"),
+        (
+            "JSON of another shape",
+            post("/v1/attach", b"[1, 2]"),
+            "400",
+        ),
+        (
+            "a field that nobody knows",
+            post("/v1/apply", b"{\"resources\": [], \"force\": 1}"),
+            "400",
+        ),
         ("a method that is none", line("BREW /v1/status"), "405"),
         ("a method of another path", line("PUT /v1/status"), "405"),
-        ("a path that climbs", line("GET /v1/networks/../../etc/passwd"), "404"),
-        ("a path that climbs in code", line("GET /v1/networks/%2e%2e%2f%2e%2e%2fetc%2fpasswd"), "400"),
-        ("a name with a zero byte", line("GET /v1/networks/a%00b"), "400"),
-        ("a name of 20,000 bytes", line(&format!("GET /v1/networks/{}", "a".repeat(20_000))), "400"),
-        ("a query that is none", line("GET /v1/endpoints?namespace=%ff"), "400"),
+        (
+            "a path that climbs",
+            line("GET /v1/networks/../../etc/passwd"),
+            "404",
+        ),
+        (
+            "a path that climbs in code",
+            line("GET /v1/networks/%2e%2e%2f%2e%2e%2fetc%2fpasswd"),
+            "400",
+        ),
+        (
+            "a name with a zero byte",
+            line("GET /v1/networks/a%00b"),
+            "400",
+        ),
+        (
+            "a name of 20,000 bytes",
+            line(&format!("GET /v1/networks/{}", "a".repeat(20_000))),
+            "400",
+        ),
+        (
+            "a query that is none",
+            line("GET /v1/endpoints?namespace=%ff"),
+            "400",
+        ),
         ("another version", b"GET / HTTP/9.9\r\n\r\n".to_vec(), "400"),
-        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(20), "400"),
+        (
+            "TLS",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(20),
+            "400",
+        ),
     ] {
         let said = answer(&cluster, &bytes);
         let first = said.lines().next().unwrap_or_default();
@@ -177,7 +250,10 @@ fn slow_senders_hold_nobody_up() {
     let asked = Instant::now();
     well(&cluster);
     let _ = cluster.container("a", "c1", "default");
-    assert!(asked.elapsed() < Duration::from_secs(5), "the others waited");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "the others waited"
+    );
     // The slow ones are cut off, so that their places are free again.
     for mut stream in slow {
         let mut text = Vec::new();

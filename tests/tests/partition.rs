@@ -36,13 +36,18 @@ fn says_so(cluster: &Cluster, host: &str) {
     cluster.until("status says it", || {
         let begun = Instant::now();
         let status = cluster.status(host);
-        assert!(begun.elapsed() < Duration::from_secs(8), "status waits for the store");
+        assert!(
+            begun.elapsed() < Duration::from_secs(8),
+            "status waits for the store"
+        );
         let said = status["store"]["connected"] == false
             && status["problems"].to_string().contains("192.168.50.11");
         said.then_some(())
     });
     cluster.until("the metric says it", || {
-        metrics(cluster, host).contains("tombolo_store_connected 0").then_some(())
+        metrics(cluster, host)
+            .contains("tombolo_store_connected 0")
+            .then_some(())
     });
     let log = cluster.sh(host, "cat /run/tombolo/agent.log");
     assert!(log.contains("going on with what is known"), "{log}");

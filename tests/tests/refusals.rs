@@ -176,7 +176,8 @@ fn several_are_deleted_all_or_none() {
     let delete = |text: &str| {
         std::fs::write(cluster.file("a", "/run/delete.yaml"), text).unwrap();
         let output = cluster.try_sh("a", "tombolo delete -f /run/delete.yaml");
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         (output.status.success(), said.into_owned())
     };
     cluster.apply("a", &(pool(0) + &pool(1) + network));
@@ -193,7 +194,10 @@ fn several_are_deleted_all_or_none() {
             "there is no IPPool p7",
         ],
     );
-    assert_eq!(cluster.sh("a", "tombolo get ippools; tombolo get networks"), before);
+    assert_eq!(
+        cluster.sh("a", "tombolo get ippools; tombolo get networks"),
+        before
+    );
     // A pool and the network that uses it go together, in whatever order they are written.
     let (done, said) = delete(&(pool(0) + &pool(1) + network));
     assert!(done, "{said}");

@@ -26,7 +26,9 @@ fn two_of_three(name: &str) -> (Cluster, String) {
 /// The row of a node in `get nodes`.
 fn row(cluster: &Cluster, node: &str) -> String {
     let nodes = cluster.sh("a", "tombolo get nodes -o yaml");
-    let mut rows = nodes.split("---").filter(|r| r.contains(&format!("name: {node}\n")));
+    let mut rows = nodes
+        .split("---")
+        .filter(|r| r.contains(&format!("name: {node}\n")));
     rows.next().unwrap_or_default().to_owned()
 }
 
@@ -65,7 +67,11 @@ fn a_copied_state_folder_does_not_make_a_second_node() {
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
     // It waits until b gives a sign of life, and then gives up.
-    let error = cluster.lab.tombolo("c", &["agent"]).unwrap_err().to_string();
+    let error = cluster
+        .lab
+        .tombolo("c", &["agent"])
+        .unwrap_err()
+        .to_string();
     says(&error, &["another host", "node b", "join"]);
     assert_eq!(row(&cluster, "b"), before, "the real one was changed");
     assert!(cluster.pings("a", &there[0]));
@@ -140,7 +146,12 @@ fn a_node_is_made_anew_under_its_name() {
     }
     // One entry for each of its addresses: none of the old device is left.
     let fdb = cluster.sh("a", "bridge fdb show dev tbx4096 | grep -c dst");
-    assert_eq!(fdb.trim(), "1", "{}", cluster.sh("a", "bridge fdb show dev tbx4096"));
+    assert_eq!(
+        fdb.trim(),
+        "1",
+        "{}",
+        cluster.sh("a", "bridge fdb show dev tbx4096")
+    );
     cluster.until("what the old one held is freed", || {
         let endpoints = cluster.sh("a", "tombolo get endpoints");
         (!endpoints.contains("b.b-c1.")).then_some(())

@@ -204,7 +204,12 @@ pub(crate) async fn stay_alive(shared: Arc<Shared>) {
     let mut silent = false;
     loop {
         let Err(error) = live_one_lease(&shared, &me, &mut silent).await;
-        if !silent && matches!(error, StoreError::Unavailable { .. } | StoreError::Denied { .. }) {
+        if !silent
+            && matches!(
+                error,
+                StoreError::Unavailable { .. } | StoreError::Denied { .. }
+            )
+        {
             silent = true;
             tracing::warn!(%error, "the store does not answer; going on with what is known");
         }

@@ -129,7 +129,8 @@ fn forget(draft: &mut Draft<'_>, displaced: &BTreeSet<Name>) {
             continue;
         };
         let mut left = handle.clone();
-        left.addresses.retain(|address| draft.is_kept(*address, name));
+        left.addresses
+            .retain(|address| draft.is_kept(*address, name));
         if left.addresses.is_empty() {
             delete_handle(draft, name);
         } else {

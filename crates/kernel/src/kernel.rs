@@ -162,7 +162,7 @@ impl Kernel {
         };
         let mut wanted = Wanted::new();
         for (op, result) in ops.iter().zip(&*results) {
-            if let Op::Create { place, object } = op
+            if let Some((place, object)) = contestable(op)
                 && exists(result)
             {
                 wanted
@@ -178,7 +178,7 @@ impl Kernel {
             return;
         };
         for (op, result) in ops.iter().zip(results) {
-            if let Op::Create { place, object } = op
+            if let Some((place, object)) = contestable(op)
                 && exists(result)
                 && observed
                     .get(place)
@@ -227,6 +227,20 @@ impl Kernel {
         std::iter::once(self.host.socket.port())
             .chain(self.table.port())
             .collect()
+    }
+}
+
+/// What an operation makes, where something else may have its place: several rules may have one
+/// priority, so one that is changed may be there already as it is to be.
+fn contestable(op: &Op) -> Option<(&Place, &Object)> {
+    match op {
+        Op::Create { place, object } => Some((place, object)),
+        Op::Change {
+            place,
+            to: to @ Object::RoutingRule(_),
+            ..
+        } => Some((place, to)),
+        _ => None,
     }
 }
 

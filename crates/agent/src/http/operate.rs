@@ -94,7 +94,8 @@ fn underlay(world: &World, node: &Name) -> Vec<UnderlayView> {
 /// What only the store knows: who is alive, and how it is itself. Nobody waits long for that.
 async fn ask_store(shared: &Shared) -> Result<(BTreeSet<Name>, StoreStatus), String> {
     let store = shared.resources.store();
-    let asked = async { tokio::try_join!(crate::publish::alive(&shared.resources), store.status()) };
+    let asked =
+        async { tokio::try_join!(crate::publish::alive(&shared.resources), store.status()) };
     match tokio::time::timeout(STORE_ANSWER, asked).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!(

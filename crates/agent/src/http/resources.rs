@@ -311,9 +311,14 @@ pub(super) fn endpoints_of(world: &World, network: &Name) -> Option<String> {
     let first = first?;
     let total: usize = nodes.values().sum();
     let shown = nodes.iter().take(MOST_NODES);
-    let mut places: Vec<String> = shown.map(|(node, n)| format!("{n} on node {node}")).collect();
+    let mut places: Vec<String> = shown
+        .map(|(node, n)| format!("{n} on node {node}"))
+        .collect();
     if nodes.len() > MOST_NODES {
-        places.push(format!("the rest on {} more nodes", nodes.len() - MOST_NODES));
+        places.push(format!(
+            "the rest on {} more nodes",
+            nodes.len() - MOST_NODES
+        ));
     }
     let noun = if total == 1 { "endpoint" } else { "endpoints" };
     Some(format!(

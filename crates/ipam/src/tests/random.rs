@@ -178,8 +178,14 @@ impl Cluster {
         // One that is asked for by name is given although it is reserved.
         let picked = |a: &&IpAddr| !held.contains(a) && !wanted.contains(a);
         for address in claim.addresses.iter().filter(picked) {
-            let mut reserved = world.reservations.values().flat_map(|r| &r.spec.reserved_cidrs);
-            assert!(!reserved.any(|net| net.contains(address)), "{address} is reserved");
+            let mut reserved = world
+                .reservations
+                .values()
+                .flat_map(|r| &r.spec.reserved_cidrs);
+            assert!(
+                !reserved.any(|net| net.contains(address)),
+                "{address} is reserved"
+            );
             let pool = world.pool_of(*address).expect("it is of a pool");
             assert!(!pool.spec.disabled, "{address} is of a disabled pool");
         }
@@ -198,7 +204,8 @@ impl Cluster {
     }
 
     fn reserve(&mut self, place: u8, on: bool) {
-        let text = reservation(&format!("10.0.0.{}/30", place * 4)).replace("name: r}", "name: late}");
+        let text =
+            reservation(&format!("10.0.0.{}/30", place * 4)).replace("name: r}", "name: late}");
         let parsed = parse::parse("reservation", &text).unwrap().remove(0);
         if on {
             self.store.put(parsed.resource);

@@ -138,12 +138,18 @@ fn ports(how: u8, number: u8) -> Vec<(Place, Object)> {
     };
     let key = Key::NftElement {
         set: "ports".into(),
-        key: vec![Datum::Protocol(Protocol::Tcp), Datum::Port(8000 + u16::from(number))],
+        key: vec![
+            Datum::Protocol(Protocol::Tcp),
+            Datum::Port(8000 + u16::from(number)),
+        ],
     };
     let target = format!("10.244.0.{}", how % 3 + 1).parse().unwrap();
     let data = vec![Datum::Ip(target), Datum::Port(80 + u16::from(how % 2))];
     vec![
-        (Place::host(Key::NftSet("ports".into())), Object::NftSet(set)),
+        (
+            Place::host(Key::NftSet("ports".into())),
+            Object::NftSet(set),
+        ),
         (Place::host(key), Object::NftElement(data)),
     ]
 }
@@ -152,7 +158,9 @@ fn rule6(number: u8, how: u8) -> Vec<(Place, Object)> {
     let rule = RoutingRule {
         from: Some("fd00::/8".parse().unwrap()),
         to: None,
-        mark: how.is_multiple_of(2).then_some((u32::from(how) + 1, 0xffff)),
+        mark: how
+            .is_multiple_of(2)
+            .then_some((u32::from(how) + 1, 0xffff)),
         table: u32::from(how) + 300,
     };
     let (family, priority) = (Family::V6, 200 + u32::from(number));
@@ -165,7 +173,9 @@ fn rule6(number: u8, how: u8) -> Vec<(Place, Object)> {
 fn address6(number: u8, how: u8) -> Vec<(Place, Object)> {
     let key = Key::Address {
         link: name(&format!("tbb{number}")),
-        net: format!("fd00:{number}::{}/64", how % 3 + 1).parse().unwrap(),
+        net: format!("fd00:{number}::{}/64", how % 3 + 1)
+            .parse()
+            .unwrap(),
     };
     let mut objects = bridge(number, 0);
     objects.push((Place::host(key), Object::Address));

@@ -277,7 +277,10 @@ fn few_long_texts_cannot_become_many() {
     let first = |text: &str| faults_of("t", text)[0].to_string();
     // A hundred aliases of half a MiB.
     let long = "x".repeat(1 << 19);
-    let many = first(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 100].join(", ")));
+    let many = first(&format!(
+        "a: &a {long}\nb: [{}]\n",
+        vec!["*a"; 100].join(", ")
+    ));
     assert!(many.starts_with("t:2:"), "{many:.200}");
     assert!(many.contains("aliases add more than"), "{many:.200}");
     // A hundred thousand values, each with a path of a quarter of a MiB.

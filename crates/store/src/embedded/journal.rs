@@ -292,7 +292,10 @@ fn unless_it_panics<T>(
             .or_else(|| panic.downcast_ref::<&str>().copied());
         Err(StoreError::Corrupt {
             file: path.display().to_string(),
-            cause: format!("reading it failed at {}", said.unwrap_or("an unknown place")),
+            cause: format!(
+                "reading it failed at {}",
+                said.unwrap_or("an unknown place")
+            ),
         })
     })
 }
