@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tombolo_lab::{CniVerb, Lab};
 use tombolo_tests::{Cluster, Shape, addresses};
 
-const WORKERS: usize = 4;
+const WORKERS: usize = 8;
 /// Containers that come and go, in all.
 const LIVES: usize = 1000;
 /// How long a runtime goes on asking for a DEL.

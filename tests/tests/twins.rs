@@ -32,6 +32,18 @@ fn row(cluster: &Cluster, node: &str) -> String {
     rows.next().unwrap_or_default().to_owned()
 }
 
+/// Makes `c` a copy of `b`, as one does with the disk of a virtual machine.
+fn copy_state(cluster: &Cluster) {
+    let (from, to) = (
+        cluster.file("b", "/var/lib/tombolo"),
+        cluster.file("c", "/var/lib/tombolo"),
+    );
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
 #[test]
 fn a_second_host_of_the_same_name_does_not_get_in() {
     let (cluster, server) = two_of_three("twin-name");
@@ -58,14 +70,7 @@ fn a_copied_state_folder_does_not_make_a_second_node() {
     let there = cluster.container("b", "c1", "default");
     cluster.lab.ready("a").unwrap();
     let before = row(&cluster, "b");
-    let (from, to) = (
-        cluster.file("b", "/var/lib/tombolo"),
-        cluster.file("c", "/var/lib/tombolo"),
-    );
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
+    copy_state(&cluster);
     // It waits until b gives a sign of life, and then gives up.
     let error = cluster
         .lab
@@ -75,6 +80,34 @@ fn a_copied_state_folder_does_not_make_a_second_node() {
     says(&error, &["another host", "node b", "join"]);
     assert_eq!(row(&cluster, "b"), before, "the real one was changed");
     assert!(cluster.pings("a", &there[0]));
+}
+
+#[test]
+fn of_two_that_start_at_once_one_is_the_node() {
+    let lab = lab("twin-race", &Shape::hosts(3));
+    lab.init("a", &[]).unwrap();
+    lab.start_agent("a", &[]).unwrap();
+    lab.ready("a").unwrap();
+    let server = lab.address("a").unwrap().to_string();
+    let token = lab.token("a").unwrap();
+    lab.join("b", &server, &token, &[]).unwrap();
+    let cluster = Cluster { lab };
+    copy_state(&cluster);
+    for host in ["b", "c"] {
+        cluster.lab.start_agent(host, &[]).unwrap();
+    }
+    let refused = |host: &str| {
+        cluster
+            .sh(host, "cat /run/tombolo/agent.log")
+            .contains("another host is node b")
+    };
+    cluster.until("one of both gives up", || {
+        (refused("b") || refused("c")).then_some(())
+    });
+    let winner = if refused("b") { "c" } else { "b" };
+    assert!(!refused(winner), "both gave up\n{}", cluster.logs());
+    cluster.lab.ready(winner).unwrap();
+    let _ = cluster.container(winner, "c1", "default");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What this node tells the others: that it is there, where, alive, and what it does.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tombolo_api::{Fault, FaultKind};
 use tombolo_model::kinds::{NodeAddress, NodeStatus};
 use tombolo_model::{AnyResource, Name, Node, Resource, World, Write};
-use tombolo_store::{Op, Resources, Revision, StoreError, Txn};
+use tombolo_store::{Compare, LeaseId, Op, Resources, Revision, StoreError, Txn};
 
 use crate::config::{Files, StoreConfig};
 use crate::shared::Shared;
@@ -79,27 +78,73 @@ pub(crate) async fn be_alone(shared: &Shared) -> Result<()> {
         return Ok(());
     }
     let me = presence(shared)?;
-    let key = format!("{ALIVE}{}", shared.node());
-    let store = shared.resources.store();
     let mut left = None;
-    // A store that does not answer is told of by who follows it.
-    while let Ok(Some(sign)) = store.get(key.as_bytes()).await
-        && sign.value != me.as_bytes()
-        && let Ok(lease) = store.lease_time_to_live(sign.lease, false).await
-    {
-        if left.is_some_and(|left| lease.remaining > left) {
-            bail!(
-                "another host is node {} and alive; was the state folder copied? Stop the other one, or remove this folder and run `tombolo join` under another name (--node)",
-                shared.node()
-            );
+    loop {
+        let (sign, remaining) = match claim(shared, &me).await {
+            // A store that does not answer is told of by who follows it.
+            Err(_) | Ok(Claimed::Mine(_)) => return Ok(()),
+            Ok(Claimed::Gone) => continue,
+            Ok(Claimed::Others { sign, remaining }) => (sign, remaining),
+        };
+        match left {
+            Some((before, time)) if before == sign && remaining > time => {
+                bail!("{}", alive_elsewhere(shared.node()));
+            }
+            None => {
+                tracing::info!(node = %shared.node(), "another host was this node a moment ago; waiting whether it still is");
+            }
+            Some(_) => {}
         }
-        if left.is_none() {
-            tracing::info!(node = %shared.node(), "another host was this node a moment ago; waiting whether it still is");
-        }
-        left = Some(lease.remaining);
+        left = Some((sign, remaining));
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
+}
+
+fn alive_elsewhere(node: &Name) -> String {
+    format!(
+        "another host is node {node} and alive; was the state folder copied? Stop the other one, or remove this folder and run `tombolo join` under another name (--node)"
+    )
+}
+
+/// Whose sign of life there is, after an attempt to give one.
+enum Claimed {
+    /// This host's, by this lease.
+    Mine(LeaseId),
+    /// It changed while it was looked at.
+    Gone,
+    /// Another host's: by which lease, and how long that lasts.
+    Others { sign: LeaseId, remaining: Duration },
+}
+
+/// Gives a sign of life, unless there is one of another host: of two that do so at once, one does.
+async fn claim(shared: &Shared, me: &str) -> Result<Claimed, StoreError> {
+    let store = shared.resources.store();
+    let key = format!("{ALIVE}{}", shared.node());
+    let present = store.get(key.as_bytes()).await?;
+    let expected = match &present {
+        Some(sign) if sign.value == me.as_bytes() => {
+            Compare::unchanged(key.clone(), sign.mod_revision)
+        }
+        Some(sign) => {
+            return Ok(match store.lease_time_to_live(sign.lease, false).await {
+                Ok(lease) => Claimed::Others {
+                    sign: sign.lease,
+                    remaining: lease.remaining,
+                },
+                Err(StoreError::LeaseNotFound { .. }) => Claimed::Gone,
+                Err(error) => return Err(error),
+            });
+        }
+        None => Compare::absent(key.clone()),
+    };
+    let lease = store.lease_grant(LEASE, None).await?.id;
+    let sign = Op::put_leased(key, me.to_owned(), lease);
+    let given = store.txn(Txn::of(vec![sign]).when(vec![expected])).await?;
+    if given.succeeded {
+        return Ok(Claimed::Mine(lease));
+    }
+    store.lease_revoke(lease).await?;
+    Ok(Claimed::Gone)
 }
 
 /// What is written as the sign of life: a host by its boot and network namespace, so that an agent
@@ -203,40 +248,43 @@ pub(crate) async fn stay_alive(shared: Arc<Shared>) {
     let me = presence(&shared).unwrap_or_else(|_| shared.boot_id.clone());
     let mut silent = false;
     loop {
-        let Err(error) = live_one_lease(&shared, &me, &mut silent).await;
-        if !silent
-            && matches!(
-                error,
-                StoreError::Unavailable { .. } | StoreError::Denied { .. }
-            )
-        {
-            silent = true;
-            tracing::warn!(%error, "the store does not answer; going on with what is known");
-        }
-        if silent {
-            shared.store_error.send_replace(Some(error.to_string()));
+        let problem = match give_signs(&shared, &me, &mut silent).await {
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Denied { .. })) => {
+                Some(error.to_string())
+            }
+            // The lease was lost, or the store takes no writes: it does answer.
+            Err(_) => None,
+            Ok(()) => Some(alive_elsewhere(shared.node())),
+        };
+        if let Some(problem) = problem {
+            if !std::mem::replace(&mut silent, true) {
+                tracing::warn!(
+                    problem,
+                    "the store does not answer; going on with what is known"
+                );
+            }
+            shared.store_error.send_replace(Some(problem));
         }
         tokio::time::sleep(HEARTBEAT).await;
     }
 }
 
-async fn live_one_lease(
-    shared: &Shared,
-    me: &str,
-    silent: &mut bool,
-) -> Result<Infallible, StoreError> {
-    let store = shared.resources.store();
-    let lease = store.lease_grant(LEASE, None).await?.id;
-    let key = format!("{ALIVE}{}", shared.node());
-    let sign = Op::put_leased(key, me.to_owned(), lease);
-    store.txn(Txn::of(vec![sign])).await?;
+/// Gives signs of life until the store fails, or another host gives them under this name.
+async fn give_signs(shared: &Shared, me: &str, silent: &mut bool) -> Result<(), StoreError> {
+    let lease = loop {
+        match claim(shared, me).await? {
+            Claimed::Mine(lease) => break lease,
+            Claimed::Others { .. } => return Ok(()),
+            Claimed::Gone => {}
+        }
+    };
     if std::mem::take(silent) {
         tracing::info!("the store answers again");
         shared.store_error.send_replace(None);
     }
     loop {
         tokio::time::sleep(HEARTBEAT).await;
-        store.lease_keep_alive(lease).await?;
+        shared.resources.store().lease_keep_alive(lease).await?;
     }
 }
 

@@ -16,7 +16,7 @@ mod step;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use tombolo_model::{Family, Handle, Name, World};
+use tombolo_model::{AddressRange, Family, Handle, Name, World};
 
 use crate::draft::Draft;
 use crate::error::IpamError;
@@ -33,14 +33,7 @@ use step::Step;
 pub fn assign(world: &World, request: &Request<'_>) -> Result<Claim, IpamError> {
     let pools = Pools::of(world, request.network, request.node)?;
     check_wanted(&pools, request.wanted)?;
-    for range in request.ranges {
-        if let Some(end) = [range.first, range.last]
-            .into_iter()
-            .find(|end| pools.of_address(*end).is_none())
-        {
-            return Err(pools.outside(end));
-        }
-    }
+    check_ranges(&pools, request.ranges)?;
     let (handle, identity) = choose_handle(world, request);
     let old = world.handles.get(&handle).map(|r| &r.spec);
     let mut draft = Draft::new(world);
@@ -108,6 +101,14 @@ fn check_wanted(pools: &Pools<'_>, wanted: &[IpAddr]) -> Result<(), IpamError> {
         }
     }
     Ok(())
+}
+
+fn check_ranges(pools: &Pools<'_>, ranges: &[AddressRange]) -> Result<(), IpamError> {
+    let mut ends = ranges.iter().flat_map(|range| [range.first, range.last]);
+    match ends.find(|end| pools.of_address(*end).is_none()) {
+        Some(end) => Err(pools.outside(end)),
+        None => Ok(()),
+    }
 }
 
 /// The name of the handle to use, and its identity.

@@ -223,7 +223,7 @@ impl Kernel {
         };
         let mut wanted = Wanted::new();
         for (op, result) in ops.iter().zip(&*results) {
-            if let Op::Create { place, object } = op
+            if let Some((place, object)) = contestable(op)
                 && exists(result)
             {
                 wanted
@@ -239,7 +239,7 @@ impl Kernel {
             return;
         };
         for (op, result) in ops.iter().zip(results) {
-            if let Op::Create { place, object } = op
+            if let Some((place, object)) = contestable(op)
                 && exists(result)
                 && observed
                     .get(place)
@@ -361,6 +361,20 @@ fn random_port() -> u32 {
         .hash_one(std::process::id())
         .to_ne_bytes();
     u32::from_ne_bytes([a, b, c, 0x40])
+}
+
+/// What an operation makes, where something else may have its place: several rules may have one
+/// priority, so one that is changed may be there already as it is to be.
+fn contestable(op: &Op) -> Option<(&Place, &Object)> {
+    match op {
+        Op::Create { place, object } => Some((place, object)),
+        Op::Change {
+            place,
+            to: to @ Object::RoutingRule(_),
+            ..
+        } => Some((place, to)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

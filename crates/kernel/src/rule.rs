@@ -47,13 +47,21 @@ pub(crate) fn read(
             }
             other => other?,
         };
-        for (key, rule) in rules {
+        let (as_planned, others): (Vec<_>, Vec<_>) = rules
+            .into_iter()
+            .partition(|(key, rule)| is_planned(scope, key, rule));
+        // Of several rules of one priority the last is seen: one that has to go, if there is any.
+        for (key, rule) in as_planned.into_iter().chain(others) {
             if scope.is_host() || scope.planned(&key) {
                 found.push((key, Object::RoutingRule(rule)));
             }
         }
     }
     Ok(found)
+}
+
+fn is_planned(scope: &Scope<'_>, key: &Key, rule: &RoutingRule) -> bool {
+    matches!(scope.object(key), Some(Object::RoutingRule(planned)) if planned == rule)
 }
 
 pub(crate) fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {

@@ -98,6 +98,20 @@ fn report(status: &Answer) -> String {
             .collect();
         text.push_str(&format!("repaired   {}\n", counts(repaired)));
     }
+    text.push_str(&format!("\n{}\n", nodes(status)));
+    match status.problems.as_slice() {
+        [] => text.push_str("\nno problems\n"),
+        problems => {
+            text.push_str("\nproblems\n");
+            for problem in problems {
+                text.push_str(&format!("  {problem}\n"));
+            }
+        }
+    }
+    text
+}
+
+fn nodes(status: &Answer) -> String {
     let rows = status.nodes.iter().map(|node| {
         let alive = match node.alive {
             Some(true) => "alive",
@@ -110,18 +124,5 @@ fn report(status: &Answer) -> String {
             list(&node.addresses),
         ]
     });
-    text.push_str(&format!(
-        "\n{}\n",
-        table(&["node", "agent", "addresses"], rows)
-    ));
-    match status.problems.as_slice() {
-        [] => text.push_str("\nno problems\n"),
-        problems => {
-            text.push_str("\nproblems\n");
-            for problem in problems {
-                text.push_str(&format!("  {problem}\n"));
-            }
-        }
-    }
-    text
+    table(&["node", "agent", "addresses"], rows)
 }

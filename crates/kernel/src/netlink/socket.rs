@@ -436,3 +436,35 @@ pub(crate) fn error_of(reply: &Reply<'_>) -> Result<(), NetlinkError> {
     }
     Err(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An `NLMSG_ERROR` with a code, and the header of the request behind it.
+    fn refusal(code: i32) -> Vec<u8> {
+        let mut body = code.to_ne_bytes().to_vec();
+        body.extend([0; HEADER]);
+        body
+    }
+
+    #[test]
+    fn any_number_is_an_error_or_none() {
+        for (code, errno) in [
+            (0, None),
+            (7, None),
+            (-17, Some(Errno::EEXIST)),
+            (i32::MIN, Some(Errno::UnknownErrno)),
+        ] {
+            let reply = Reply {
+                kind: libc::NLMSG_ERROR as u16,
+                flags: 0,
+                sequence: 1,
+                port: 1,
+                body: &refusal(code),
+            };
+            let found = error_of(&reply).err().map(|error| error.errno);
+            assert_eq!(found, errno, "{code}");
+        }
+    }
+}

@@ -100,3 +100,33 @@ fn a_folder_that_is_missing_is_named() {
         .unwrap();
     assert!(error.to_string().contains("/nonexistent/store"), "{error}");
 }
+
+#[tokio::test]
+async fn a_damaged_file_is_told_of_and_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder);
+    let store = EmbeddedStore::open(config.clone()).unwrap();
+    for number in 0..50_u8 {
+        let value = Bytes::from(vec![number; 300]);
+        store.put(&[b'k', number], value).await.unwrap();
+    }
+    drop(store);
+    let good = std::fs::read(&config.file).unwrap();
+    let mut refused = 0;
+    // Headers and the first pages; most of the rest is empty.
+    for round in 0..150_usize {
+        let mut damaged = good.clone();
+        let at = round.wrapping_mul(2_654_435_761) % damaged.len().min(32 << 10);
+        damaged[at] ^= 0xff;
+        std::fs::write(&config.file, &damaged).unwrap();
+        match EmbeddedStore::open(config.clone()) {
+            Ok(_) => {}
+            Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => refused += 1,
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+    assert!(refused > 0, "no damage was noticed");
+    std::fs::write(&config.file, &good).unwrap();
+    let store = EmbeddedStore::open(config).unwrap();
+    assert_eq!(store.list_prefix(b"k").await.unwrap().kvs.len(), 50);
+}
