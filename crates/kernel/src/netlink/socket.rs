@@ -462,6 +462,7 @@ mod tests {
                 sequence: 1,
                 port: 1,
                 body: &refusal(code),
+                namespace: None,
             };
             let found = error_of(&reply).err().map(|error| error.errno);
             assert_eq!(found, errno, "{code}");
