@@ -23,7 +23,7 @@ fn names(count: usize) -> Vec<String> {
 /// Whether a packet of so many bytes, headers and all, comes through and back.
 fn pings(lab: &Lab, from: &str, to: &str, bytes: u32) -> bool {
     let size = (bytes - 28).to_string();
-    let argv = ["ping", "-c1", "-W1", "-Mdo", "-s", &size, to];
+    let argv = ["ping", "-c1", "-W5", "-Mdo", "-s", &size, to];
     lab.exec(from, &argv)
         .expect("the host is there")
         .status
