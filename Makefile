@@ -35,10 +35,11 @@ lint: ## formatting, clippy, sizes, dependency arrows, ledgers
 	$(CARGO) xtask layers
 	$(CARGO) xtask spec
 
-bench: ## measure: the benchmarks beside the code
+bench: export TOMBOLO_BIN_DIR = $(TARGET_DIR)/release
+bench: ## measure, ours beside the peers: everything, or one by NAME=cni|datapath|planner
 	deploy/setup-debian.sh test
 	$(CARGO) build --release -p tombolo -p tombolo-cni
-	$(CARGO) bench --workspace --benches
+	$(CARGO) bench -p tombolo-bench $(if $(NAME),--bench $(NAME),--benches)
 
 clean: ## remove what was built
 	$(CARGO) clean

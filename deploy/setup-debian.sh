@@ -23,6 +23,12 @@ test curl     curl             the local API over its socket
 test tcpdump  tcpdump          what goes over the wire
 test socat    socat            servers and clients in containers
 test faketime faketime         agents under a clock that jumps
+test podman   podman           a real runtime that calls the CNI plugin
+test crun     crun             what podman starts containers with
+test ctr      containerd       another real runtime
+test runc     runc             what containerd starts containers with
+test busybox  busybox-static   the whole of the images that the runtimes run
+test /usr/lib/cni/ptp containernetworking-plugins the reference plugins, to chain with and to measure by
 ci   g++      g++              libFuzzer
 LIST
 }
@@ -79,7 +85,11 @@ if ! install 2>/dev/null; then
     "${as_root[@]}" apt-get update -qq
     install
 fi
-# Debian starts an etcd of its own when the package comes in; tests start theirs themselves.
-if [[ " ${missing[*]} " == *" etcd-server "* && -d /run/systemd/system ]]; then
-    "${as_root[@]}" systemctl disable --quiet --now etcd
+# Debian starts daemons of its own when their packages come in; tests start theirs themselves.
+if [[ -d /run/systemd/system ]]; then
+    for daemon in etcd-server:etcd containerd:containerd; do
+        if [[ " ${missing[*]} " == *" ${daemon%:*} "* ]]; then
+            "${as_root[@]}" systemctl disable --quiet --now "${daemon#*:}"
+        fi
+    done
 fi

@@ -1,46 +1,53 @@
-//! How long the planner takes on a large cluster: 1,000 nodes, 20,000 endpoints.
-//!
-//! `cargo bench -p tombolo-plan` prints medians, and writes them to `target/bench/planner.json` as a
-//! list of `{case, unit, ours, peer, peer_name, ratio, rounds}`; there is no peer to compare with.
+//! A World as large as a cluster gets: what the planner and the agent are measured with.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::net::IpAddr;
 
 use serde_json::json;
-use tombolo_model::kinds::{NodeAddress, Purpose, TransportSpec};
+use tombolo_model::kinds::{NodeAddress, Purpose, Sharing, TransportSpec};
 use tombolo_model::{
     Allocation, Block, ContainerId, Endpoint, Handle, IfName, IpPool, MacAddr, Mtu, Name, Network,
     Node, Resource, World,
 };
-use tombolo_plan::{Observed, diff, plan};
-
-const NODES: u32 = 1_000;
-const ENDPOINTS_PER_NODE: u32 = 20;
-const ROUNDS: usize = 15;
 
 fn name(text: impl Into<String>) -> Name {
     Name::new(text).expect("a name of the benchmark's own")
+}
+
+/// The name of the node of this number.
+#[must_use]
+pub fn node_name(number: u32) -> Name {
+    name(format!("node{number:04}"))
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
     serde_json::from_value(value).expect("a value of the benchmark's own")
 }
 
-fn world() -> World {
+/// A cluster of so many nodes with so many endpoints on each, all on one routed network over VXLAN.
+///
+/// # Panics
+/// There are more than 65,536 nodes, or more than 254 endpoints on each: a node has a /24.
+#[must_use]
+pub fn world(nodes: u32, endpoints_per_node: u32) -> World {
+    assert!(
+        nodes <= 65_536 && endpoints_per_node <= 254,
+        "a node has a /24 of 10.0.0.0/8"
+    );
     let mut world = World::default();
     let pool: IpPool = from_json(json!({"cidr": "10.0.0.0/8", "natOutgoing": true}));
     world.put(Resource::new(name("pool"), pool).into());
     let network: Network =
         from_json(json!({"driver": "routed", "transport": {"type": "vxlan"}, "pools": ["pool"]}));
     world.put(Resource::new(name("net"), network).into());
-    for n in 0..NODES {
-        add_node(&mut world, n);
+    for n in 0..nodes {
+        add_node(&mut world, n, endpoints_per_node);
     }
     world
 }
 
-fn add_node(world: &mut World, n: u32) {
-    let node = name(format!("node{n:04}"));
+fn add_node(world: &mut World, n: u32, endpoints: u32) {
+    let node = node_name(n);
     let address = NodeAddress {
         address: format!("172.16.{}.{}/16", n >> 8, n & 255)
             .parse()
@@ -59,11 +66,11 @@ fn add_node(world: &mut World, n: u32) {
     let status = json!({"networks": {"net": {"sends": [vxlan], "receives": [vxlan]}}});
     resource.status = from_json(status);
     world.put(resource.into());
-    add_block(world, n, &node);
+    add_block(world, n, &node, endpoints);
 }
 
 /// A node's block: its own address, and its endpoints with theirs.
-fn add_block(world: &mut World, n: u32, node: &Name) {
+fn add_block(world: &mut World, n: u32, node: &Name, endpoints: u32) {
     let cidr = format!("10.{}.{}.0/24", n >> 8, n & 255)
         .parse()
         .expect("a range");
@@ -74,9 +81,10 @@ fn add_block(world: &mut World, n: u32, node: &Name) {
         generation: 1,
         allocations: BTreeMap::new(),
         released: Vec::new(),
+        sharing: Sharing::Closed,
         sharing: tombolo_model::kinds::Sharing::Closed,
     };
-    for e in 0..=ENDPOINTS_PER_NODE {
+    for e in 0..=endpoints {
         let handle = Handle::resource_name(&name("net"), &format!("{n}/{e}"));
         let purpose = if e == 0 {
             Purpose::Tunnel
@@ -100,13 +108,14 @@ fn add_block(world: &mut World, n: u32, node: &Name) {
     world.put(Resource::new(Block::resource_name(cidr), block).into());
 }
 
-fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: std::net::IpAddr) -> Endpoint {
+fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: IpAddr) -> Endpoint {
     let [.., high, low] = n.to_be_bytes();
     let [.., last] = e.to_be_bytes();
     Endpoint {
         node: node.clone(),
         network: name("net"),
         container_id: ContainerId::new(format!("c{n}-{e}")).expect("an id"),
+        configuration: None,
         configuration: None,
         interface: IfName::new("eth0").expect("a name"),
         sandbox: format!("/run/netns/c{n}-{e}"),
@@ -119,58 +128,26 @@ fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: std::net::IpAddr
     }
 }
 
-/// The median of several runs, in milliseconds.
-fn median_ms(mut work: impl FnMut()) -> f64 {
-    let mut times: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let begun = Instant::now();
-            work();
-            begun.elapsed().as_secs_f64() * 1000.0
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[ROUNDS / 2]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn main() {
-    let world = world();
-    let node = name("node0000");
-    let planned = plan(&world, &node).expect("the node is there");
-    let held: Observed = planned
-        .objects
-        .iter()
-        .map(|(place, p)| (place.clone(), p.object.clone()))
-        .collect();
-    let objects = planned.objects.len();
-    let cases = [
-        (
-            "plan from nothing, 1,000 nodes, 20,000 endpoints",
-            median_ms(|| {
-                std::hint::black_box(plan(&world, &node));
-            }),
-        ),
-        (
-            "diff with an empty kernel",
-            median_ms(|| {
-                std::hint::black_box(diff(&planned, &Observed::new()));
-            }),
-        ),
-        (
-            "diff with a kernel that is as planned",
-            median_ms(|| {
-                assert!(std::hint::black_box(diff(&planned, &held)).is_empty());
-            }),
-        ),
-    ];
-    println!("{objects} objects on the host; medians of {ROUNDS}\n");
-    let mut rows = Vec::new();
-    for (case, ms) in cases {
-        println!("{case:<52}{ms:>10.2} ms");
-        rows.push(json!({"case": case, "unit": "ms", "ours": ms, "peer": null,
-                         "peer_name": null, "ratio": null, "rounds": ROUNDS}));
+    #[test]
+    fn a_node_of_it_has_a_plan_with_its_peers_and_its_endpoints() {
+        let planned = tombolo_plan::plan(&world(5, 3), &node_name(0)).expect("the node is there");
+        assert!(planned.problems.is_empty(), "{:?}", planned.problems);
+        let keys: Vec<String> = planned.objects.keys().map(|k| format!("{k:?}")).collect();
+        let routes = |part: &str| {
+            let found = keys
+                .iter()
+                .filter(|k| k.contains("Route") && k.contains(part));
+            found.count()
+        };
+        for peer in 1..5 {
+            assert_eq!(routes(&format!("10.0.{peer}.0/24")), 1, "{keys:#?}");
+        }
+        for endpoint in 1..=3 {
+            assert_eq!(routes(&format!("10.0.0.{endpoint}/32")), 1, "{keys:#?}");
+        }
     }
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
-    let text = serde_json::to_string_pretty(&rows).expect("rows are JSON");
-    std::fs::create_dir_all(&folder).expect("the folder for figures can be made");
-    std::fs::write(folder.join("planner.json"), text).expect("the figures can be written");
 }
