@@ -82,7 +82,6 @@ fn add_block(world: &mut World, n: u32, node: &Name, endpoints: u32) {
         allocations: BTreeMap::new(),
         released: Vec::new(),
         sharing: Sharing::Closed,
-        sharing: tombolo_model::kinds::Sharing::Closed,
     };
     for e in 0..=endpoints {
         let handle = Handle::resource_name(&name("net"), &format!("{n}/{e}"));
@@ -98,6 +97,15 @@ fn add_block(world: &mut World, n: u32, node: &Name, endpoints: u32) {
             purpose,
         };
         block.allocations.insert(e, allocation);
+        let bound = Handle {
+            network: name("net"),
+            identity: format!("{node}:c{n}-{e}/eth0"),
+            generation: 1,
+            node: Some(node.clone()),
+            endpoint: None,
+            addresses: vec![block.address(e)],
+        };
+        world.put(Resource::new(handle.clone(), bound).into());
         if e > 0 {
             let endpoint = endpoint(n, e, node, handle, block.address(e));
             let mut resource = Resource::new(name(format!("e{n}-{e}")), endpoint);
@@ -115,7 +123,6 @@ fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: IpAddr) -> Endpo
         node: node.clone(),
         network: name("net"),
         container_id: ContainerId::new(format!("c{n}-{e}")).expect("an id"),
-        configuration: None,
         configuration: None,
         interface: IfName::new("eth0").expect("a name"),
         sandbox: format!("/run/netns/c{n}-{e}"),

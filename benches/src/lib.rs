@@ -22,8 +22,10 @@
 mod figures;
 mod inside;
 pub mod large;
+mod memory;
 mod rounds;
 
 pub use figures::{Figure, Goal, Report};
 pub use inside::{Inside, serve};
+pub use memory::resident;
 pub use rounds::{interleave, median, milliseconds};

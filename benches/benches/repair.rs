@@ -1,0 +1,45 @@
+//! How soon it is repaired what somebody else has deleted or changed in the kernel, for each kind of
+//! object: from the end of the damaging command until everything is as it was.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tombolo_bench::{Figure, Goal, Report};
+use tombolo_tests::damage::{DAMAGES, Victim};
+
+const ROUNDS: usize = 9;
+/// Looking everywhere comes after half a minute and would repair it too.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn main() -> Result<()> {
+    let victim = Victim::up("bench-repair");
+    let whole = victim.picture();
+    let mut samples = vec![Vec::new(); DAMAGES.len()];
+    for _ in 0..ROUNDS {
+        for (damage, samples) in DAMAGES.iter().zip(&mut samples) {
+            victim.suffer(damage);
+            let begun = Instant::now();
+            // Looking takes some 50 ms, so what is seen is a little later than what is.
+            loop {
+                let seen = Instant::now();
+                if victim.picture() == whole {
+                    samples.push(seen.duration_since(begun).as_secs_f64() * 1000.0);
+                    break;
+                }
+                ensure!(begun.elapsed() < LIMIT, "{damage:?} is not repaired");
+            }
+        }
+    }
+    let mut report = Report::new("repair");
+    for (damage, samples) in DAMAGES.iter().zip(&samples) {
+        let case = format!("{}: {}", damage.kind, damage.what);
+        report.add(Figure::alone(case, "ms", samples).goal(Goal::AtMost(1000.0)));
+    }
+    let worst: Vec<f64> = samples
+        .iter()
+        .map(|samples| samples.iter().copied().fold(0.0, f64::max))
+        .collect();
+    let slowest = worst.iter().copied().fold(0.0, f64::max);
+    report.add(Figure::alone("the slowest of all", "ms", &[slowest]).goal(Goal::AtMost(1000.0)));
+    report.finish()
+}

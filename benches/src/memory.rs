@@ -1,0 +1,24 @@
+//! How much memory an agent of the lab takes.
+
+use anyhow::{Context, Result};
+use tombolo_lab::Lab;
+
+/// Prints the resident memory of the host's own agent, in kB (`VmRSS`, proc_pid_status(5)).
+const ASK: &str = r#"for p in /proc/[0-9]*; do
+    [ "$(readlink $p/ns/net)" = "$(readlink /proc/self/ns/net)" ] || continue
+    [ "$(cat $p/comm)" = tombolo ] && grep -qz '^agent$' $p/cmdline || continue
+    sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' $p/status
+done"#;
+
+/// The resident memory of a host's agent, in MB of a million bytes.
+///
+/// # Errors
+/// No agent runs there.
+pub fn resident(lab: &Lab, host: &str) -> Result<f64> {
+    let said = lab.output(host, &["sh", "-c", ASK])?;
+    let kilobytes: f64 = said
+        .trim()
+        .parse()
+        .with_context(|| format!("read the memory of the agent on {host} from {said:?}"))?;
+    Ok(kilobytes * 1024.0 / 1_000_000.0)
+}
