@@ -21,7 +21,7 @@ use tombolo_model::{
     AnyResource, ContainerId, Endpoint, IfName, KindName, MacAddr, Name, Resource, World, Write,
 };
 use tombolo_plan::{Observed, diff, plan};
-use tombolo_store::etcd::{EtcdConfig, EtcdStore};
+use tombolo_store::etcd::client::{EtcdConfig, EtcdStore};
 use tombolo_store::{Commit, Resources};
 use tombolo_tests::{Cluster, Shape, lab};
 

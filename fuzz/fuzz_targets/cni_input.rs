@@ -1,0 +1,6 @@
+//! The CNI plugin's environment and input, from any bytes: no input makes it panic.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| tombolo_cni::fuzzing::input(bytes));
