@@ -12,6 +12,8 @@ pub struct Call {
     pub environment: Vec<(&'static str, String)>,
     /// What it reads.
     pub config: Value,
+    /// The plugin's program.
+    pub program: String,
 }
 
 /// What the plugin answered.
@@ -36,6 +38,7 @@ impl Call {
                 ("CNI_IFNAME", "eth0".to_owned()),
             ],
             config: json!({"cniVersion": "1.1.0", "name": "default", "type": "tombolo-cni"}),
+            program: programs().join("tombolo-cni").display().to_string(),
         }
     }
 
@@ -75,7 +78,7 @@ impl Call {
             .iter()
             .map(|(name, value)| format!("{name}='{value}'"))
             .collect();
-        let plugin = programs().join("tombolo-cni").display().to_string();
+        let plugin = &self.program;
         let script = format!(
             "cat > /run/input-$$ <<'END'\n{input}\nEND\nenv -i {} {plugin} < /run/input-$$",
             pairs.join(" ")

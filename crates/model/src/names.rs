@@ -4,9 +4,12 @@
 //! `_`, `.` and `-`, and has at most 253 bytes. It is the rule of CNI for networks and containers
 //! (SPEC 1.1.0, section 1), a superset of Kubernetes' DNS-1123 names, and leaves no way to say
 //! `..` or `/` in a path.
+//!
+//! A name is in many places at once, so its copies share one text.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +37,7 @@ macro_rules! text_type {
                 let value = text.into();
                 let check: fn(&str) -> bool = $check;
                 if check(&value) {
-                    Ok(Self(value))
+                    Ok(Self(value.into()))
                 } else {
                     Err(NameError {
                         what: $what,
@@ -73,7 +76,7 @@ macro_rules! text_type {
 
         impl From<$type> for String {
             fn from(value: $type) -> String {
-                value.0
+                value.0.to_string()
             }
         }
 
@@ -88,7 +91,7 @@ macro_rules! text_type {
 /// The name of a resource, a namespace or a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 text_type!(
     Name,
@@ -100,7 +103,7 @@ text_type!(
 /// The id that a container runtime gives to a container (CNI's `CNI_CONTAINERID`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ContainerId(String);
+pub struct ContainerId(Arc<str>);
 
 text_type!(
     ContainerId,
@@ -113,7 +116,7 @@ text_type!(
 /// `net/core/dev.c`), narrowed to printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct IfName(String);
+pub struct IfName(Arc<str>);
 
 text_type!(
     IfName,

@@ -72,6 +72,24 @@ impl KeyRange {
         KeyRange::From(Bytes::new())
     }
 
+    /// What of it is behind a key.
+    #[must_use]
+    pub fn after(&self, key: &[u8]) -> KeyRange {
+        // The first key behind another one is that with a zero byte.
+        let start = [key, &[0]].concat().into();
+        match self {
+            KeyRange::Single(single) => KeyRange::Span {
+                start,
+                end: [single, &[0][..]].concat().into(),
+            },
+            KeyRange::Span { end, .. } => KeyRange::Span {
+                start,
+                end: end.clone(),
+            },
+            KeyRange::From(_) => KeyRange::From(start),
+        }
+    }
+
     /// From etcd's pair. An empty `key` is refused, as etcd does.
     pub fn from_wire(key: Bytes, range_end: Bytes) -> Result<KeyRange, InvalidRequest> {
         if key.is_empty() {

@@ -18,6 +18,9 @@ use crate::types::{Compare, KeyValue, Op, RangeRequest, Revision, Txn};
 /// What every key begins with, unless a cluster is given another one.
 pub const PREFIX: &str = "/tombolo/v1/";
 
+/// How many keys are listed at once.
+const PAGE: usize = 1000;
+
 /// The resources of one cluster in a store.
 #[derive(Clone)]
 pub struct Resources {
@@ -80,17 +83,29 @@ impl Resources {
     /// # Errors
     /// When the store does not answer.
     pub async fn world(&self) -> Result<(World, Revision), StoreError> {
-        let listed = self.store.list_prefix(self.prefix.as_bytes()).await?;
+        let whole = KeyRange::prefix(self.prefix.clone().into_bytes());
+        let mut request = RangeRequest::new(whole.clone()).limit(PAGE);
         let mut world = World::default();
-        for kv in &listed.kvs {
-            match self.read(kv) {
-                Ok(resource) => {
-                    world.put(resource);
+        // Page by page, since all values together are larger than the World that is made of them.
+        loop {
+            let page = self.store.range(request.clone()).await?;
+            for kv in &page.kvs {
+                match self.read(kv) {
+                    Ok(resource) => {
+                        world.put(resource);
+                    }
+                    Err(why) => tracing::warn!(key = %text(&kv.key), why, "unreadable resource"),
                 }
-                Err(why) => tracing::warn!(key = %text(&kv.key), why, "unreadable resource"),
+            }
+            // Every page is of the same revision.
+            if request.revision == Revision::NONE {
+                request.revision = page.revision;
+            }
+            match page.kvs.last() {
+                Some(last) if page.more => request.range = whole.after(&last.key),
+                _ => return Ok((world, request.revision)),
             }
         }
-        Ok((world, listed.revision))
     }
 
     /// One resource, straight from the store.
@@ -317,5 +332,27 @@ mod tests {
             Commit::Done(_)
         ));
         assert_eq!(resources.commit(&[update]).await.unwrap(), Commit::Conflict);
+    }
+
+    #[tokio::test]
+    async fn a_large_world_is_listed_page_by_page() {
+        let resources = Resources::new(Arc::new(MemoryStore::new()));
+        let count = 2 * PAGE + 7;
+        let pools: Vec<Write> = (0..count)
+            .map(|n| {
+                let mut pool = pool("10.0.0.0/16");
+                pool.metadata_mut().name = Name::new(format!("p{n}")).unwrap();
+                Write::put(pool, None)
+            })
+            .collect();
+        for writes in pools.chunks(100) {
+            assert!(matches!(
+                resources.commit(writes).await.unwrap(),
+                Commit::Done(_)
+            ));
+        }
+        let (world, revision) = resources.world().await.unwrap();
+        assert_eq!(world.pools.len(), count);
+        assert_eq!(revision, resources.newest().await.unwrap());
     }
 }
