@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use nix::errno::Errno;
+use tombolo_model::IfName;
 use tombolo_plan::objects::{Link, LinkKind, VethPeer};
 use tombolo_plan::{Key, Netns, Object, Op};
 
@@ -28,6 +29,8 @@ pub(crate) struct Applier<'a> {
     results: Vec<Outcome>,
     sandboxes: BTreeMap<&'a str, Session>,
     pending: Pending,
+    /// Links of the host that are to be removed together.
+    unlinking: Vec<usize>,
 }
 
 /// Operations that are sent together: all of one namespace.
@@ -49,6 +52,7 @@ impl<'a> Applier<'a> {
             results,
             sandboxes: BTreeMap::new(),
             pending: Pending::default(),
+            unlinking: Vec::new(),
         }
     }
 
@@ -63,6 +67,12 @@ impl<'a> Applier<'a> {
                 self.flush(at);
                 at = &place.netns;
             }
+            if is_host_link_removal(op) {
+                self.flush(at);
+                self.unlinking.push(index);
+                continue;
+            }
+            self.unlink();
             let result = match &place.key {
                 Key::NftSet(_) | Key::NftChain(_) | Key::NftElement { .. } => {
                     if !translated {
@@ -83,7 +93,32 @@ impl<'a> Applier<'a> {
             }
         }
         self.flush(at);
+        self.unlink();
         self.results
+    }
+
+    /// Removes the links that are to be removed by now.
+    fn unlink(&mut self) {
+        let indices = std::mem::take(&mut self.unlinking);
+        if indices.is_empty() {
+            return;
+        }
+        let named = |index: &usize| match &self.ops[*index].place().key {
+            Key::Link(name) => Some(name),
+            _ => None,
+        };
+        let names: Vec<&IfName> = indices.iter().filter_map(named).collect();
+        let port = self.kernel.sandbox_port;
+        let outcomes = link::remove_all(&mut self.kernel.host, &names, port);
+        for (index, outcome) in indices.into_iter().zip(outcomes) {
+            let gone = |error: &KernelError| error.errno() == Some(Errno::ENODEV);
+            self.results[index] = outcome.or_else(|e| if gone(&e) { Ok(()) } else { Err(e) });
+        }
+        // With a pair goes the end in its sandbox.
+        self.kernel.host.links = Links::default();
+        for session in self.sandboxes.values_mut() {
+            session.links = Links::default();
+        }
     }
 
     /// All of nftables.
@@ -238,6 +273,11 @@ impl<'a> Applier<'a> {
             }
         }
     }
+}
+
+fn is_host_link_removal(op: &Op) -> bool {
+    let place = op.place();
+    matches!((op, &place.key), (Op::Remove { .. }, Key::Link(_))) && place.netns == Netns::Host
 }
 
 /// The other end of a pair that an operation makes.

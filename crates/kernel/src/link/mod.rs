@@ -6,9 +6,11 @@
 
 mod apply;
 mod read;
+mod removal;
 
 pub(crate) use apply::{change, create, remove, up};
 pub(crate) use read::{LinkInfo, decode, object, read_links};
+pub(crate) use removal::remove_all;
 
 /// `IFLA_*` of linux/if_link.h, as far as they are used here.
 mod attribute {
