@@ -7,6 +7,7 @@
 //!
 //! A name is in many places at once, so its copies share one text.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -124,6 +125,36 @@ text_type!(
     "it must have 1 to 15 printable ASCII characters other than '/', ':' and white space, and not be '.' or '..'",
     is_interface_name
 );
+
+/// Names that are in many resources, each with one text. For a list of many resources that were
+/// read one by one.
+#[derive(Debug, Default)]
+pub struct SharedNames {
+    names: HashSet<Name>,
+    interfaces: HashSet<IfName>,
+}
+
+impl SharedNames {
+    /// Gives a name the text of an equal one that was here before.
+    pub fn share(&mut self, name: &mut Name) {
+        match self.names.get(name) {
+            Some(known) => *name = known.clone(),
+            None => {
+                self.names.insert(name.clone());
+            }
+        }
+    }
+
+    /// The same for an interface's name.
+    pub fn share_interface(&mut self, name: &mut IfName) {
+        match self.interfaces.get(name) {
+            Some(known) => *name = known.clone(),
+            None => {
+                self.interfaces.insert(name.clone());
+            }
+        }
+    }
+}
 
 fn is_name(text: &str) -> bool {
     text.len() <= 253

@@ -84,6 +84,21 @@ impl World {
         }
     }
 
+    /// Lays all resources out anew, without the room that maps keep when they are filled one by
+    /// one in order: for a World that was just listed.
+    pub fn pack(&mut self) {
+        fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
+            *map = std::mem::take(map).into_iter().collect();
+        }
+        pack(&mut self.nodes);
+        pack(&mut self.endpoints);
+        pack(&mut self.blocks);
+        pack(&mut self.handles);
+        for block in self.blocks.values_mut() {
+            pack(&mut block.spec.allocations);
+        }
+    }
+
     /// Changes the World as writes will change the store, before they are committed. Versions stay
     /// those that the writes expect.
     pub fn draft(&mut self, writes: &[Write]) {

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tombolo_model::{AnyResource, Change, Expected, KindName, Name, ResourceKey, World, Write};
+use tombolo_model::{
+    AnyResource, Change, Expected, KindName, Name, ResourceKey, SharedNames, World, Write,
+};
 
 use crate::error::StoreError;
 use crate::key_range::KeyRange;
@@ -86,12 +88,14 @@ impl Resources {
         let whole = KeyRange::prefix(self.prefix.clone().into_bytes());
         let mut request = RangeRequest::new(whole.clone()).limit(PAGE);
         let mut world = World::default();
+        let mut names = SharedNames::default();
         // Page by page, since all values together are larger than the World that is made of them.
         loop {
             let page = self.store.range(request.clone()).await?;
             for kv in &page.kvs {
                 match self.read(kv) {
-                    Ok(resource) => {
+                    Ok(mut resource) => {
+                        resource.share_names(&mut names);
                         world.put(resource);
                     }
                     Err(why) => tracing::warn!(key = %text(&kv.key), why, "unreadable resource"),
@@ -103,7 +107,10 @@ impl Resources {
             }
             match page.kvs.last() {
                 Some(last) if page.more => request.range = whole.after(&last.key),
-                _ => return Ok((world, request.revision)),
+                _ => {
+                    world.pack();
+                    return Ok((world, request.revision));
+                }
             }
         }
     }
