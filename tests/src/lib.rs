@@ -5,6 +5,8 @@
 //! waited for is waited for by an event of the programs (an exit status, an answer), or by asking
 //! again until a deadline where the kernel has no event to offer.
 
+pub mod runtime;
+
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
