@@ -31,7 +31,12 @@ const REFERENCE: &str = "/usr/lib/cni";
 #[derive(Serialize, Deserialize)]
 struct Question {
     plugin: Plugin,
+    /// How many, all at once.
     containers: usize,
+    /// What their names begin with.
+    prefix: String,
+    /// Whether their namespaces are removed before the answer.
+    remove: bool,
 }
 
 /// How long it took from the first process's start to the last one's end, in milliseconds.
@@ -127,7 +132,7 @@ fn finish(child: Child) -> Result<Value> {
 fn answer(question: &Question) -> Result<Took> {
     let plugin = &question.plugin;
     let names: Vec<String> = (0..question.containers)
-        .map(|n| format!("bench{n}"))
+        .map(|n| format!("{}-{n}", question.prefix))
         .collect();
     for name in &names {
         NetnsHandle::create_at(path(name))?;
@@ -161,8 +166,10 @@ fn answer(question: &Question) -> Result<Took> {
             .into_iter()
             .try_for_each(|child| finish(child).map(drop))
     })?;
-    for name in &names {
-        NetnsHandle::delete(path(name))?;
+    if question.remove {
+        names
+            .iter()
+            .try_for_each(|name| NetnsHandle::delete(path(name)))?;
     }
     Ok(Took { add, del })
 }
@@ -171,12 +178,17 @@ fn answer(question: &Question) -> Result<Took> {
 struct Contender {
     plugin: Plugin,
     inside: Inside,
+    turns: usize,
 }
 
 impl Contender {
     fn new(lab: &Lab, host: &str, plugin: Plugin) -> Result<Contender> {
         let inside = Inside::start(lab, host)?;
-        let mut contender = Contender { plugin, inside };
+        let mut contender = Contender {
+            plugin,
+            inside,
+            turns: 0,
+        };
         // The first makes what the others find: a block, a bridge, chains.
         contender
             .run(1)
@@ -184,10 +196,20 @@ impl Contender {
         Ok(contender)
     }
 
+    /// The kernel takes a removed namespace apart in its own time, under locks that the next
+    /// contender wants. So that of a single container stays until the lab ends; of a crowd it is
+    /// removed, which is little beside what a crowd takes, and would be much memory.
     fn run(&mut self, containers: usize) -> Result<Took> {
+        self.turns += 1;
         self.inside.ask(&Question {
             plugin: self.plugin.clone(),
             containers,
+            prefix: format!(
+                "{}{}",
+                self.plugin.config["name"].as_str().unwrap_or_default(),
+                self.turns
+            ),
+            remove: containers > 1,
         })
     }
 }

@@ -6,6 +6,7 @@
 //! again until a deadline where the kernel has no event to offer.
 
 pub mod proxy;
+pub mod runtime;
 
 use std::path::PathBuf;
 use std::process::Output;
