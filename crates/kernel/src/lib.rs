@@ -13,8 +13,11 @@
 //! ```
 
 pub mod boot;
+pub mod echo;
 pub mod error;
+pub mod filters;
 pub mod netns;
+pub mod survey;
 pub mod underlay;
 
 mod address;

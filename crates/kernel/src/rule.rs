@@ -32,13 +32,24 @@ pub(crate) fn read(
     session: &mut Session,
     scope: &Scope<'_>,
 ) -> Result<Vec<(Key, Object)>, KernelError> {
-    let protocol = scope.ownership.route_protocol;
+    let ours = scope.ownership.route_protocol;
+    let mut found = Vec::new();
+    for (key, rule, protocol) in read_all(session)? {
+        if protocol == ours && (scope.is_host() || scope.planned(&key)) {
+            found.push((key, Object::RoutingRule(rule)));
+        }
+    }
+    Ok(found)
+}
+
+/// Every rule of a namespace, with its protocol.
+pub(crate) fn read_all(session: &mut Session) -> Result<Vec<(Key, RoutingRule, u8)>, KernelError> {
     let mut found = Vec::new();
     for family in Family::ALL {
         let mut header = [0; 12];
         header[0] = family_number(family);
         let message = Message::new(libc::RTM_GETRULE, 0, &header);
-        let rules = match session.dump("rules", &message, |reply| decode(reply.body, protocol)) {
+        let rules = match session.dump("rules", &message, |reply| decode(reply.body)) {
             // A kernel without policy routing has none.
             Err(error)
                 if matches!(error.errno(), Some(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)) =>
@@ -47,16 +58,12 @@ pub(crate) fn read(
             }
             other => other?,
         };
-        for (key, rule) in rules {
-            if scope.is_host() || scope.planned(&key) {
-                found.push((key, Object::RoutingRule(rule)));
-            }
-        }
+        found.extend(rules);
     }
     Ok(found)
 }
 
-fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {
+fn decode(body: &[u8]) -> Option<(Key, RoutingRule, u8)> {
     let header: [u8; 12] = body.get(..12)?.try_into().ok()?;
     let family = if header[0] == libc::AF_INET6 as u8 {
         Family::V6
@@ -85,7 +92,7 @@ fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {
     if mask != 0 {
         rule.mark = Some((mark, mask));
     }
-    (protocol == ours).then_some((Key::RoutingRule { family, priority }, rule))
+    Some((Key::RoutingRule { family, priority }, rule, protocol))
 }
 
 /// The message that makes a rule.
