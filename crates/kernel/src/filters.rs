@@ -41,6 +41,7 @@ mod tests {
         let filter = foreign(&host.netns, &Ownership::default()).unwrap();
         let fates = filter
             .fates(HookPoint::Forward, &packet)
+            .into_iter()
             .map(|(_, fate)| fate);
         fates.max().unwrap_or(Fate::Passes)
     }

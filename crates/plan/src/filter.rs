@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use tombolo_model::Family;
 
 use crate::objects::{HookPoint, Policy};
@@ -100,7 +101,8 @@ pub enum Verdict {
 }
 
 /// The first packet of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Packet {
     /// The interface that it comes in by.
     pub input: String,
@@ -138,31 +140,32 @@ enum Holds {
 
 impl Filter {
     /// What every base chain at a point does to a packet.
-    pub fn fates<'a>(
-        &'a self,
-        point: HookPoint,
-        packet: &'a Packet,
-    ) -> impl Iterator<Item = (&'a FilterChain, Fate)> {
+    #[must_use]
+    pub fn fates(&self, point: HookPoint, packet: &Packet) -> Vec<(&FilterChain, Fate)> {
         let family = Family::of(packet.source);
-        self.chains.iter().filter_map(move |chain| {
-            let base = chain.base.filter(|base| base.point == point)?;
-            if !sees(&chain.family, family) {
-                return None;
-            }
+        let fate = |chain: &FilterChain, policy| {
             let mut walk = Walk {
                 filter: self,
                 packet,
                 may_accept: false,
             };
-            let fate = match walk.chain(chain, 0) {
+            match walk.chain(chain, 0) {
                 Some(Verdict::Accept) => Fate::Passes,
                 Some(Verdict::Drop) => walk.dropped(),
                 Some(_) => Fate::Unclear,
-                None if base.policy == Policy::Drop => walk.dropped(),
+                None if policy == Policy::Drop => walk.dropped(),
                 None => Fate::Passes,
-            };
-            Some((chain, fate))
-        })
+            }
+        };
+        let chains = self
+            .chains
+            .iter()
+            .filter(|chain| sees(&chain.family, family));
+        let based = chains.filter_map(|chain| Some((chain, chain.base?)));
+        based
+            .filter(|(_, base)| base.point == point)
+            .map(|(chain, base)| (chain, fate(chain, base.policy)))
+            .collect()
     }
 
     /// Whether a table has a chain.

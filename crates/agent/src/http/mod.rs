@@ -1,6 +1,8 @@
 //! The local API on a unix socket, and health and metrics on loopback.
 
+mod check;
 mod endpoints;
+mod explain;
 mod operate;
 mod resources;
 
@@ -68,6 +70,8 @@ fn api(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/status", get(operate::status))
         .route("/v1/plan", get(operate::plan))
+        .route("/v1/explain", post(explain::explain))
+        .route("/v1/check", get(check::facts))
         .route("/v1/ipam", get(operate::ipam))
         .route("/v1/ipam/check", get(operate::ipam_check))
         .route("/v1/ipam/release", post(operate::ipam_release))

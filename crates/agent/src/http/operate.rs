@@ -100,7 +100,7 @@ fn nodes(world: &World, alive: &BTreeSet<Name>) -> Vec<NodeView> {
 }
 
 /// What cannot be done as the resources ask, what the kernel refused, and what the store says.
-fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
+pub(super) fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
     let planned = state
         .plan
         .problems
@@ -114,7 +114,7 @@ fn problems(state: &AppliedState, store_error: Option<String>) -> Vec<String> {
         .collect()
 }
 
-fn place(store: &StoreConfig) -> String {
+pub(super) fn place(store: &StoreConfig) -> String {
     match store {
         StoreConfig::Embedded { listen, .. } => format!("embedded, serving {listen}"),
         StoreConfig::Remote { endpoints, .. } => endpoints.join(", "),

@@ -151,6 +151,8 @@ enum Raw {
 fn decode(shape: &Shape, table: &Table) -> Vec<FilterChain> {
     let mut chains: Vec<(usize, FilterChain)> = Vec::new();
     let mut jumps: BTreeMap<(usize, usize), (usize, bool)> = BTreeMap::new();
+    // The chains of other hooks are passed over.
+    let mut inside = false;
     let mut at = 0;
     while let Some(next) = short(&table.entries, at + shape.target + 2).filter(|n| *n > 0) {
         let Some(entry) = table.entries.get(at..at + next) else {
@@ -169,6 +171,7 @@ fn decode(shape: &Shape, table: &Table) -> Vec<FilterChain> {
             ));
         };
         if at == table.entry {
+            inside = true;
             let policy = match target(shape, at_policy(table)) {
                 Raw::Plain(Verdict::Drop) => Policy::Drop,
                 _ => Policy::Accept,
@@ -183,26 +186,29 @@ fn decode(shape: &Shape, table: &Table) -> Vec<FilterChain> {
             );
         }
         match target(shape, entry) {
-            Raw::Head(name) => begin(at + next, &name, None),
-            // The policy is no rule.
-            _ if at == table.policy => {}
-            raw => {
-                let count = chains.len();
-                if let Some((_, chain)) = chains.last_mut() {
-                    let mut rule = FilterRule {
-                        tests: tests(shape, entry),
-                        verdict: None,
-                    };
-                    match raw {
-                        Raw::Plain(verdict) => rule.verdict = Some(verdict),
-                        Raw::Jump(to, goto) => {
-                            jumps.insert((count - 1, chain.rules.len()), (to, goto));
-                        }
-                        Raw::Head(_) | Raw::None => {}
-                    }
-                    chain.rules.push(rule);
-                }
+            Raw::Head(name) => {
+                inside = true;
+                begin(at + next, &name, None);
             }
+            // The policy is no rule.
+            _ if at == table.policy => inside = false,
+            raw if inside => {
+                let index = chains.len() - 1;
+                let rules = &mut chains[index].1.rules;
+                let verdict = match raw {
+                    Raw::Plain(verdict) => Some(verdict),
+                    Raw::Jump(to, goto) => {
+                        jumps.insert((index, rules.len()), (to, goto));
+                        None
+                    }
+                    Raw::Head(_) | Raw::None => None,
+                };
+                rules.push(FilterRule {
+                    tests: tests(shape, entry),
+                    verdict,
+                });
+            }
+            _ => {}
         }
         at += next;
     }

@@ -11,6 +11,7 @@
 //!                     └─ kernel: others', with a Mark ───► whose
 //! ```
 
+mod answer;
 mod holder;
 mod question;
 mod reasons;
@@ -21,6 +22,7 @@ use tombolo_model::{AnyResource, ResourceKey, World};
 use crate::diff::satisfies;
 use crate::objects::{Link, Object, Route};
 
+pub use answer::{Explained, Explanation, best_route};
 pub use holder::{Holder, holder};
 pub use question::{KINDS, Question};
 pub use reasons::why;

@@ -38,6 +38,7 @@ fn fate(chains: Vec<FilterChain>) -> Fate {
     let filter = Filter { chains };
     let fates: Vec<Fate> = filter
         .fates(HookPoint::Forward, &packet)
+        .into_iter()
         .map(|(_, fate)| fate)
         .collect();
     assert_eq!(fates.len(), 1);
@@ -140,5 +141,5 @@ fn tables_of_the_other_family_see_nothing() {
     let filter = Filter {
         chains: vec![chain("F", Some(Policy::Drop), vec![])],
     };
-    assert_eq!(filter.fates(HookPoint::Forward, &packet).count(), 0);
+    assert_eq!(filter.fates(HookPoint::Forward, &packet).len(), 0);
 }

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use tombolo_model::{Family, IfName, Name, World};
 
 use super::Ways;
 use crate::driver;
 
 /// How this host reaches a peer in one network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Peering {
     /// The network.
     pub network: Name,
