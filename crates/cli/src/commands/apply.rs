@@ -6,10 +6,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 use tombolo_api::{Applied, ApplyAction, ApplyRequest, Client, ClientError, Fault};
 use tombolo_model::parse::{Accept, ParseErrors, Parsed};
-use tombolo_model::{AnyResource, FieldError, Name};
+use tombolo_model::{AnyResource, FieldError, KindName, Name};
 
 use super::{files, get};
 use crate::output::Format;
+use crate::words::KindWord;
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
@@ -75,8 +76,8 @@ fn with_lines(fault: &Fault, all: &[Parsed]) -> String {
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// A kind.
-    #[arg(required_unless_present = "file", requires = "name")]
-    kind: Option<String>,
+    #[arg(required_unless_present = "file", requires = "name", value_parser = KindWord)]
+    kind: Option<KindName>,
     /// Which one.
     name: Option<Name>,
     /// Its namespace.
@@ -89,8 +90,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub fn run(self, client: &Client) -> Result<()> {
-        if let (Some(kind), Some(name)) = (&self.kind, &self.name) {
-            let kind = get::kind(kind)?;
+        if let (Some(kind), Some(name)) = (self.kind, &self.name) {
             client.delete(&get::path(kind, name, self.namespace.as_ref()))?;
             println!("{kind} {name} deleted");
             return Ok(());
