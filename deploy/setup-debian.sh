@@ -22,6 +22,7 @@ test etcdctl  etcd-client      our etcd protocol against the real client
 test curl     curl             the local API over its socket
 test tcpdump  tcpdump          what goes over the wire
 test socat    socat            servers and clients in containers
+test iptables iptables         rules of others that check must find, of both kinds
 ci   g++      g++              libFuzzer
 LIST
 }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use tombolo_api::{ExplainRequest, Fault, FaultKind};
 use tombolo_kernel::survey::{Entry, setting, survey};
 use tombolo_kernel::{Kernel, KernelError, NetnsHandle, Ownership};
-use tombolo_model::World;
+use tombolo_model::{Endpoint, Resource, World};
 use tombolo_plan::explain::{Explained, Explanation, Mark, Question, best_route, holder};
 use tombolo_plan::{HostPlan, Key, Netns, Observed, Place};
 
@@ -38,16 +38,35 @@ fn sandbox(shared: &Shared, text: &str) -> Result<Netns, Fault> {
         Some((container, interface)) if !container.is_empty() => (container, Some(interface)),
         _ => (text, None),
     };
-    let mut own = world
+    let own: Vec<_> = world
         .endpoints
         .values()
-        .filter(|endpoint| endpoint.spec.node == *shared.node());
-    let found = own.find(|endpoint| {
+        .filter(|endpoint| endpoint.spec.node == *shared.node())
+        .collect();
+    let fits = |endpoint: &&&Resource<Endpoint>, whole: bool| {
         let spec = &endpoint.spec;
-        let by_container = spec.container_id.as_str() == container
-            && interface.is_none_or(|interface| spec.interface.as_str() == interface);
-        by_container || endpoint.name().as_str() == text || spec.sandbox == text
-    });
+        let id = spec.container_id.as_str();
+        let by_id = if whole {
+            id == container
+        } else {
+            id.starts_with(container)
+        };
+        by_id && interface.is_none_or(|interface| spec.interface.as_str() == interface)
+    };
+    let named = own
+        .iter()
+        .find(|endpoint| endpoint.name().as_str() == text || endpoint.spec.sandbox == text);
+    let whole = named.or_else(|| own.iter().find(|endpoint| fits(endpoint, true)));
+    // A container's id is long; the beginning of it does if only one sandbox begins so.
+    let begun: BTreeMap<&str, _> = own
+        .iter()
+        .filter(|endpoint| fits(endpoint, false))
+        .map(|endpoint| (endpoint.spec.sandbox.as_str(), endpoint))
+        .collect();
+    let only = (begun.len() == 1)
+        .then(|| begun.into_values().next())
+        .flatten();
+    let found = whole.or(only);
     match found {
         Some(endpoint) => Ok(Netns::Sandbox(endpoint.spec.sandbox.clone())),
         None => {

@@ -19,6 +19,9 @@ use tombolo_plan::Peering;
 /// How long an answer may take, and how often a lost packet is sent again.
 const PATIENCE: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 3;
+/// How much longer than the last answer the next one may take, and what is always waited.
+const SLACK: u32 = 20;
+const LEAST: Duration = Duration::from_millis(50);
 /// How many are asked at a time.
 const SIDE_BY_SIDE: usize = 16;
 
@@ -109,9 +112,15 @@ fn clock_ahead(here: &NetnsHandle, address: IpAddr) -> Option<i64> {
 /// Which packets pass to an address.
 fn size(here: &NetnsHandle, address: IpAddr, wanted: u32) -> Size {
     let opened = Echo::open(here, Family::of(address));
+    let mut patience = PATIENCE;
     let found = opened.and_then(|mut echo| {
         largest(wanted, smallest(address), |size| {
-            repeatedly(&mut echo, address, size)
+            let answer = repeatedly(&mut echo, address, size, patience)?;
+            // Whoever has answered is known to be there, and how far.
+            if let Answer::Replied(time) = &answer {
+                patience = (*time * SLACK).clamp(LEAST, PATIENCE);
+            }
+            Ok(answer)
         })
     });
     found.unwrap_or_else(|error| Size::Unknown(error.to_string()))
@@ -126,10 +135,15 @@ fn smallest(address: IpAddr) -> u32 {
 }
 
 /// Sends again what may have been lost by chance.
-fn repeatedly(echo: &mut Echo, address: IpAddr, size: u32) -> Result<Answer, KernelError> {
+fn repeatedly(
+    echo: &mut Echo,
+    address: IpAddr,
+    size: u32,
+    patience: Duration,
+) -> Result<Answer, KernelError> {
     let mut answer = Answer::Silent;
     for _ in 0..ATTEMPTS {
-        answer = echo.ping(address, size, PATIENCE)?;
+        answer = echo.ping(address, size, patience)?;
         if answer != Answer::Silent {
             break;
         }

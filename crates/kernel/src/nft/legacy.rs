@@ -146,73 +146,75 @@ enum Raw {
     None,
 }
 
+/// A table that is taken apart, entry by entry.
+#[derive(Default)]
+struct Parts {
+    /// Chains, each with the place of its first rule.
+    chains: Vec<(usize, FilterChain)>,
+    /// Of a chain's rule, the place that it jumps to, and whether for good.
+    jumps: BTreeMap<(usize, usize), (usize, bool)>,
+    /// Whether entries belong to the last chain; those of other hooks are passed over.
+    inside: bool,
+}
+
 /// Takes the table apart: a chain of an operator's begins with an entry whose target is `ERROR`, with
 /// its name; the others are known by where packets enter.
 fn decode(shape: &Shape, table: &Table) -> Vec<FilterChain> {
-    let mut chains: Vec<(usize, FilterChain)> = Vec::new();
-    let mut jumps: BTreeMap<(usize, usize), (usize, bool)> = BTreeMap::new();
-    // The chains of other hooks are passed over.
-    let mut inside = false;
+    let mut parts = Parts::default();
     let mut at = 0;
     while let Some(next) = short(&table.entries, at + shape.target + 2).filter(|n| *n > 0) {
         let Some(entry) = table.entries.get(at..at + next) else {
             break;
         };
-        let mut begin = |start, name: &str, base| {
-            chains.push((
-                start,
-                FilterChain {
-                    family: shape.name.to_owned(),
-                    table: "filter".to_owned(),
-                    name: name.to_owned(),
-                    base,
-                    rules: Vec::new(),
-                },
-            ));
-        };
         if at == table.entry {
-            inside = true;
             let policy = match target(shape, at_policy(table)) {
                 Raw::Plain(Verdict::Drop) => Policy::Drop,
                 _ => Policy::Accept,
             };
-            begin(
-                at,
-                "FORWARD",
-                Some(Base {
-                    point: HookPoint::Forward,
-                    policy,
-                }),
-            );
+            let point = HookPoint::Forward;
+            parts.begin(shape, at, "FORWARD", Some(Base { point, policy }));
         }
         match target(shape, entry) {
-            Raw::Head(name) => {
-                inside = true;
-                begin(at + next, &name, None);
-            }
+            Raw::Head(name) => parts.begin(shape, at + next, &name, None),
             // The policy is no rule.
-            _ if at == table.policy => inside = false,
-            raw if inside => {
-                let index = chains.len() - 1;
-                let rules = &mut chains[index].1.rules;
-                let verdict = match raw {
-                    Raw::Plain(verdict) => Some(verdict),
-                    Raw::Jump(to, goto) => {
-                        jumps.insert((index, rules.len()), (to, goto));
-                        None
-                    }
-                    Raw::Head(_) | Raw::None => None,
-                };
-                rules.push(FilterRule {
-                    tests: tests(shape, entry),
-                    verdict,
-                });
-            }
+            _ if at == table.policy => parts.inside = false,
+            raw if parts.inside => parts.rule(tests(shape, entry), raw),
             _ => {}
         }
         at += next;
     }
-    name_jumps(chains, &jumps)
+    name_jumps(parts.chains, &parts.jumps)
+}
+
+impl Parts {
+    fn begin(&mut self, shape: &Shape, start: usize, name: &str, base: Option<Base>) {
+        self.inside = true;
+        let chain = FilterChain {
+            family: shape.name.to_owned(),
+            table: "filter".to_owned(),
+            name: name.to_owned(),
+            base,
+            rules: Vec::new(),
+        };
+        self.chains.push((start, chain));
+    }
+
+    fn rule(&mut self, tests: Vec<Test>, raw: Raw) {
+        let count = self.chains.len();
+        let Some((_, chain)) = self.chains.last_mut() else {
+            return;
+        };
+        let verdict = match raw {
+            Raw::Plain(verdict) => Some(verdict),
+            Raw::Jump(to, goto) => {
+                self.jumps
+                    .insert((count - 1, chain.rules.len()), (to, goto));
+                None
+            }
+            Raw::Head(_) | Raw::None => None,
+        };
+        chain.rules.push(FilterRule { tests, verdict });
+    }
 }
 
 fn at_policy(table: &Table) -> &[u8] {

@@ -132,13 +132,13 @@ impl Explained {
     }
 }
 
-/// Of routes, the one that a packet to an address takes: the longest prefix of the lowest table
-/// number's main routes, then the lowest metric.
+/// Of the routes of the main table, the one that a packet to an address takes: of the longest
+/// prefixes, the one with the lowest metric.
 #[must_use]
-pub fn best_route<'a, T>(
-    routes: &'a BTreeMap<Key, T>,
+pub fn best_route<T>(
+    routes: &BTreeMap<Key, T>,
     destination: std::net::IpAddr,
-) -> Option<(&'a Key, &'a T)> {
+) -> Option<(&Key, &T)> {
     let fits = routes.iter().filter_map(|entry| match entry.0 {
         Key::Route { table, dst, metric }
             if *table == crate::objects::MAIN_TABLE && dst.contains(&destination) =>
