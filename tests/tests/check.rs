@@ -63,6 +63,12 @@ fn a_sound_cluster_has_no_findings() {
     }
     let text = cluster.sh("a", "tombolo check");
     assert!(text.contains("0 failed, 0 warnings"), "{text}");
+    assert!(
+        !text.contains("asking"),
+        "progress is for terminals: {text}"
+    );
+    let terminal = cluster.sh("a", "script -qec 'tombolo check' /dev/null");
+    assert!(terminal.contains("asking the other nodes"), "{terminal}");
 }
 
 /// A foreign chain drops what is forwarded; the finding's own remedy lets it pass.

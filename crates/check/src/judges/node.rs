@@ -100,7 +100,7 @@ pub(crate) fn clock(facts: &Facts) -> Vec<Verdict> {
         let Some(ahead) = peer.clock_ahead else {
             found.push(Verdict::ok(
                 &peer.node,
-                "its clock was not compared: it does not answer ICMP timestamps",
+                "its clock was not compared: no ICMP timestamp came back",
             ));
             continue;
         };

@@ -35,14 +35,24 @@ pub(super) fn ask(here: &NetnsHandle, node: &NodeFacts) -> (Vec<PeerFact>, Vec<T
         wanted.outer = wanted.outer.max(peering.outer);
     }
     let peers: Vec<Peering> = peers.into_values().collect();
-    let with_tunnels: Vec<&Peering> = node
-        .peerings
-        .iter()
-        .filter(|p| p.tunnel.is_some())
-        .collect();
-    let peers = side_by_side(&peers, |peering| ask_peer(here, peering));
-    let tunnels = side_by_side(&with_tunnels, |peering| ask_tunnel(here, peering));
-    (peers, tunnels.into_iter().flatten().collect())
+    let outside = peers.iter().map(Way::Outside);
+    let inside = node.peerings.iter().map(Way::Inside);
+    let ways: Vec<Way<'_>> = outside.chain(inside).collect();
+    let mut found = (Vec::new(), Vec::new());
+    for (peer, tunnel) in side_by_side(&ways, |way| match way {
+        Way::Outside(peering) => (Some(ask_peer(here, peering)), None),
+        Way::Inside(peering) => (None, ask_tunnel(here, peering)),
+    }) {
+        found.0.extend(peer);
+        found.1.extend(tunnel);
+    }
+    found
+}
+
+/// A way to a node: over the underlay, or through the tunnel.
+enum Way<'a> {
+    Outside(&'a Peering),
+    Inside(&'a Peering),
 }
 
 /// Does the same for each of many, a few at a time, and keeps their order.
@@ -77,14 +87,17 @@ fn ask_peer(here: &NetnsHandle, peering: &Peering) -> PeerFact {
     let way = underlay::route_to(here, address)
         .ok()
         .map(|answer| answer.link);
+    let size = size(here, address, peering.outer);
+    // Whoever does not answer does not tell the time either.
+    let answers = !matches!(size, Size::None(_) | Size::Unknown(_));
     PeerFact {
         node: peering.node.clone(),
         address,
         interface: peering.interface.clone(),
         way,
         wanted: peering.outer,
-        size: size(here, address, peering.outer),
-        clock_ahead: clock_ahead(here, address),
+        size,
+        clock_ahead: answers.then(|| clock_ahead(here, address)).flatten(),
     }
 }
 
