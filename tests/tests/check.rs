@@ -232,3 +232,23 @@ fn without_an_agent_the_host_is_checked() {
     let _ = cluster.sh("a", &first);
     assert!(faults(&check(&cluster, "a").0, "settings").is_empty());
 }
+
+#[test]
+fn a_store_that_does_not_answer_is_found() {
+    let cluster = Cluster::up("nostore", &Shape::hosts(2));
+    cluster
+        .lab
+        .stop_agent("a")
+        .expect("the agent with the store ends");
+    let (findings, code) = check(&cluster, "b");
+    let store = faults(&findings, "store");
+    assert_eq!((store.len(), code), (1, 1), "{findings:#?}");
+    assert!(
+        store[0]["finding"].to_string().contains("does not answer"),
+        "{store:#?}"
+    );
+    // Nothing else is wrong: what is in place goes on.
+    for name in ["agent", "peers", "tunnels"] {
+        assert!(faults(&findings, name).is_empty(), "{name}: {findings:#?}");
+    }
+}

@@ -121,7 +121,7 @@ fn what_is_not_ours_is_told_by_its_marks() {
         ("link docker0", "Docker's default bridge"),
         ("route 172.17.0.0/16", "kernel"),
         ("route 198.51.100.0/24", "BIRD"),
-        ("route default", "not ours: protocol"),
+        ("route default", "the lab"),
         ("address 172.17.0.1", "docker0, which is not ours"),
         ("nft chain DOCKER", "table ip nat"),
         ("sysctl net/ipv4/conf/docker0/forwarding", "setting"),

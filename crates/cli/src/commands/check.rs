@@ -53,11 +53,12 @@ impl Check {
         let failed = findings
             .iter()
             .any(|finding| finding.status == Status::Failed);
+        let counted = counted(&findings);
         if self.problems {
             findings.retain(|finding| finding.status != Status::Ok);
         }
         if !self.output.print(&findings)? {
-            print!("{}", report(&findings));
+            print!("{}{counted}", report(&findings));
         }
         Ok(if failed {
             ExitCode::FAILURE
@@ -111,12 +112,16 @@ fn report(findings: &[Finding]) -> String {
             text.push_str(&format!("         {:<11} → {remedy}\n", ""));
         }
     }
+    text
+}
+
+/// How many of each there are, as the last line.
+fn counted(findings: &[Finding]) -> String {
     let count = |status| findings.iter().filter(|f| f.status == status).count();
-    text.push_str(&format!(
+    format!(
         "\n{} failed, {} warnings, {} ok\n",
         count(Status::Failed),
         count(Status::Warning),
         count(Status::Ok)
-    ));
-    text
+    )
 }

@@ -122,7 +122,7 @@ fn one(object: &Explained) -> String {
 }
 
 fn held(question: &str, holder: &Holder) -> String {
-    let mut text = format!("{question}, by IPAM\n");
+    let mut text = format!("{question}, as the resources say\n");
     text.push_str(&line("is", Some(&holder.use_of_it)));
     let texts = [
         (

@@ -50,6 +50,7 @@ const PROTOCOLS: &[(u8, &str)] = &[
     (18, "keepalived"),
     (42, "babel: a Babel daemon"),
     (80, "calico: Calico's Felix"),
+    (85, "the lab: a host made by `tombolo lab`"),
     (186, "bgp: FRR's bgpd"),
     (187, "isis: FRR's isisd"),
     (188, "ospf: FRR's ospfd"),
