@@ -46,6 +46,15 @@ fi
 install -D -m 0755 "$from/tombolo" "$root/usr/local/bin/tombolo"
 install -D -m 0755 "$from/tombolo-cni" "$root/opt/cni/bin/tombolo-cni"
 install -D -m 0644 "$here/tombolo.service" "$root/etc/systemd/system/tombolo.service"
+# Completion, where distributions look for it; a shell that is not there does not mind.
+complete() {
+    install -d -m 0755 "$root$(dirname "$2")"
+    "$from/tombolo" completion "$1" >"$root$2"
+    chmod 0644 "$root$2"
+}
+complete bash /usr/share/bash-completion/completions/tombolo
+complete zsh /usr/share/zsh/site-functions/_tombolo
+complete fish /usr/share/fish/vendor_completions.d/tombolo.fish
 if [[ $with_cni_config == yes ]]; then
     conflist=$root/etc/cni/net.d/10-tombolo.conflist
     if [[ -e $conflist ]]; then

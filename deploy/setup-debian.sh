@@ -29,6 +29,7 @@ test ctr      containerd       another real runtime
 test runc     runc             what containerd starts containers with
 test busybox  busybox-static   the whole of the images that the runtimes run
 test /usr/lib/cni/ptp containernetworking-plugins the reference plugins, to chain with and to measure by
+test iptables iptables         rules of others that check must find, of both kinds
 ci   g++      g++              libFuzzer
 LIST
 }

@@ -20,6 +20,8 @@
 //! | `POST /v1/ready` | [`ReadyRequest`] → [`Readiness`] |
 //! | `GET /v1/alive` | → nothing: the agent answers |
 //! | `GET /v1/plan` | → the HostPlan, one [`PlannedObject`] each |
+//! | `POST /v1/explain` | [`ExplainRequest`] → objects, planned and as they are, with who asked for them |
+//! | `GET /v1/check` | → what the agent knows that `tombolo check` judges |
 //! | `GET /v1/ipam`, `GET /v1/ipam/check` | → use of pools; findings |
 //! | `POST /v1/ipam/release` | [`ReleaseRequest`] → nothing |
 //! | `POST /v1/tokens`, `GET /v1/tokens`, `DELETE /v1/tokens/<id>` | [`TokenRequest`] → [`NewToken`] |

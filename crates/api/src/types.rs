@@ -349,3 +349,15 @@ pub struct NewToken {
     /// When it ends, in seconds since 1970.
     pub expires: u64,
 }
+
+/// Ask why an object is in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// Words in the manner of `ip`, as `["route", "10.244.1.0/24"]`.
+    pub question: Vec<String>,
+    /// In which sandbox: an endpoint's name, its container's id with or without `/` and the
+    /// interface, or the sandbox's path. The host's own namespace if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
+}

@@ -5,12 +5,15 @@
 //! 0, 1 where it failed, 2 where it was used wrongly.
 
 mod commands;
+mod examples;
+mod look;
 mod output;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 /// Containers on many hosts, one network.
 #[derive(Debug, Parser)]
@@ -28,8 +31,23 @@ fn main() -> ExitCode {
     if let Some(code) = tombolo_lab::reexec(std::env::args_os()) {
         return code;
     }
-    let words = Words::parse();
-    match commands::run(words.command, words.socket) {
+    let words = match Words::from_arg_matches(&words().get_matches()) {
+        Ok(words) => words,
+        Err(error) => error.exit(),
+    };
+    if let commands::Command::Completion(shell) = words.command {
+        return told(shell.run(self::words()).map(|()| ExitCode::SUCCESS));
+    }
+    told(commands::run(words.command, words.socket))
+}
+
+/// All words of the program, with their help.
+fn words() -> clap::Command {
+    examples::add(Words::command())
+}
+
+fn told(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -41,11 +59,10 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_words_are_consistent() {
-        Words::command().debug_assert();
+        words().debug_assert();
     }
 
     #[test]
@@ -54,6 +71,8 @@ mod tests {
             &["tombolo"][..],
             &["tombolo", "gett"],
             &["tombolo", "join", "x"],
+            &["tombolo", "get", "flying"],
+            &["tombolo", "explain", "flow", "x"],
         ] {
             let error = Words::try_parse_from(words).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{words:?}");

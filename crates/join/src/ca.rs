@@ -346,6 +346,15 @@ pub(crate) fn csr_key_hash(csr: &str) -> Result<String, CaError> {
     ))
 }
 
+/// From when on and until when a certificate (PEM) is good, in seconds since 1970.
+///
+/// # Errors
+/// When the text is no certificate.
+pub fn validity(certificate: &str) -> Result<(u64, u64), CaError> {
+    let facts = read::facts(&read::certificate(certificate)?)?;
+    Ok((facts.not_before, facts.not_after))
+}
+
 /// When a certificate (PEM) ends, in seconds since 1970.
 ///
 /// # Errors

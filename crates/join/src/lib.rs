@@ -30,7 +30,7 @@ mod read;
 pub mod tls;
 pub mod token;
 
-pub use ca::{Authority, AuthorityPem, CaError, KeyAndCert, San, expires_at, renew_due};
+pub use ca::{Authority, AuthorityPem, CaError, KeyAndCert, San, expires_at, renew_due, validity};
 pub use enrol::{
     Clock, DEFAULT_PORT, Enrolment, EnrolmentConfig, JoinClient, JoinError, JoinServer, Joined,
     Refusal, ServeError,

@@ -15,7 +15,7 @@ pub fn rtnetlink(datagram: &[u8]) {
         let _ = address::decode(reply.body);
         let _ = route::decode(reply.body);
         let _ = neighbour::decode(reply.body);
-        let _ = rule::decode(reply.body, crate::Ownership::default().route_protocol);
+        let _ = rule::decode(reply.body);
     }
 }
 

@@ -14,10 +14,13 @@
 //! ```
 
 pub mod boot;
+pub mod echo;
 pub mod error;
+pub mod filters;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod netns;
+pub mod survey;
 pub mod underlay;
 
 mod address;

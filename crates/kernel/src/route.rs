@@ -50,6 +50,16 @@ pub(crate) struct RouteInfo {
     mtu: Option<u32>,
 }
 
+impl RouteInfo {
+    /// The metric as somebody told it: 0 where IPv6 took its own.
+    pub(crate) fn told_metric(&self) -> u32 {
+        match self.dst {
+            IpNet::V6(_) if self.metric == IPV6_DEFAULT_METRIC => 0,
+            _ => self.metric,
+        }
+    }
+}
+
 /// `AF_INET` or `AF_INET6`, as headers have it.
 pub(crate) fn family_number(family: Family) -> u8 {
     match family {
@@ -164,7 +174,7 @@ fn decode_multipath(attribute: &Attribute<'_>, route: &mut RouteInfo) {
 }
 
 /// A route in a plan's words; none for kinds that only the kernel makes.
-fn object(route: &RouteInfo, links: &Links) -> Option<Route> {
+pub(crate) fn object(route: &RouteInfo, links: &Links) -> Option<Route> {
     let link = || links.name(route.link?);
     let next = match (route.kind, route.gateway) {
         (libc::RTN_UNICAST, None) => NextHop::Link(link()?),

@@ -32,13 +32,30 @@ pub(crate) fn read(
     session: &mut Session,
     scope: &Scope<'_>,
 ) -> Result<Vec<(Key, Object)>, KernelError> {
-    let protocol = scope.ownership.route_protocol;
+    let ours = scope.ownership.route_protocol;
+    let (as_planned, others): (Vec<_>, Vec<_>) = read_all(session)?
+        .into_iter()
+        .filter(|(key, _, protocol)| *protocol == ours && (scope.is_host() || scope.planned(key)))
+        .partition(|(key, rule, _)| is_planned(scope, key, rule));
+    // Of several rules of one priority the last is seen: one that has to go, if there is any.
+    let all = as_planned.into_iter().chain(others);
+    Ok(all
+        .map(|(key, rule, _)| (key, Object::RoutingRule(rule)))
+        .collect())
+}
+
+fn is_planned(scope: &Scope<'_>, key: &Key, rule: &RoutingRule) -> bool {
+    matches!(scope.object(key), Some(Object::RoutingRule(planned)) if planned == rule)
+}
+
+/// Every rule of a namespace, with its protocol.
+pub(crate) fn read_all(session: &mut Session) -> Result<Vec<(Key, RoutingRule, u8)>, KernelError> {
     let mut found = Vec::new();
     for family in Family::ALL {
         let mut header = [0; 12];
         header[0] = family_number(family);
         let message = Message::new(libc::RTM_GETRULE, 0, &header);
-        let rules = match session.dump("rules", &message, |reply| decode(reply.body, protocol)) {
+        let rules = match session.dump("rules", &message, |reply| decode(reply.body)) {
             // A kernel without policy routing has none.
             Err(error)
                 if matches!(error.errno(), Some(Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT)) =>
@@ -47,24 +64,12 @@ pub(crate) fn read(
             }
             other => other?,
         };
-        let (as_planned, others): (Vec<_>, Vec<_>) = rules
-            .into_iter()
-            .partition(|(key, rule)| is_planned(scope, key, rule));
-        // Of several rules of one priority the last is seen: one that has to go, if there is any.
-        for (key, rule) in as_planned.into_iter().chain(others) {
-            if scope.is_host() || scope.planned(&key) {
-                found.push((key, Object::RoutingRule(rule)));
-            }
-        }
+        found.extend(rules);
     }
     Ok(found)
 }
 
-fn is_planned(scope: &Scope<'_>, key: &Key, rule: &RoutingRule) -> bool {
-    matches!(scope.object(key), Some(Object::RoutingRule(planned)) if planned == rule)
-}
-
-pub(crate) fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {
+pub(crate) fn decode(body: &[u8]) -> Option<(Key, RoutingRule, u8)> {
     let header: [u8; 12] = body.get(..12)?.try_into().ok()?;
     let family = if header[0] == libc::AF_INET6 as u8 {
         Family::V6
@@ -93,7 +98,7 @@ pub(crate) fn decode(body: &[u8], ours: u8) -> Option<(Key, RoutingRule)> {
     if mask != 0 {
         rule.mark = Some((mark, mask));
     }
-    (protocol == ours).then_some((Key::RoutingRule { family, priority }, rule))
+    Some((Key::RoutingRule { family, priority }, rule, protocol))
 }
 
 /// The message that makes a rule.

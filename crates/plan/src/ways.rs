@@ -5,6 +5,7 @@
 //! Which of them is taken, and when, is decided in [`choice`].
 
 mod choice;
+mod peering;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ use tombolo_model::{Block, Family, Mtu, Name, Network, Node, Resource, World};
 use crate::driver::Driver;
 use crate::host_plan::{HostPlan, Origin};
 use crate::transport::{self, Destination, Path, Peer, Site, Transport};
+
+pub use peering::{Peering, peerings};
 
 /// The MTU that is taken where no underlay address says another.
 const ETHERNET_MTU: u32 = 1500;

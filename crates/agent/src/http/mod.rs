@@ -1,7 +1,9 @@
 //! The local API on a unix socket, and health and metrics on loopback.
 
+mod check;
 mod delete;
 mod endpoints;
+mod explain;
 mod operate;
 mod resources;
 mod serve;
@@ -80,6 +82,8 @@ fn api(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/status", get(operate::status))
         .route("/v1/plan", get(operate::plan))
+        .route("/v1/explain", post(explain::explain))
+        .route("/v1/check", get(check::facts))
         .route("/v1/ipam", get(operate::ipam))
         .route("/v1/ipam/check", get(operate::ipam_check))
         .route("/v1/ipam/release", post(operate::ipam_release))

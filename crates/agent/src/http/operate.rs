@@ -123,7 +123,7 @@ fn nodes(world: &World, alive: Option<&BTreeSet<Name>>) -> Vec<NodeView> {
 }
 
 /// What cannot be done as the resources ask, what the kernel refused, and what the store says.
-fn problems(
+pub(super) fn problems(
     state: &AppliedState,
     store_error: Option<String>,
     read_only: Option<String>,
@@ -142,7 +142,7 @@ fn problems(
         .collect()
 }
 
-fn place(store: &StoreConfig) -> String {
+pub(super) fn place(store: &StoreConfig) -> String {
     match store {
         StoreConfig::Embedded { listen, .. } => format!("embedded, serving {listen}"),
         StoreConfig::Remote { endpoints, .. } => endpoints.join(", "),

@@ -8,10 +8,11 @@ use tombolo_api::{
     Applied, ApplyAction, ApplyRequest, Client, ClientError, DeleteRequest, Fault, MOST_WRITES,
 };
 use tombolo_model::parse::{Accept, Parsed};
-use tombolo_model::{AnyResource, FieldError, Name, ResourceKey};
+use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey};
 
 use super::{files, get};
 use crate::output::Format;
+use crate::words::KindWord;
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
@@ -77,8 +78,8 @@ fn with_lines(fault: &Fault, all: &[Parsed]) -> String {
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// A kind.
-    #[arg(required_unless_present = "file", requires = "name")]
-    kind: Option<String>,
+    #[arg(required_unless_present = "file", requires = "name", value_parser = KindWord)]
+    kind: Option<KindName>,
     /// Which one.
     name: Option<Name>,
     /// Its namespace.
@@ -91,8 +92,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub fn run(self, client: &Client) -> Result<()> {
-        if let (Some(kind), Some(name)) = (&self.kind, &self.name) {
-            let kind = get::kind(kind)?;
+        if let (Some(kind), Some(name)) = (self.kind, &self.name) {
             client.delete(&get::path(kind, name, self.namespace.as_ref()))?;
             println!("{kind} {name} deleted");
             return Ok(());

@@ -7,11 +7,13 @@ use tombolo_api::{Client, PlannedObject};
 use tombolo_model::{KindName, Name};
 
 use super::get;
+use crate::words::KindWord;
 
 #[derive(Debug, Args)]
 pub(crate) struct Describe {
     /// A kind.
-    kind: String,
+    #[arg(value_parser = KindWord)]
+    kind: KindName,
     /// Which one.
     name: Name,
     /// Its namespace.
@@ -21,7 +23,7 @@ pub(crate) struct Describe {
 
 impl Describe {
     pub fn run(self, client: &Client) -> Result<()> {
-        let kind = get::kind(&self.kind)?;
+        let kind = self.kind;
         let one: Value = client.get(&get::path(kind, &self.name, self.namespace.as_ref()))?;
         print!("{}", serde_saphyr::to_string(&one)?);
         match kind {

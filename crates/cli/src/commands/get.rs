@@ -7,11 +7,13 @@ use tombolo_api::{Client, WatchLine};
 use tombolo_model::{KindName, Name};
 
 use crate::output::{Format, list, table};
+use crate::words::KindWord;
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// A kind, as `nodes`, `networks`, `ippools` or `endpoints`.
-    kind: String,
+    #[arg(value_parser = KindWord)]
+    kind: KindName,
     /// One of them.
     name: Option<Name>,
     /// Only of this namespace.
@@ -25,17 +27,6 @@ pub(crate) struct Get {
     watch: bool,
 }
 
-/// Finds a kind by the word for it.
-pub(super) fn kind(word: &str) -> Result<KindName> {
-    KindName::from_word(word).with_context(|| {
-        let known: Vec<&str> = KindName::ALL.iter().map(|kind| kind.plural()).collect();
-        format!(
-            "{word:?} is no kind of resource; there are {}",
-            known.join(", ")
-        )
-    })
-}
-
 /// The path of one resource.
 pub(super) fn path(kind: KindName, name: &Name, namespace: Option<&Name>) -> String {
     let place = namespace
@@ -46,7 +37,7 @@ pub(super) fn path(kind: KindName, name: &Name, namespace: Option<&Name>) -> Str
 
 impl Get {
     pub fn run(self, client: &Client) -> Result<()> {
-        let kind = kind(&self.kind)?;
+        let kind = self.kind;
         if self.watch {
             return self.follow(client, kind);
         }

@@ -1,8 +1,11 @@
 //! The commands, one file each.
 
 mod apply;
+mod check;
+mod completion;
 mod describe;
 mod endpoint;
+mod explain;
 mod files;
 mod get;
 mod ipam;
@@ -54,9 +57,15 @@ pub(crate) enum Command {
     Validate(files::Validate),
     /// What this host should hold, and why; or, from files, what any host should.
     Plan(files::Plan),
+    /// Why an object is in the kernel: which resource asked for it, by which rule; or whose it is.
+    Explain(explain::Explain),
+    /// What could be wrong around this node, and what to do about it.
+    Check(check::Check),
     /// Hosts made of namespaces on this machine, to try things out.
     #[command(subcommand)]
     Lab(lab::LabCommand),
+    /// A script with which a shell completes these words.
+    Completion(completion::Completion),
     /// The version.
     Version,
 }
@@ -79,6 +88,10 @@ pub(crate) fn run(command: Command, socket: PathBuf) -> Result<ExitCode> {
         Command::Ipam(words) => return words.run(&client),
         Command::Validate(words) => words.run()?,
         Command::Plan(words) => words.run(&client)?,
+        Command::Explain(words) => return words.run(&client),
+        Command::Check(words) => return words.run(&client),
+        // It needs all words, which the program's root has.
+        Command::Completion(_) => {}
         Command::Lab(words) => return words.run(),
         Command::Version => println!("tombolo {}", env!("CARGO_PKG_VERSION")),
     }

@@ -46,6 +46,11 @@ pub(super) fn message(kind: u16, flags: libc::c_int, table: &str) -> Message {
     message
 }
 
+/// A question for everything of a kind, in the tables of all families (`NFPROTO_UNSPEC`).
+pub(super) fn everything(kind: u16) -> Message {
+    Message::new(SUBSYSTEM << 8 | kind, 0, &[0; HEADER])
+}
+
 /// The start of a transaction.
 pub(super) fn begin() -> Message {
     let [high, low] = SUBSYSTEM.to_be_bytes();

@@ -1,5 +1,6 @@
 //! nftables: sets, maps and chains of the one table that is ours, in the kernel's own encoding
-//! (linux/netfilter/nf_tables.h). Nothing of another table is read or written.
+//! (linux/netfilter/nf_tables.h). Nothing of another table is written; it is read only where somebody
+//! asks what others do ([`tables`], and [`legacy`] for what nftables does not know).
 //!
 //! The kernel does not give rules back as they were written, so each rule carries a hash of its
 //! typed form in its user data ([`chain`]); reading compares lists of hashes. Sets of prefixes are
@@ -16,10 +17,13 @@ mod chain;
 mod expr;
 mod fuzzing;
 mod interval;
+pub(crate) mod legacy;
 mod message;
 mod read;
 mod set;
+pub(crate) mod tables;
 mod transaction;
+mod xtables;
 
 pub(crate) use fuzzing::decode_any;
 

@@ -1,4 +1,4 @@
-//! The only unsafe code of the crate: socket options of netlink that no safe wrapper knows.
+//! The only unsafe code of the crate: socket options that no safe wrapper knows.
 //!
 //! It decides nothing. Everything else that the crate asks of the kernel goes through `nix`'s safe
 //! functions or through files.
@@ -15,16 +15,48 @@ pub(crate) fn set_netlink_option(
     option: libc::c_int,
     value: libc::c_int,
 ) -> Result<(), Errno> {
+    set_option(fd, libc::SOL_NETLINK, option, value)
+}
+
+/// Sets an integer option of a socket.
+pub(crate) fn set_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is open for as long as it is borrowed; the pointer and the size are
     // those of one live integer, which the kernel only reads.
     let result = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
-            libc::SOL_NETLINK,
+            level,
             option,
             (&raw const value).cast(),
             size,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Reads an option whose question and answer share one buffer, as those of iptables do.
+pub(crate) fn get_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    buffer: &mut [u8],
+) -> Result<(), Errno> {
+    let mut size = libc::socklen_t::try_from(buffer.len()).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: the descriptor is open for as long as it is borrowed; the kernel reads and writes at
+    // most `size` bytes of the buffer, which is exactly so long and borrowed alone.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            option,
+            buffer.as_mut_ptr().cast(),
+            &raw mut size,
         )
     };
     Errno::result(result).map(drop)

@@ -34,6 +34,11 @@ pub trait Transport: Sync {
     /// Bytes that it adds to a packet, over an underlay of one family.
     fn overhead(&self, underlay: Family) -> u32;
 
+    /// The UDP port that its packets go to, where they travel in UDP.
+    fn port(&self, _: &TransportSpec) -> Option<u16> {
+        None
+    }
+
     /// Whether a node must have made something before it can receive. Peers then wait until it
     /// says that it has.
     fn needs_receiver(&self) -> bool;

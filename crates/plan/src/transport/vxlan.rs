@@ -85,6 +85,10 @@ impl Transport for Vxlan {
         underlay.header_bytes() + UDP + VXLAN + ETHERNET
     }
 
+    fn port(&self, spec: &TransportSpec) -> Option<u16> {
+        Some(Options::parse(spec).ok()?.port)
+    }
+
     fn needs_receiver(&self) -> bool {
         true
     }

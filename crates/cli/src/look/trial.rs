@@ -1,0 +1,110 @@
+//! Tries what the kernel can do: plans a small cluster that uses everything, by the same planner as
+//! always, and makes it so in a namespace that is thrown away. A version number would tell less.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, AsRawFd};
+
+use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
+use tombolo_model::{IfName, KindName, Name, ResourceKey};
+use tombolo_plan::objects::{Link, LinkKind};
+use tombolo_plan::{HostPlan, Key, Object, Origin, Place};
+
+/// A node `a` with a peer, networks of every attachment and transport, published ports.
+const WORLD: &str = include_str!("trial.yaml");
+
+/// What the kernel refused, in words, each kind of object once; why it was not tried, if it was not.
+pub(super) fn refused() -> Result<Vec<String>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let host = NetnsHandle::create().map_err(|e| text(&e))?;
+    let sandbox = NetnsHandle::create().map_err(|e| text(&e))?;
+    let path = format!(
+        "/proc/{}/fd/{}",
+        std::process::id(),
+        sandbox.as_fd().as_raw_fd()
+    );
+    let world = tombolo_model::parse::world("trial.yaml", &WORLD.replace("SANDBOX", &path));
+    let world = world.map_err(|e| text(&e))?;
+    let node = Name::new("a").map_err(|e| text(&e))?;
+    let mut plan = tombolo_plan::plan(&world, &node).ok_or("the trial has no plan")?;
+    want_underlay(&mut plan, &node).map_err(|e| text(&e))?;
+    let mut kernel = Kernel::open(&host, Ownership::default()).map_err(|e| text(&e))?;
+    let outcome = kernel.converge(&plan).map_err(|e| text(&e))?;
+    let mut seen = BTreeSet::new();
+    let first_of_kind = outcome.failed.iter().filter(|(op, _)| {
+        let kind = tombolo_plan::order::kind(&op.place().key);
+        let device = match &op.place().key {
+            Key::Link(name) => name.to_string(),
+            _ => String::new(),
+        };
+        seen.insert((kind, device))
+    });
+    Ok(first_of_kind
+        .map(|(op, error)| format!("refuses to {op}: {error}"))
+        .collect())
+}
+
+/// The underlay's interface, which on a real host is there already.
+fn want_underlay(plan: &mut HostPlan, node: &Name) -> Result<(), tombolo_model::NameError> {
+    let name = IfName::new("tbunder")?;
+    let link = Link {
+        kind: LinkKind::Bridge,
+        mtu: None,
+        mac: None,
+        up: true,
+        port: None,
+    };
+    let origin = Origin {
+        resource: ResourceKey {
+            kind: KindName::Node,
+            namespace: None,
+            name: node.clone(),
+        },
+        rule: "check: an underlay to try on",
+    };
+    for net in ["192.0.2.1/24", "2001:db8::1/64"] {
+        let key = Key::Address {
+            link: name.clone(),
+            net: net.parse().expect("an address stands here"),
+        };
+        plan.want(Place::host(key), Object::Address, origin.clone());
+    }
+    plan.want(Place::host(Key::Link(name)), Object::Link(link), origin);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trial_uses_every_kind_of_object() {
+        let world = tombolo_model::parse::world("trial.yaml", WORLD).unwrap();
+        let plan = tombolo_plan::plan(&world, &Name::new("a").unwrap()).unwrap();
+        assert!(plan.problems.is_empty(), "{:?}", plan.problems);
+        let kinds: BTreeSet<&str> = plan
+            .objects
+            .keys()
+            .map(|place| tombolo_plan::order::kind(&place.key))
+            .collect();
+        for kind in ["link", "sysctl", "address", "neighbour", "fdb", "route"] {
+            assert!(kinds.contains(kind), "no {kind} in {kinds:?}");
+        }
+        let text = plan.to_string();
+        for sign in [
+            "vxlan id",
+            " bridge ",
+            "veth peer",
+            "masquerade",
+            "dnat ip6",
+            "dnat ip ",
+            "fib daddr",
+        ] {
+            assert!(text.contains(sign), "no {sign:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn this_kernel_holds_it_all() {
+        assert_eq!(refused(), Ok(Vec::new()), "this test needs root");
+    }
+}

@@ -1,0 +1,127 @@
+//! One sentence for each of the planner's rules: why it is there.
+//!
+//! A rule without a sentence fails the tests, as does a sentence without a rule.
+
+/// Each rule, as origins name it, and why it is there.
+const REASONS: &[(&str, &str)] = &[
+    (
+        "attachment: loopback of the sandbox",
+        "programs in a container expect that its loopback is up",
+    ),
+    (
+        "attachment: the container's end",
+        "it is the interface that the container sees",
+    ),
+    (
+        "attachment: the container's way out",
+        "all that is not in the container itself goes through the host",
+    ),
+    (
+        "attachment: the host's end",
+        "a pair of virtual interfaces joins the container to the host; this is the host's one",
+    ),
+    (
+        "attachment/bridge: an address to ask neighbours from",
+        "IPv6 asks for a neighbour from a link-local address, and this one needs no check for duplicates first",
+    ),
+    (
+        "attachment/bridge: gateway of the block",
+        "containers of the bridge send what is for others to this address",
+    ),
+    (
+        "attachment/bridge: the container's address",
+        "IPAM gave this address to the container",
+    ),
+    (
+        "attachment/bridge: the container's segment",
+        "the containers of a block reach each other without the host as a gateway",
+    ),
+    (
+        "attachment/bridge: the network's bridge",
+        "containers of the network share this segment",
+    ),
+    (
+        "attachment/bridge: way to the segment",
+        "the host reaches the containers of the block through their bridge",
+    ),
+    (
+        "attachment/routed: no way out for addresses of the block that nobody holds",
+        "packets to addresses that no container has are dropped here, so that they do not wander off by the default route",
+    ),
+    (
+        "attachment/routed: the container's address",
+        "IPAM gave this address to the container",
+    ),
+    (
+        "attachment/routed: the gateway's address",
+        "whoever asks for the gateway is answered, also after a container's link-layer address was changed",
+    ),
+    (
+        "attachment/routed: the gateway's link-layer address",
+        "the container knows its gateway from the start and need not ask",
+    ),
+    (
+        "attachment/routed: way to the container",
+        "packets for the container leave by its own pair",
+    ),
+    (
+        "nat: a published port",
+        "a port of the host leads to the container",
+    ),
+    (
+        "nat: packets that leave the pools",
+        "it says whose packets are translated, and which destinations are inside and are not",
+    ),
+    (
+        "nat: published ports",
+        "packets to published ports are sent on to their containers, and nobody outside may pose as the loopback",
+    ),
+    (
+        "nat: the host's loopback reaches published ports",
+        "without it the kernel refuses to forward packets from 127.0.0.1",
+    ),
+    (
+        "nat: translation of source addresses",
+        "the world outside has no way to the pools, so packets that leave them take the host's address",
+    ),
+    (
+        "network: way to a block of another node",
+        "the addresses of the block are at that node",
+    ),
+    (
+        "network: way to an address that another node borrowed",
+        "the address is of another node's block, but its container is at this one",
+    ),
+    (
+        "plan: the host forwards",
+        "a host drops what is not for itself unless it is told to forward",
+    ),
+    (
+        "transport/vxlan: the device",
+        "packets to other nodes travel in UDP through it",
+    ),
+    (
+        "transport/vxlan: the node's own address in the network",
+        "the host's own packets to containers elsewhere carry it, so that answers come back through the tunnel",
+    ),
+    (
+        "transport/vxlan: the peer's link-layer address",
+        "the tunnel asks nobody for link-layer addresses: the plan knows them",
+    ),
+    (
+        "transport/vxlan: where the peer's link-layer address is",
+        "the tunnel learns nothing from packets: the plan says behind which node an address is",
+    ),
+];
+
+/// Why a rule of the planner is there, in one sentence.
+#[must_use]
+pub fn why(rule: &str) -> Option<&'static str> {
+    let found = REASONS.iter().find(|(name, _)| *name == rule);
+    found.map(|(_, why)| *why)
+}
+
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    REASONS.iter().map(|(rule, _)| *rule)
+}
