@@ -324,3 +324,29 @@ fn tests(shape: &Shape, entry: &[u8]) -> Vec<Test> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Whatever the kernel gives, taking it apart ends and does not panic.
+        #[test]
+        fn any_bytes_are_taken_apart(
+            entries in proptest::collection::vec(proptest::num::u8::ANY, 0..900),
+            places in (0_usize..1000, 0_usize..1000),
+            length in 1_u16..300,
+        ) {
+            for shape in &SHAPES {
+                let mut entries = entries.clone();
+                // An entry that says how long it is, so that more than the first is looked at.
+                if let Some(bytes) = entries.get_mut(shape.target + 2..shape.target + 4) {
+                    bytes.copy_from_slice(&length.to_ne_bytes());
+                }
+                let table = Table { entry: places.0, policy: places.1, entries };
+                let chains = decode(shape, &table);
+                proptest::prop_assert!(chains.len() <= 1000);
+            }
+        }
+    }
+}

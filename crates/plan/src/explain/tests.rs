@@ -182,3 +182,17 @@ fn every_rule_has_a_reason() {
     assert_eq!(rules, reasons);
     assert!(rules.iter().all(|rule| why(rule).is_some()));
 }
+
+proptest::proptest! {
+    /// Whatever is asked, it is understood or refused; and what was understood is understood again.
+    #[test]
+    fn any_words_are_understood_or_refused(
+        kind in "(route|link|address|neigh|fdb|rule|sysctl|nft|.{0,4})",
+        rest in "([0-9a-f.:/]{0,12} ?(dev|table|chain|in|.{0,6})? ?.{0,8})",
+    ) {
+        if let Ok(question) = parse(&format!("{kind} {rest}")) {
+            let again = parse(&question.to_string());
+            proptest::prop_assert_eq!(again, Ok(question));
+        }
+    }
+}
