@@ -25,3 +25,8 @@ pub fn nftables(datagram: &[u8]) {
         crate::nft::decode_any(reply.body);
     }
 }
+
+/// The tables of iptables-legacy.
+pub fn legacy_tables(bytes: &[u8]) {
+    crate::nft::legacy::decode_any(bytes);
+}

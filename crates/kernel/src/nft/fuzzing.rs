@@ -6,7 +6,7 @@ use tombolo_plan::objects::Field;
 
 use super::message::HEADER;
 use super::read::{ELEMENTS, decode_elements};
-use super::{chain, interval, set};
+use super::{chain, interval, set, tables};
 use crate::netlink::attributes;
 
 /// Decodes a body as each thing that it may be.
@@ -17,6 +17,9 @@ pub(crate) fn decode_any(body: &[u8]) {
     let fields = set::decode(attributes(body))
         .map(|(_, set)| set.key)
         .unwrap_or_else(|| vec![Field::Ipv4]);
+    for list in attributes(body) {
+        let _ = tables::rule("inet", &list);
+    }
     let mut ends = Vec::new();
     for list in attributes(body).filter(|attribute| attribute.kind == ELEMENTS) {
         for element in decode_elements(&list) {

@@ -325,6 +325,19 @@ fn tests(shape: &Shape, entry: &[u8]) -> Vec<Test> {
     found
 }
 
+/// Takes bytes apart as tables of both families, for the fuzz target.
+pub(crate) fn decode_any(bytes: &[u8]) {
+    let place = |at: usize| short(bytes, at).unwrap_or(0);
+    for shape in &SHAPES {
+        let table = Table {
+            entry: place(0),
+            policy: place(2),
+            entries: bytes.get(4..).unwrap_or_default().to_vec(),
+        };
+        let _ = decode(shape, &table);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

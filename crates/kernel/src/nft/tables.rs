@@ -175,7 +175,7 @@ struct Reader {
     rule: FilterRule,
 }
 
-fn rule(family: &str, list: &Attribute<'_>) -> FilterRule {
+pub(super) fn rule(family: &str, list: &Attribute<'_>) -> FilterRule {
     let mut reader = Reader {
         family: match family {
             "ip" => Some(Family::V4),
