@@ -21,7 +21,7 @@ use tombolo_tests::{Shape, lab, programs};
 /// Rounds of one container each.
 const ROUNDS: usize = 40;
 /// Rounds of many containers at once.
-const CROWDS: usize = 5;
+const CROWDS: usize = 3;
 /// How many that is.
 const CROWD: usize = 200;
 /// Where Debian's containernetworking-plugins are.

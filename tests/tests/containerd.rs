@@ -163,10 +163,19 @@ fn containers_outlive_both_daemons() {
     b.reaches("web", &on_a, "a");
     cluster.lab.kill_agent("a").unwrap();
     a.reaches("web", &on_b, "b");
-    cluster.lab.start_agent("a", &[]).unwrap();
+    // It looks for lost addresses every second.
+    let script = "TOMBOLO_SWEEP_SECONDS=1 exec tombolo agent 2>> /run/tombolo/agent.log";
+    let _agent = cluster.lab.spawn("a", &["sh", "-c", script]).unwrap();
+    cluster.lab.ready("a").unwrap();
     cluster.settle();
     a.start();
     a.reaches("web", &on_b, "b");
     b.reaches("web", &on_a, "a");
     assert_eq!(a.addresses("web"), on_a);
+
+    let told = a.try_run(&["task", "kill", "-s", "SIGKILL", "web"]);
+    assert!(told.status.success(), "{told:?}");
+    cluster.until("what ctr left behind is freed", || {
+        a.addresses("web").is_empty().then_some(())
+    });
 }
