@@ -224,6 +224,7 @@ fn one_more(world: &World, number: u32, netns: &str) -> Result<(Vec<Write>, IpAd
         network,
         container_id: ContainerId::new(format!("bench{number}"))?,
         configuration: None,
+        sandbox_id: None,
         interface: IfName::new("eth0")?,
         sandbox: netns.to_owned(),
         handle: claim.handle,

@@ -124,6 +124,7 @@ fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: IpAddr) -> Endpo
         network: name("net"),
         container_id: ContainerId::new(format!("c{n}-{e}")).expect("an id"),
         configuration: None,
+        sandbox_id: None,
         interface: IfName::new("eth0").expect("a name"),
         sandbox: format!("/run/netns/c{n}-{e}"),
         handle,

@@ -96,3 +96,44 @@ fn a_namespace_that_goes_hinders_nobody_else() {
         .tombolo("a", &["ipam", "check"])
         .expect("everything fits together");
 }
+
+/// As when a process has ended whose `/proc/PID/ns/net` was a sandbox, and its number is given to a
+/// process of the host, or of another container.
+#[test]
+fn a_path_that_leads_elsewhere_by_now_is_nobodys_sandbox() {
+    let cluster = Cluster::up("elsewhere", &Shape::hosts(1));
+    let _ = cluster.container("a", "c1", "default");
+    let _ = cluster.container("a", "c2", "default");
+    let other = cluster.container("a", "c3", "default");
+    cluster.settle();
+    let see = |place: &str| cluster.sh(place, "ip route show default; ip -br addr show eth0");
+    let (host, third) = (see("a"), see("a/c3"));
+    let _ = cluster.sh(
+        "a",
+        "umount /run/netns/c1; mount --bind /proc/self/ns/net /run/netns/c1
+         umount /run/netns/c2; mount --bind /run/netns/c3 /run/netns/c2",
+    );
+    // Passes of every sort: by the World, by an event, by looking everywhere.
+    let refused = cluster.try_sh(
+        "a",
+        "tombolo attach --netns /run/netns/c1 --container c9 --interface net1",
+    );
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("host's own network namespace"), "{said}");
+    let _ = cluster.sh(
+        "a",
+        "ip link del tbx4096; ip addr flush dev tbx4096 2>/dev/null; true",
+    );
+    cluster.until("the event was seen", || {
+        cluster
+            .sh("a", "ip -br link")
+            .contains("tbx4096")
+            .then_some(())
+    });
+    cluster.lab.kill_agent("a").unwrap();
+    cluster.lab.start_agent("a", &[]).unwrap();
+    cluster.lab.ready("a").unwrap();
+    assert_eq!(see("a"), host, "the host was taken for a container");
+    assert_eq!(see("a/c3"), third, "a container was taken for another one");
+    assert!(cluster.pings("a", &other[0]));
+}

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tombolo_api::Fault;
 use tombolo_ipam::{Evidence, Request, Reserve};
+use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Purpose;
 use tombolo_model::{Family, Handle, Name, World, Write};
 use tombolo_store::Revision;
@@ -212,23 +213,30 @@ fn gone_sandboxes(world: &World, node: &Name, boot_id: &str) -> BTreeSet<(Name, 
         .endpoints
         .iter()
         .filter(|(_, endpoint)| endpoint.spec.node == *node && endpoint.spec.boot_id == boot_id)
-        .filter(|(_, endpoint)| is_gone(Path::new(&endpoint.spec.sandbox)))
+        .filter(|(_, endpoint)| {
+            is_gone(Path::new(&endpoint.spec.sandbox), endpoint.spec.sandbox_id)
+        })
         .map(|(key, _)| key.clone())
         .collect()
 }
 
-/// Whether a path is known not to be a namespace: its folder can be read, and it is not there or is
-/// a plain file that nothing is mounted on.
-fn is_gone(path: &Path) -> bool {
+/// Whether a path is known not to be an endpoint's namespace any more: it leads to another one, or
+/// its folder can be read, and it is not there or is a plain file that nothing is mounted on.
+fn is_gone(path: &Path, inode: Option<u64>) -> bool {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Of a process that ended, the whole folder below /proc is gone.
             path.starts_with("/proc") || path.parent().is_some_and(Path::exists)
         }
         Err(_) => false,
-        Ok(_) => matches!(
-            tombolo_kernel::NetnsHandle::open(path),
-            Err(tombolo_kernel::KernelError::SandboxGone { .. })
-        ),
+        Ok(_) => match NetnsHandle::open(path) {
+            Ok(netns) => {
+                let (_, found) = netns.identity();
+                let is_host =
+                    NetnsHandle::current().is_ok_and(|host| host.identity() == netns.identity());
+                is_host || inode.is_some_and(|inode| inode != found)
+            }
+            Err(error) => matches!(error, KernelError::SandboxGone { .. }),
+        },
     }
 }

@@ -36,6 +36,7 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
     let (world, revision) = shared.resources.world().await?;
     let mut watch = shared.resources.watch(revision).await?;
     replace(shared, world, revision);
+    tombolo_kernel::give_back_memory();
     shared.store_error.send_replace(None);
     *pause = FIRST_PAUSE;
     while let Some(batch) = watch.next().await {

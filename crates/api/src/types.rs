@@ -19,6 +19,9 @@ pub struct AttachRequest {
     pub interface: IfName,
     /// Path of its sandbox.
     pub sandbox: String,
+    /// The inode of the namespace that the path leads to; the agent finds it if it is not given.
+    #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]
+    pub sandbox_id: Option<u64>,
     /// The network.
     pub network: Name,
     /// The runtime's name of the configuration that asks, so that its garbage can be told from

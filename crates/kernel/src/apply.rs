@@ -146,7 +146,7 @@ impl<'a> Applier<'a> {
             Netns::Sandbox(path) => {
                 if !self.sandboxes.contains_key(path.as_str()) {
                     let port = self.kernel.sandbox_port;
-                    let handle = NetnsHandle::open(path)?;
+                    let handle = self.kernel.open_sandbox(path)?;
                     let session = Session::in_sandbox(handle, netns.clone(), port)?;
                     self.sandboxes.insert(path, session);
                 }

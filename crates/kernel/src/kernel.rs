@@ -58,6 +58,8 @@ pub struct Kernel {
     /// The port number of our sockets in sandboxes: events by which the kernel tells of our own
     /// changes there carry it.
     pub(crate) sandbox_port: u32,
+    /// The inodes of sandboxes, by path, as the plan has them.
+    sandboxes: BTreeMap<String, u64>,
     memory: Memory,
 }
 
@@ -97,6 +99,7 @@ impl Kernel {
             host: session,
             table,
             sandbox_port: random_port(),
+            sandboxes: BTreeMap::new(),
             memory: Memory::default(),
         })
     }
@@ -109,6 +112,7 @@ impl Kernel {
     pub fn read(&mut self, plan: &HostPlan) -> Result<Observed, KernelError> {
         let mut wanted = wanted(plan);
         wanted.entry(&Netns::Host).or_default();
+        self.sandboxes.clone_from(&plan.sandboxes);
         self.read_wanted(wanted)
     }
 
@@ -123,26 +127,44 @@ impl Kernel {
         Ok(observed)
     }
 
+    /// Opens a sandbox. A path that leads to the host's own namespace, or to another one than it
+    /// did, leads to no sandbox: the process that it names has ended, and its number is another's.
+    pub(crate) fn open_sandbox(&self, path: &str) -> Result<NetnsHandle, KernelError> {
+        let handle = NetnsHandle::open(path)?;
+        let (_, inode) = handle.identity();
+        let is_other = self
+            .sandboxes
+            .get(path)
+            .is_some_and(|known| *known != inode);
+        if is_other || handle.identity() == self.host.handle.identity() {
+            let path = path.to_owned();
+            return Err(KernelError::SandboxGone { path });
+        }
+        Ok(handle)
+    }
+
     fn read_namespace(
         &mut self,
         netns: &Netns,
         planned: BTreeMap<&Key, &Object>,
     ) -> Result<Vec<(Key, Object)>, KernelError> {
+        let opened = match netns {
+            Netns::Host => None,
+            Netns::Sandbox(path) => Some(self.open_sandbox(path)),
+        };
         let scope = Scope::new(&self.ownership, netns, planned);
-        match netns {
-            Netns::Host => {
+        match opened {
+            None => {
                 let mut found = read(&mut self.host, &scope)?;
                 found.extend(self.table.read(&scope)?);
                 Ok(found)
             }
-            Netns::Sandbox(path) => match NetnsHandle::open(path) {
-                Ok(handle) => {
-                    let session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port);
-                    read(&mut session?, &scope)
-                }
-                Err(KernelError::SandboxGone { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            },
+            Some(Ok(handle)) => {
+                let session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port);
+                read(&mut session?, &scope)
+            }
+            Some(Err(KernelError::SandboxGone { .. })) => Ok(Vec::new()),
+            Some(Err(error)) => Err(error),
         }
     }
 
@@ -150,6 +172,7 @@ impl Kernel {
     fn observe(&mut self, plan: &HostPlan, look: &Look) -> Result<(), KernelError> {
         let mut wanted = wanted(plan);
         wanted.entry(&Netns::Host).or_default();
+        self.sandboxes.clone_from(&plan.sandboxes);
         self.memory.narrow(&wanted, &self.ownership);
         let host = wanted.remove(&Netns::Host).unwrap_or_default();
         if look.at_host() || !self.memory.knows_host() {
@@ -185,7 +208,7 @@ impl Kernel {
             return false;
         };
         // Of one that is gone, or without a number, nothing is known: it is looked at.
-        NetnsHandle::open(path)
+        self.open_sandbox(path)
             .ok()
             .and_then(|handle| nsid::of(&mut self.host, &handle))
             .is_none_or(|id| look.namespaces.contains(&id))

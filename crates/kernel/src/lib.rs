@@ -50,6 +50,7 @@ pub use kernel::{Applied, Convergence, Kernel, Ownership};
 pub use look::Look;
 pub use netns::NetnsHandle;
 pub use record::record;
+pub use sys::give_back_memory;
 pub use watch::{Event, Watcher};
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::objects::{Object, Place};
 pub struct HostPlan {
     /// The kernel's objects.
     pub objects: BTreeMap<Place, Planned>,
+    /// Which namespaces the sandboxes are, by their inodes, where that is known: a path that leads
+    /// to another one by now leads to nobody's sandbox.
+    pub sandboxes: BTreeMap<String, u64>,
     /// What the node tells its peers once the objects are in place, by network.
     pub announce: BTreeMap<Name, NodeNetworkStatus>,
     /// What cannot be done as the resources ask for.

@@ -113,6 +113,9 @@ fn plan_endpoints(
             host_end: naming::host_end(namespace, name),
             is_default: default.is_some_and(|default| **default == spec.interface),
         };
+        if let Some(id) = spec.sandbox_id {
+            plan.sandboxes.insert(spec.sandbox.clone(), id);
+        }
         driver.attachment.plan_endpoint(site, &plug, plan);
     }
 }

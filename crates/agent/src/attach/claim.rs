@@ -117,6 +117,7 @@ fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
         configuration: request.configuration.clone(),
         interface: request.interface.clone(),
         sandbox: request.sandbox.clone(),
+        sandbox_id: request.sandbox_id,
         handle: Handle::resource_name(&request.network, &identity),
         generation: 0,
         addresses: Vec::new(),

@@ -82,6 +82,7 @@ fn probe(request: &ReadyRequest) -> Result<AttachRequest, Fault> {
         sandbox: "/status-probe".to_owned(),
         network: request.network.clone(),
         configuration: None,
+        sandbox_id: None,
         namespace: None,
         identity: None,
         addresses: Vec::new(),

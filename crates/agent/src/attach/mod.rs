@@ -38,7 +38,10 @@ type EndpointKey = (Name, Name);
 /// Plugs a container in.
 pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<Attached, Fault> {
     let key = endpoint_key(shared, request)?;
-    check_sandbox(request)?;
+    let request = &AttachRequest {
+        sandbox_id: Some(check_sandbox(request)?),
+        ..request.clone()
+    };
     shared.first_world(STORE_LIMIT).await?;
     let revision = match claim_by_store(shared, request, &key).await {
         ByStore::Done(revision) => revision,
@@ -171,8 +174,9 @@ fn endpoint_key(shared: &Shared, request: &AttachRequest) -> Result<EndpointKey,
     Ok((namespace, name))
 }
 
-/// The sandbox is there and has no interface of that name yet.
-fn check_sandbox(request: &AttachRequest) -> Result<(), Fault> {
+/// The sandbox is there, is not the host itself, and has no interface of that name yet. Answers its
+/// inode.
+fn check_sandbox(request: &AttachRequest) -> Result<u64, Fault> {
     let path = Path::new(&request.sandbox);
     if !path.is_absolute() {
         let message = format!("sandbox {:?} is no absolute path", request.sandbox);
@@ -188,6 +192,14 @@ fn check_sandbox(request: &AttachRequest) -> Result<(), Fault> {
         ),
         other => Fault::new(FaultKind::System, other.to_string()),
     })?;
+    let system = |error: KernelError| Fault::new(FaultKind::System, error.to_string());
+    if NetnsHandle::current().map_err(system)?.identity() == netns.identity() {
+        let message = format!(
+            "{} is the host's own network namespace; give the container's",
+            request.sandbox
+        );
+        return Err(Fault::new(FaultKind::Invalid, message));
+    }
     let interfaces = tombolo_kernel::underlay::interfaces(&netns)
         .map_err(|error| Fault::new(FaultKind::System, error.to_string()))?;
     if interfaces
@@ -200,7 +212,8 @@ fn check_sandbox(request: &AttachRequest) -> Result<(), Fault> {
         );
         return Err(Fault::new(FaultKind::Conflict, message));
     }
-    Ok(())
+    let (_, inode) = netns.identity();
+    Ok(inode)
 }
 
 /// Nodes whose agents are not alive, as far as the store knows: what they hold may be taken over.

@@ -61,6 +61,7 @@ impl Attach {
             &AttachRequest {
                 container_id: self.container,
                 configuration: None,
+                sandbox_id: None,
                 ranges: Vec::new(),
                 interface: self.interface,
                 sandbox: sandbox.display().to_string(),

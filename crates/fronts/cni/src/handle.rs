@@ -63,6 +63,7 @@ fn add(
         sandbox: netns.clone(),
         network: config.network.clone(),
         configuration: Some(config.name.clone()),
+        sandbox_id: None,
         namespace: config.namespace.clone(),
         identity: config.identity.clone(),
         addresses: config.addresses.clone(),

@@ -20,6 +20,7 @@ fn attach(store: &mut Store, node: &str, container: &str) -> (Name, Name) {
             network: net,
             container_id: ContainerId::new(container).unwrap(),
             configuration: None,
+            sandbox_id: None,
             interface: IfName::new("eth0").unwrap(),
             sandbox: "/run/netns/x".into(),
             handle: claim.handle,

@@ -61,3 +61,13 @@ pub(crate) fn get_option(
     };
     Errno::result(result).map(drop)
 }
+
+/// Gives memory that is free by now back to the kernel. After a large list was taken apart that is
+/// more than the allocator gives back by itself. Does nothing where the C library cannot.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes no pointer, and the allocator locks itself (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

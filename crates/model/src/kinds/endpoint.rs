@@ -26,6 +26,10 @@ pub struct Endpoint {
     pub interface: IfName,
     /// Path of the sandbox on its node, as `/run/netns/c1`.
     pub sandbox: String,
+    /// Which namespace the sandbox was, by its inode: a path below `/proc` may lead to another
+    /// process's one day, even to the host's own.
+    #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]
+    pub sandbox_id: Option<u64>,
     /// Who it is, for addresses that stay: the name of its [`super::Handle`].
     pub handle: Name,
     /// The handle's generation when the addresses were given. An endpoint whose generation is
