@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tombolo_bench::{Figure, Goal, Report};
-use tombolo_tests::damage::{DAMAGES, Victim};
+use tombolo_tests::damage::{DAMAGES, Victim, differences};
 
 const ROUNDS: usize = 9;
 /// Looking everywhere comes after half a minute and would repair it too.
@@ -22,11 +22,17 @@ fn main() -> Result<()> {
             // Looking takes some 50 ms, so what is seen is a little later than what is.
             loop {
                 let seen = Instant::now();
-                if victim.picture() == whole {
+                let now = victim.picture();
+                if now == whole {
                     samples.push(seen.duration_since(begun).as_secs_f64() * 1000.0);
                     break;
                 }
-                ensure!(begun.elapsed() < LIMIT, "{damage:?} is not repaired");
+                ensure!(
+                    begun.elapsed() < LIMIT,
+                    "{damage:?} is not repaired:\n{}{}",
+                    differences(&whole, &now),
+                    victim.cluster.logs()
+                );
             }
         }
     }

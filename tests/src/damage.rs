@@ -262,7 +262,10 @@ spec: {driver: bridge, pools: [br-v4]}
             let text = std::str::from_utf8(&output.stdout).expect("tools write UTF-8");
             let mut lines: Vec<String> = text
                 .lines()
-                .map(|line| format!("{place}: {}", line.trim_end()))
+                .map(|line| {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    format!("{place}: {}", words.join(" "))
+                })
                 .collect();
             lines.sort_unstable();
             lines.join("\n")
@@ -285,4 +288,16 @@ spec: {driver: bridge, pools: [br-v4]}
     fn with_names(&self, script: &str) -> String {
         format!("{}{script}", self.names)
     }
+}
+
+/// The lines that are in one picture only.
+#[must_use]
+pub fn differences(wanted: &str, now: &str) -> String {
+    let only = |mark: &str, of: &str, other: &str| {
+        let lines = of.lines().filter(|line| !other.lines().any(|l| l == *line));
+        lines
+            .map(|line| format!("{mark} {line}\n"))
+            .collect::<String>()
+    };
+    only("missing", wanted, now) + &only("new", now, wanted)
 }

@@ -1,24 +1,13 @@
 //! What others delete or change is restored at once, with a log line and a count that name it.
 
 use tombolo_tests::Cluster;
-use tombolo_tests::damage::{DAMAGES, Damage, Victim};
+use tombolo_tests::damage::{DAMAGES, Damage, Victim, differences};
 
 /// How often objects of a kind were repaired, as the metrics say.
 fn repairs(cluster: &Cluster, kind: &str) -> u64 {
     cluster.status("a")["repaired"][kind]
         .as_u64()
         .unwrap_or_default()
-}
-
-/// The lines that are in one picture only.
-fn differences(wanted: &str, now: &str) -> String {
-    let only = |mark: &str, of: &str, other: &str| {
-        let lines = of.lines().filter(|line| !other.lines().any(|l| l == *line));
-        lines
-            .map(|line| format!("{mark} {line}\n"))
-            .collect::<String>()
-    };
-    only("missing", wanted, now) + &only("new", now, wanted)
 }
 
 fn is_repaired(victim: &Victim, damage: &Damage, whole: &str) {

@@ -14,6 +14,9 @@ use crate::shared::Shared;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The World is compacted after so many changes at least, and after half of it has changed.
+const COMPACT_AFTER: usize = 2000;
+
 /// Follows the store for ever. While it does not answer the World stays as it was last seen.
 pub(crate) async fn follow(shared: Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
@@ -39,8 +42,11 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
     tombolo_kernel::give_back_memory();
     shared.store_error.send_replace(None);
     *pause = FIRST_PAUSE;
+    let mut changes = 0;
     while let Some(batch) = watch.next().await {
         let batch = batch?;
+        changes += batch.changes.len();
+        let grown = changes > COMPACT_AFTER.max(shared.world().size() / 2);
         shared.update(batch.revision, |world| {
             for change in &batch.changes {
                 match change {
@@ -57,6 +63,11 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
                 }
             }
         });
+        if grown {
+            shared.update(batch.revision, World::compact);
+            tombolo_kernel::give_back_memory();
+            changes = 0;
+        }
         // Nobody may be listening.
         let _ = shared.changes.send(Arc::new(batch));
     }

@@ -1,7 +1,8 @@
 //! What the agent's tasks share: the World as last seen, and what the kernel holds of it.
 //!
-//! Each value has one writer. `follow` writes the World, `apply` writes what it applied; everybody
-//! else reads, and waits for a revision where they need to.
+//! `follow` writes the World as the store has it, `attach` drafts into it what the store does not
+//! know yet, `apply` writes what it applied; everybody else reads, and waits for a revision where
+//! they need to.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,8 @@ pub(crate) struct Shared {
     view: RwLock<View>,
     /// The World's revision; 0 before the first list.
     pub seen: watch::Sender<Revision>,
-    /// Why the store does not answer, if it does not.
+    /// Why the store does not answer, if it does not. Who follows it and who gives signs of life
+    /// both notice.
     pub store_error: watch::Sender<Option<String>>,
     /// What the kernel holds.
     pub applied: watch::Sender<Arc<AppliedState>>,

@@ -25,7 +25,7 @@ pub mod world;
 pub mod write;
 
 pub use kinds::{Allocation, Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
-pub use names::{ContainerId, IfName, Name, NameError, SharedNames};
+pub use names::{ContainerId, IfName, Name, NameError};
 pub use net::{AddressRange, Family, MacAddr, Mtu, PortMapping, Protocol, Vni};
 pub use parse::{Accept, ParseError, ParseErrors, Parsed, Source};
 pub use resource::{AnyResource, FieldError, Kind, KindName, Metadata, Resource, ResourceKey};

@@ -126,17 +126,16 @@ text_type!(
     is_interface_name
 );
 
-/// Names that are in many resources, each with one text. For a list of many resources that were
-/// read one by one.
+/// Names that are in many resources, each with one text.
 #[derive(Debug, Default)]
-pub struct SharedNames {
+pub(crate) struct SharedNames {
     names: HashSet<Name>,
     interfaces: HashSet<IfName>,
 }
 
 impl SharedNames {
     /// Gives a name the text of an equal one that was here before.
-    pub fn share(&mut self, name: &mut Name) {
+    pub(crate) fn share(&mut self, name: &mut Name) {
         match self.names.get(name) {
             Some(known) => *name = known.clone(),
             None => {
@@ -146,7 +145,7 @@ impl SharedNames {
     }
 
     /// The same for an interface's name.
-    pub fn share_interface(&mut self, name: &mut IfName) {
+    pub(crate) fn share_interface(&mut self, name: &mut IfName) {
         match self.interfaces.get(name) {
             Some(known) => *name = known.clone(),
             None => {

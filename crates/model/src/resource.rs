@@ -96,44 +96,6 @@ macro_rules! kinds {
         }
 
         impl AnyResource {
-    /// Gives the names in it the texts of equal ones that were read before.
-    pub fn share_names(&mut self, shared: &mut SharedNames) {
-        let metadata = self.metadata_mut();
-        shared.share(&mut metadata.name);
-        metadata.namespace.iter_mut().for_each(|name| shared.share(name));
-        match self {
-            AnyResource::Endpoint(endpoint) => {
-                let spec = &mut endpoint.spec;
-                for name in [&mut spec.node, &mut spec.network, &mut spec.handle] {
-                    shared.share(name);
-                }
-                shared.share_interface(&mut spec.interface);
-            }
-            AnyResource::Handle(handle) => {
-                let spec = &mut handle.spec;
-                shared.share(&mut spec.network);
-                spec.node.iter_mut().for_each(|name| shared.share(name));
-                for (namespace, name) in spec.endpoint.iter_mut() {
-                    shared.share(namespace);
-                    shared.share(name);
-                }
-            }
-            AnyResource::Block(block) => {
-                let spec = &mut block.spec;
-                shared.share(&mut spec.pool);
-                spec.node.iter_mut().for_each(|name| shared.share(name));
-                for allocation in spec.allocations.values_mut() {
-                    shared.share(&mut allocation.handle);
-                    shared.share(&mut allocation.node);
-                }
-                for (_, handle) in &mut spec.released {
-                    shared.share(handle);
-                }
-            }
-            _ => {}
-        }
-    }
-
             /// The metadata.
             #[must_use]
             pub fn metadata(&self) -> &Metadata {
@@ -242,6 +204,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Gives the names the texts of equal ones.
+    pub(crate) fn share_names(&mut self, shared: &mut SharedNames) {
+        shared.share(&mut self.name);
+        if let Some(namespace) = &mut self.namespace {
+            shared.share(namespace);
+        }
+    }
+
     /// Metadata with only a name.
     #[must_use]
     pub fn named(name: Name) -> Metadata {

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tombolo_model::{
-    AnyResource, Change, Expected, KindName, Name, ResourceKey, SharedNames, World, Write,
-};
+use tombolo_model::{AnyResource, Change, Expected, KindName, Name, ResourceKey, World, Write};
 
 use crate::error::StoreError;
 use crate::key_range::KeyRange;
@@ -88,14 +86,12 @@ impl Resources {
         let whole = KeyRange::prefix(self.prefix.clone().into_bytes());
         let mut request = RangeRequest::new(whole.clone()).limit(PAGE);
         let mut world = World::default();
-        let mut names = SharedNames::default();
         // Page by page, since all values together are larger than the World that is made of them.
         loop {
             let page = self.store.range(request.clone()).await?;
             for kv in &page.kvs {
                 match self.read(kv) {
-                    Ok(mut resource) => {
-                        resource.share_names(&mut names);
+                    Ok(resource) => {
                         world.put(resource);
                     }
                     Err(why) => tracing::warn!(key = %text(&kv.key), why, "unreadable resource"),
@@ -108,7 +104,7 @@ impl Resources {
             match page.kvs.last() {
                 Some(last) if page.more => request.range = whole.after(&last.key),
                 _ => {
-                    world.pack();
+                    world.compact();
                     return Ok((world, request.revision));
                 }
             }

@@ -1,4 +1,4 @@
-//! The only unsafe code of the crate: socket options that no safe wrapper knows.
+//! The only unsafe code of the crate: what no safe wrapper knows of sockets and of the C library.
 //!
 //! It decides nothing. Everything else that the crate asks of the kernel goes through `nix`'s safe
 //! functions or through files.

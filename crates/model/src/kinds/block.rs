@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::names::Name;
+use crate::names::{Name, SharedNames};
 use crate::resource::FieldError;
 
 /// A slice of a pool.
@@ -89,6 +89,22 @@ pub enum Purpose {
 }
 
 impl Block {
+    /// Gives the names the texts of equal ones, and lays the allocations out without spare room.
+    pub(crate) fn compact(&mut self, shared: &mut SharedNames) {
+        shared.share(&mut self.pool);
+        if let Some(node) = &mut self.node {
+            shared.share(node);
+        }
+        for allocation in self.allocations.values_mut() {
+            shared.share(&mut allocation.handle);
+            shared.share(&mut allocation.node);
+        }
+        for (_, handle) in &mut self.released {
+            shared.share(handle);
+        }
+        self.allocations = std::mem::take(&mut self.allocations).into_iter().collect();
+    }
+
     /// How many addresses it has; at most 4096.
     #[must_use]
     pub fn size(&self) -> u32 {

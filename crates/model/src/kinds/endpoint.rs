@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{ContainerId, IfName, Name};
+use crate::names::{ContainerId, IfName, Name, SharedNames};
 use crate::net::{MacAddr, PortMapping};
 use crate::resource::FieldError;
 
@@ -49,6 +49,14 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Gives the names the texts of equal ones.
+    pub(crate) fn share_names(&mut self, shared: &mut SharedNames) {
+        for name in [&mut self.node, &mut self.network, &mut self.handle] {
+            shared.share(name);
+        }
+        shared.share_interface(&mut self.interface);
+    }
+
     /// The name of the endpoint resource of an interface of a container on a node.
     ///
     /// Readable, and unique: characters of the interface's name that a resource name cannot have

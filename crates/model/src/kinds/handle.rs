@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::names::{ContainerId, IfName, Name};
+use crate::names::{ContainerId, IfName, Name, SharedNames};
 use crate::resource::FieldError;
 
 /// Who an address was given to.
@@ -37,6 +37,18 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Gives the names the texts of equal ones.
+    pub(crate) fn share_names(&mut self, shared: &mut SharedNames) {
+        shared.share(&mut self.network);
+        if let Some(node) = &mut self.node {
+            shared.share(node);
+        }
+        if let Some((namespace, name)) = &mut self.endpoint {
+            shared.share(namespace);
+            shared.share(name);
+        }
+    }
+
     /// The name of the handle of an identity in a network: a hash, since an identity may hold
     /// characters that a name cannot.
     #[must_use]
