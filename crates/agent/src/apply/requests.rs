@@ -1,9 +1,10 @@
 //! When a pass is made, and where it looks.
 //!
 //! A change of the World asks for one at once. Somebody else's change of the kernel asks for one a
-//! moment later, so that what comes in a row is looked at once, and what we did ourselves is not
-//! followed by a reading each time. Settings change without an event, and are looked at twice a
-//! second; everything is, now and then.
+//! moment later, so that what comes in a row is looked at once; and not before some time has passed
+//! since the last look, so that what we do ourselves in a row is not followed by a reading each
+//! time. Settings change without an event, and are looked at twice a second; everything is, now and
+//! then.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use tombolo_kernel::Look;
 
 /// How long after the first event the kernel is looked at.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(3);
+/// How long after the last look.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How often settings are looked at.
 const SETTINGS: Duration = Duration::from_millis(500);
 
@@ -28,6 +31,7 @@ struct Pending {
     look: Look,
     /// When to look there.
     look_at: Option<Instant>,
+    looked: Option<Instant>,
     settings_at: Option<Instant>,
 }
 
@@ -52,7 +56,9 @@ impl Requests {
         let mut pending = self.lock();
         pending.look.add(look);
         if pending.look_at.is_none() {
-            pending.look_at = Some(Instant::now() + GATHER);
+            let soon = Instant::now() + GATHER;
+            let rested = pending.looked.map(|at| at + PAUSE);
+            pending.look_at = Some(rested.map_or(soon, |at| at.max(soon)));
             self.changed.notify_one();
         }
     }
@@ -66,6 +72,7 @@ impl Requests {
             let mut look = Look::nowhere();
             if pending.look_at.is_some_and(|at| at <= now) {
                 pending.look_at = None;
+                pending.looked = Some(now);
                 look.add(std::mem::take(&mut pending.look));
             }
             if settings_at <= now {
@@ -117,6 +124,12 @@ mod tests {
         let mut both = Look::host();
         both.add(Look::namespace(7));
         assert_eq!(second.look, both);
+        // The next look is some time after this one.
+        let begun = Instant::now();
+        requests.kernel_changed(Look::host());
+        let third = requests.next(late());
+        assert_eq!(third.look, Look::host());
+        assert!(begun.elapsed() > PAUSE / 2);
     }
 
     #[test]
