@@ -222,7 +222,7 @@ fn cni_2_34_nothing_needs_status_or_gc_to_be_called() {
 }
 
 #[test]
-fn an_agent_that_hangs_is_code_11_within_a_second() {
+fn an_agent_that_hangs_is_code_11_within_seconds() {
     let lab = lab("cni-hangs", &Shape::hosts(1));
     lab.container("a", "c1").unwrap();
     // It accepts, reads, and says nothing.
@@ -243,7 +243,7 @@ fn an_agent_that_hangs_is_code_11_within_a_second() {
         let begun = Instant::now();
         let message = call.on_lab(&lab, call.config.to_string()).failed(11);
         let took = begun.elapsed();
-        assert!(took < Duration::from_millis(1500), "{command}: {took:?}");
+        assert!(took < Duration::from_secs(8), "{command}: {took:?}");
         assert!(message.contains("took too long"), "{message}");
     }
     drop(mute);

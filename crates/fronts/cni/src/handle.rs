@@ -15,9 +15,9 @@ use crate::wire::{self, Attachment, Config, Environment, SUPPORTED};
 
 /// How long the agent may take. It answers within 20 s by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may be silent before it is asked whether it is alive, and how long for that: an agent
-/// that hangs is told within a second.
-const SILENCE: Duration = Duration::from_millis(400);
+/// How long it may be silent before it is asked whether it is alive, and how long for that. On a
+/// machine that is overloaded an agent that works may need most of it.
+const SILENCE: Duration = Duration::from_millis(1500);
 
 /// Does what `CNI_COMMAND` says, and answers what belongs on the standard output.
 pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, CniError> {
