@@ -245,17 +245,9 @@ impl Shared {
         revision: Revision,
         limit: Duration,
     ) -> Result<Arc<AppliedState>, Fault> {
-        let mut applied = self.applied.subscribe();
-        let wait = applied.wait_for(|state| state.revision >= revision);
-        match tokio::time::timeout(limit, wait).await {
-            Ok(Ok(state)) => Ok(Arc::clone(&state)),
-            _ => Err(Fault::new(
-                FaultKind::Unavailable,
-                format!(
-                    "the kernel does not hold revision {revision} yet; see `tombolo status` and the agent's log"
-                ),
-            )),
-        }
+        let what = format!("revision {revision}");
+        self.wait_state(limit, &what, |state| state.revision >= revision)
+            .await
     }
 
     /// Waits until the kernel holds an edition of the World, and answers what it holds.
@@ -264,13 +256,27 @@ impl Shared {
         edition: u64,
         limit: Duration,
     ) -> Result<Arc<AppliedState>, Fault> {
+        self.wait_state(limit, "what was asked for", |state| {
+            state.edition >= edition
+        })
+        .await
+    }
+
+    async fn wait_state(
+        &self,
+        limit: Duration,
+        what: &str,
+        reached: impl Fn(&AppliedState) -> bool,
+    ) -> Result<Arc<AppliedState>, Fault> {
         let mut applied = self.applied.subscribe();
-        let wait = applied.wait_for(|state| state.edition >= edition);
+        let wait = applied.wait_for(|state| reached(state));
         match tokio::time::timeout(limit, wait).await {
             Ok(Ok(state)) => Ok(Arc::clone(&state)),
             _ => Err(Fault::new(
                 FaultKind::Unavailable,
-                "the kernel does not hold all yet; see `tombolo status` and the agent's log",
+                format!(
+                    "the kernel does not hold {what} yet; see `tombolo status` and the agent's log"
+                ),
             )),
         }
     }
