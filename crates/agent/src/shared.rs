@@ -239,6 +239,23 @@ impl Shared {
         }
     }
 
+    /// Waits until the World is as it should be.
+    pub async fn wait_world(&self, reached: impl Fn(&World) -> bool) {
+        let mut seen = self.seen.subscribe();
+        loop {
+            // Marked as seen and let go before the World is looked at: `update` sends while it
+            // holds the World, so whoever looked at the World from within `wait_for`, which holds
+            // the value sent, would wait for it as it waits for them.
+            seen.mark_unchanged();
+            if reached(&self.world()) {
+                return;
+            }
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits until the kernel holds a revision, and answers what it holds.
     pub async fn wait_applied(
         &self,

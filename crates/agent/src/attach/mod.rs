@@ -154,9 +154,7 @@ async fn is_opened(shared: &Shared, block: ipnet::IpNet) -> bool {
         return false;
     }
     let name = Block::resource_name(block);
-    let mut seen = shared.seen.subscribe();
-    let opened = seen.wait_for(|_| {
-        let world = shared.world();
+    let opened = shared.wait_world(|world| {
         let block = world.blocks.get(&name);
         block.is_none_or(|block| block.spec.sharing == Sharing::Open)
     });
