@@ -199,6 +199,8 @@ fn resources(
             .iter()
             .map(|pool| pool.metadata().name.clone())
             .collect(),
+        gateway: Vec::new(),
+        internal: false,
         mtu: MtuChoice::Auto,
         underlay: None,
     };
@@ -244,6 +246,7 @@ fn pools(options: &InitOptions, addresses: &[NodeAddress]) -> Result<Vec<AnyReso
         let name = Name::new(format!("default-{suffix}{number}")).context("a name of our own")?;
         let pool = IpPool {
             cidr,
+            space: None,
             block_size: None,
             nat_outgoing: true,
             node_selector: Selector::default(),

@@ -57,6 +57,8 @@ pub enum IpamError {
     NotLent {
         /// The node that asked.
         node: Name,
+        /// The block's name.
+        name: Name,
         /// The block.
         block: IpNet,
         /// The block's node.

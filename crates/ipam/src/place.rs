@@ -137,7 +137,7 @@ impl<'a> Rules<'a> {
         let wide = u32::from(spec.block_prefix() - spec.cidr.prefix_len()).min(120 - shift);
         let count = 1u128 << wide;
         let base = bits(spec.cidr.network());
-        let taken = taken(world, spec.cidr);
+        let taken = taken(world, spec);
         let mut index = u128::from(spread(node, pool)) % count;
         let mut passed = 0;
         while passed < count {
@@ -153,7 +153,7 @@ impl<'a> Rules<'a> {
                 .or_else(|| self.out_of_range_until(net));
             let next = match obstacle {
                 Some(end) => ((end.min(base + ((count << shift) - 1)) - base) >> shift) + 1,
-                None if self.never_used(&unclaimed(net, pool)).is_some() => return Some(net),
+                None if self.never_used(&unclaimed(net, pool, spec)).is_some() => return Some(net),
                 None if self.reserve.head + self.reserve.tail >= 1 << shift.min(31) => return None,
                 None => index + 1,
             };
@@ -174,10 +174,11 @@ impl<'a> Rules<'a> {
 }
 
 /// A block as it is before anybody has claimed it.
-pub(crate) fn unclaimed(cidr: IpNet, pool: &Name) -> Block {
+pub(crate) fn unclaimed(cidr: IpNet, pool: &Name, spec: &IpPool) -> Block {
     Block {
         cidr,
         pool: pool.clone(),
+        space: spec.space.clone(),
         node: None,
         generation: 0,
         allocations: BTreeMap::new(),
@@ -186,9 +187,12 @@ pub(crate) fn unclaimed(cidr: IpNet, pool: &Name) -> Block {
     }
 }
 
-/// The ranges of all blocks that share addresses with a range, by their first address.
-fn taken(world: &World, cidr: IpNet) -> BTreeMap<u128, u128> {
-    let blocks = world.blocks.values().map(|b| b.spec.cidr);
+/// The ranges of all blocks that share addresses with a pool, by their first address.
+fn taken(world: &World, pool: &IpPool) -> BTreeMap<u128, u128> {
+    let cidr = pool.cidr;
+    let blocks = world.blocks.values();
+    let blocks = blocks.filter(|b| b.spec.space == pool.space);
+    let blocks = blocks.map(|b| b.spec.cidr);
     blocks
         .filter(|net| cidr.contains(net) || net.contains(&cidr))
         .map(|net| (bits(net.network()), bits(net.broadcast())))

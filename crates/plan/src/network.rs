@@ -14,8 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-use tombolo_model::{Block, Endpoint, Family, IfName, Name, Network, Node, Resource, World};
+use tombolo_model::{Endpoint, Family, IfName, Name, Network, Node, Resource, World};
 
 use crate::attachment::{self, Plug};
 use crate::driver::{self, Driver};
@@ -125,14 +124,7 @@ fn plan_endpoints(
 fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
     let spec = &endpoint.spec;
     spec.addresses.iter().any(|address| {
-        let Some(pool) = world.pool_of(*address) else {
-            return false;
-        };
-        let Ok(cidr) = IpNet::new(*address, pool.spec.block_prefix()) else {
-            return false;
-        };
-        let name = Block::resource_name(cidr.trunc());
-        let Some(block) = world.blocks.get(&name) else {
+        let Some(block) = world.block_of(&spec.network, *address) else {
             return false;
         };
         let holder = block

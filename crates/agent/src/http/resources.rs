@@ -251,7 +251,7 @@ fn keep(resource: &mut AnyResource, present: &AnyResource) {
     }
 }
 
-/// A pool with blocks keeps its range and block size.
+/// A pool with blocks keeps its range, its block size and its space.
 fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
     let AnyResource::IpPool(pool) = resource else {
         return Vec::new();
@@ -260,6 +260,7 @@ fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
         return Vec::new();
     };
     let same = present.spec.cidr == pool.spec.cidr
+        && present.spec.space == pool.spec.space
         && present.spec.block_prefix() == pool.spec.block_prefix();
     let blocks = world
         .blocks
@@ -270,7 +271,7 @@ fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
         return Vec::new();
     }
     let message = format!(
-        "{blocks} blocks are in use; cidr and blockSize cannot change until they are empty. Add another pool instead"
+        "{blocks} blocks are in use; cidr, blockSize and space cannot change until they are empty. Add another pool instead"
     );
     vec![FieldError::new("spec.cidr", message)]
 }

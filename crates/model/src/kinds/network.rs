@@ -5,19 +5,21 @@
 //! the planner's knowledge; here they are names, and a transport's own options are kept as they
 //! were given, so that adding a transport does not touch this crate.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::names::Name;
-use crate::net::Mtu;
+use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
 
 /// Endpoints that can reach each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// How it works: `routed`, `bridge`, `ptp`, `none`, `host` or `container`.
+    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `none`, `host` or `container`.
     pub driver: Name,
     /// How packets leave for another node; only for drivers that span nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,12 +27,19 @@ pub struct Network {
     /// The pools that its addresses come from, in order of preference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<Name>,
+    /// Where its endpoints send what leaves the network, at most one address a family; the driver's
+    /// choice if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateway: Vec<IpAddr>,
+    /// No way leads out of it: its endpoints reach each other and nobody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub internal: bool,
     /// The largest packet of its endpoints: `auto` or a number of bytes.
     #[serde(default)]
     pub mtu: MtuChoice,
     /// Which of the node's addresses is used to reach peers that have both families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub underlay: Option<crate::net::Family>,
+    pub underlay: Option<Family>,
 }
 
 /// How packets leave for another node.
@@ -159,6 +168,18 @@ impl Network {
                 faults.push(FieldError::new(
                     format!("spec.pools[{index}]"),
                     format!("{pool:?} is listed twice"),
+                ));
+            }
+        }
+        for (index, gateway) in self.gateway.iter().enumerate() {
+            let family = Family::of(*gateway);
+            if self.gateway[..index]
+                .iter()
+                .any(|g| Family::of(*g) == family)
+            {
+                faults.push(FieldError::new(
+                    format!("spec.gateway[{index}]"),
+                    format!("{gateway} is a second {family} gateway; a network has one a family"),
                 ));
             }
         }
