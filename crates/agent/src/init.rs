@@ -283,6 +283,7 @@ fn check(all: &[AnyResource]) -> Result<()> {
         let mut faults = resource.validate();
         faults.extend(tombolo_plan::check::faults(resource));
         faults.extend(world.conflicts(resource));
+        faults.extend(tombolo_plan::check::conflicts(&world, resource));
         if let Some(fault) = faults.first() {
             bail!("{}: {fault}", resource.key());
         }

@@ -132,6 +132,16 @@ pub enum IpamError {
         /// Places kept at the end.
         tail: u32,
     },
+    /// A wanted address is the network's own, as its gateway's.
+    #[error(
+        "{address} is the network {network}'s own: its gateway, or its first or last; ask for another"
+    )]
+    Own {
+        /// As asked for.
+        address: IpAddr,
+        /// The network.
+        network: Name,
+    },
     /// A wanted address lies in a block of another node, of a pool with strict affinity.
     #[error(
         "{address} belongs to block {block} of node {owner}, and IPPool {pool} has \

@@ -10,21 +10,23 @@ use ipnet::IpNet;
 use tombolo_model::kinds::Sharing;
 use tombolo_model::{AddressRange, Block, Family, IpPool, Name, World};
 
-use crate::request::Reserve;
+use crate::request::{Request, Reserve};
 
 /// Which places may be given.
 pub(crate) struct Rules<'a> {
     pub reserve: Reserve,
+    pub kept: &'a [IpAddr],
     reserved: Vec<IpNet>,
     ranges: &'a [AddressRange],
 }
 
 impl<'a> Rules<'a> {
-    pub fn of(world: &World, reserve: Reserve, ranges: &'a [AddressRange]) -> Rules<'a> {
+    pub fn of(world: &World, request: &Request<'a>) -> Rules<'a> {
         let all = world.reservations.values();
         Rules {
-            reserve,
-            ranges,
+            reserve: request.reserve,
+            kept: request.kept,
+            ranges: request.ranges,
             reserved: all
                 .flat_map(|r| r.spec.reserved_cidrs.iter().copied())
                 .collect(),
@@ -34,9 +36,12 @@ impl<'a> Rules<'a> {
     /// Whether an address may be given without being asked for by name.
     pub fn allows(&self, block: &Block, ordinal: u32) -> bool {
         let address = block.address(ordinal);
-        self.reserve.allows(ordinal, block.size())
-            && !self.is_reserved(address)
-            && self.is_in_range(address)
+        self.is_giveable(block, ordinal) && !self.is_reserved(address) && self.is_in_range(address)
+    }
+
+    /// Whether an address may be given at all.
+    pub fn is_giveable(&self, block: &Block, ordinal: u32) -> bool {
+        self.reserve.allows(ordinal, block.size()) && !self.kept.contains(&block.address(ordinal))
     }
 
     fn is_in_range(&self, address: IpAddr) -> bool {

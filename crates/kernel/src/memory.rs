@@ -112,7 +112,7 @@ impl Memory {
             let planned = wanted.get(&place.netns);
             planned.is_some_and(|planned| {
                 planned.contains_key(&place.key)
-                    || (place.netns == Netns::Host && is_ours(&place.key, ownership))
+                    || (!matches!(place.netns, Netns::Sandbox(_)) && is_ours(&place.key, ownership))
             })
         });
         self.doubtful.retain(|netns| wanted.contains_key(netns));
@@ -125,7 +125,8 @@ fn is_ours(key: &Key, ownership: &Ownership) -> bool {
         Key::Link(link)
         | Key::Address { link, .. }
         | Key::Neighbour { link, .. }
-        | Key::Fdb { link, .. } => link.as_str().starts_with(&ownership.link_prefix),
+        | Key::Fdb { link, .. }
+        | Key::Station { bridge: link, .. } => link.as_str().starts_with(&ownership.link_prefix),
         Key::Sysctl(_) => false,
         _ => true,
     }

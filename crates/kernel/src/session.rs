@@ -12,6 +12,7 @@ use crate::error::{KernelError, NetlinkError};
 use crate::link::{LinkInfo, read_links};
 use crate::netlink::{Message, Protocol, Reply, Socket};
 use crate::netns::NetnsHandle;
+use crate::nsid;
 
 /// A namespace that is being read or changed.
 #[derive(Debug)]
@@ -29,6 +30,16 @@ pub(crate) struct Links {
     by_name: BTreeMap<String, u32>,
     /// Whether nothing was made or removed since it was read: then reading again finds no more.
     fresh: bool,
+    /// The host, for devices here whose packets leave there.
+    outside: Option<Outside>,
+}
+
+/// The host's namespace, as seen from a namespace of ours.
+#[derive(Debug, Clone)]
+struct Outside {
+    /// Its number here.
+    number: i32,
+    names: BTreeMap<u32, String>,
 }
 
 impl Session {
@@ -78,12 +89,33 @@ impl Session {
     /// Reads the table of links.
     pub(crate) fn load_links(&mut self) -> Result<(), KernelError> {
         let links = read_links(self)?;
-        self.links = Links::default();
+        self.links = Links {
+            outside: self.links.outside.take(),
+            ..Links::default()
+        };
         for link in links {
             self.links.by_name.insert(link.name.clone(), link.index);
             self.links.by_index.insert(link.index, link);
         }
         self.links.fresh = true;
+        Ok(())
+    }
+
+    /// Notes the host's links and its number here.
+    pub(crate) fn look_outside(&mut self, host: &mut Session) -> Result<(), KernelError> {
+        if !host.links.fresh {
+            host.load_links()?;
+        }
+        nsid::assign(self, &host.handle)?;
+        let number = nsid::of(self, &host.handle);
+        let names = host
+            .links
+            .iter()
+            .map(|link| (link.index, link.name.clone()));
+        self.links.outside = number.map(|number| Outside {
+            number,
+            names: names.collect(),
+        });
         Ok(())
     }
 
@@ -104,6 +136,35 @@ impl Links {
     /// The name of a link as a plan writes it.
     pub(crate) fn name(&self, index: u32) -> Option<IfName> {
         IfName::new(self.by_index.get(&index)?.name.as_str()).ok()
+    }
+
+    /// The index of the interface of the host that packets leave by, with the number of the host's
+    /// namespace where that is another one.
+    pub(crate) fn underlay(&self, name: &IfName) -> Option<(u32, Option<i32>)> {
+        match &self.outside {
+            None => Some((self.index(name)?, None)),
+            Some(outside) => {
+                let mut names = outside.names.iter();
+                let (index, _) = names.find(|(_, known)| *known == name.as_str())?;
+                Some((*index, Some(outside.number)))
+            }
+        }
+    }
+
+    /// The name of the interface of the host that packets leave by.
+    pub(crate) fn underlay_name(&self, index: u32) -> Option<IfName> {
+        match &self.outside {
+            None => self.name(index),
+            Some(outside) => IfName::new(outside.names.get(&index)?.as_str()).ok(),
+        }
+    }
+
+    /// Forgets the table, but not the host's.
+    pub(crate) fn clear(&mut self) {
+        *self = Links {
+            outside: self.outside.take(),
+            ..Links::default()
+        };
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &LinkInfo> {

@@ -26,6 +26,7 @@ mod network;
 pub mod objects;
 pub mod order;
 mod plan;
+mod segment;
 mod traffic;
 pub mod transport;
 pub mod underlay;

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tombolo_model::{Endpoint, Family, IfName, Name, Resource, World};
 
-use crate::driver;
+use crate::driver::{self, Reach};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
@@ -304,9 +304,11 @@ fn want_pools(world: &World, family: Family, rules: &mut Vec<Rule>, plan: &mut H
     let used = |pool: &Name| {
         world.networks.values().any(|network| {
             network.spec.pools.contains(pool)
-                && driver::find(&network.spec.driver).is_some_and(|d| d.has_addresses)
+                && driver::find(&network.spec.driver)
+                    .is_some_and(|d| d.has_addresses && d.reach != Reach::Segment)
         })
     };
+    // What leaves a segment is known by where it comes from, not by its address.
     let of_family = |pool: &&Resource<tombolo_model::IpPool>| {
         Family::of_net(pool.spec.cidr) == family && used(pool.name())
     };

@@ -143,7 +143,10 @@ impl Take<'_> {
         key: &EndpointKey,
         endpoint: &mut Endpoint,
     ) -> Result<Vec<Write>, Fault> {
-        let (head, tail) = self.driver.attachment.reserved();
+        let attachment = self.driver.attachment;
+        let (head, tail) = attachment.reserved();
+        let network = world.networks.get(&request.network);
+        let kept = network.map(|network| attachment.kept(world, &network.spec));
         let handle = world.handles.get(&endpoint.handle);
         let holder = handle.and_then(|handle| handle.spec.node.as_ref());
         let claim = tombolo_ipam::assign(
@@ -157,6 +160,7 @@ impl Take<'_> {
                 wanted: &request.addresses,
                 ranges: &request.ranges,
                 reserve: Reserve { head, tail },
+                kept: &kept.unwrap_or_default(),
                 take_over: holder.is_some_and(|node| self.how.absent.contains(node)),
                 offline: self.how.offline,
             },

@@ -217,6 +217,7 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
         if let Some(present) = &present {
             keep(&mut resource, present);
         }
+        tombolo_plan::check::complete(&after, &mut resource);
         let action = match &present {
             None => ApplyAction::Created,
             Some(present) if *present == resource => ApplyAction::Unchanged,
@@ -230,7 +231,12 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
     }
     let mut fault = refused();
     for (index, resource) in resources.iter().enumerate() {
+        // As it will be, with what was left out.
+        let resource = &after
+            .get(&resource.key())
+            .unwrap_or_else(|| resource.clone());
         fault.add(index, after.conflicts(resource));
+        fault.add(index, tombolo_plan::check::conflicts(&after, resource));
         fault.add(index, shrinks(world, resource));
         fault.add(index, moves(world, resource));
     }

@@ -100,6 +100,13 @@ impl Step<'_> {
         }
         let reserve = self.rules.reserve;
         match draft.block(&place.block) {
+            Some(_)
+                if self.request.purpose == Purpose::Workload
+                    && self.rules.kept.contains(&address) =>
+            {
+                let network = self.request.network.clone();
+                Err(IpamError::Own { address, network })
+            }
             Some(block)
                 if self.request.purpose == Purpose::Workload
                     && !reserve.allows(place.ordinal, block.size()) =>

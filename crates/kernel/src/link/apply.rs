@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use tombolo_model::IfName;
-use tombolo_plan::objects::{BridgePort, Link, LinkKind, VethPeer};
+use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, VethPeer};
 
 use super::{attribute as a, header};
 use crate::error::KernelError;
@@ -53,11 +53,14 @@ pub(crate) fn create(
                 .put_u32(a::BRIDGE_FORWARD_DELAY, 0);
         }),
         LinkKind::Vxlan { parent, .. } => {
-            let index = links.index(parent).ok_or_else(|| KernelError::NoLink {
+            let (index, host) = links.underlay(parent).ok_or_else(|| KernelError::NoLink {
                 operation: format!("create link {name}"),
                 netns: "host".to_owned(),
                 link: parent.to_string(),
             })?;
+            if let Some(host) = host {
+                message.put(a::LINK_NETNSID, &host.to_ne_bytes());
+            }
             info(&mut message, "vxlan", |data| vxlan(data, &link.kind, index));
         }
         LinkKind::VethEnd | LinkKind::Existing => {
@@ -153,7 +156,12 @@ fn enslave(
         message.nest(a::LINKINFO, |info| {
             info.put_text(a::INFO_SLAVE_KIND, "bridge")
                 .nest(a::INFO_SLAVE_DATA, |data| {
+                    let told = port.stations.are_told();
+                    let remote = port.stations == Stations::Remote;
                     data.put_u8(a::PORT_HAIRPIN, u8::from(port.hairpin))
+                        .put_u8(a::PORT_LEARNING, u8::from(!told))
+                        .put_u8(a::PORT_FLOOD, u8::from(!told))
+                        .put_u8(a::PORT_SUPPRESS, u8::from(remote))
                         .put_u8(a::PORT_ISOLATED, u8::from(port.isolated));
                 });
         });

@@ -21,6 +21,7 @@ mod attribute {
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const NET_NS_FD: u16 = 28;
     pub(super) const EXT_MASK: u16 = 29;
+    pub(super) const LINK_NETNSID: u16 = 37;
 
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
@@ -33,6 +34,9 @@ mod attribute {
     pub(super) const BRIDGE_STP_STATE: u16 = 5;
 
     pub(super) const PORT_HAIRPIN: u16 = 4;
+    pub(super) const PORT_LEARNING: u16 = 8;
+    pub(super) const PORT_FLOOD: u16 = 9;
+    pub(super) const PORT_SUPPRESS: u16 = 32;
     pub(super) const PORT_ISOLATED: u16 = 33;
 
     pub(super) const VXLAN_ID: u16 = 1;

@@ -18,7 +18,9 @@ use super::routed::{want_pair, want_ways_out};
 use super::{Attachment, ContainerView, Plug, Site};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
-use crate::objects::{BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+use crate::objects::{
+    BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, Stations,
+};
 
 /// A bridge for each network and host.
 pub struct Bridge;
@@ -70,6 +72,7 @@ impl Attachment for Bridge {
             bridge,
             hairpin: true,
             isolated: false,
+            stations: Stations::Learned,
         };
         want_pair(site, plug, Some(port), plan);
         let endpoint = &plug.endpoint.spec;

@@ -45,6 +45,50 @@ const REASONS: &[(&str, &str)] = &[
         "the host reaches the containers of the block through their bridge",
     ),
     (
+        "attachment/overlay: the segment's namespace",
+        "the network's segment is kept apart from the host's own packets and from other networks'",
+    ),
+    (
+        "attachment/overlay: the segment's bridge",
+        "containers of the network on this host share this segment with those on other hosts",
+    ),
+    (
+        "attachment/overlay: the gateway",
+        "containers send what leaves the network to this address, which is on every host the same",
+    ),
+    (
+        "attachment/overlay: where the container is",
+        "the bridge learns nothing: it is told behind which port the container is, and answers for it",
+    ),
+    (
+        "attachment/overlay: the container's address",
+        "IPAM gave this address to the container",
+    ),
+    (
+        "attachment/overlay: the container's segment",
+        "all containers of the network are on one segment, on whichever host",
+    ),
+    (
+        "segment: the link-layer address of a container on another host",
+        "who asks for the container's address is answered on this host, so that no question travels",
+    ),
+    (
+        "transport/vxlan: the segment's device",
+        "frames for containers on other hosts leave and arrive by it",
+    ),
+    (
+        "transport/vxlan: frames for all go to each host that has endpoints of the network",
+        "broadcast and multicast are copied to each of these hosts, and to no other",
+    ),
+    (
+        "transport/vxlan: the host that a container is on",
+        "frames for the container go to its host alone",
+    ),
+    (
+        "transport/vxlan: a container on another host is behind the device",
+        "the bridge learns nothing: it is told that the container is on another host",
+    ),
+    (
         "attachment/routed: no way out for addresses of the block that nobody holds",
         "packets to addresses that no container has are dropped here, so that they do not wander off by the default route",
     ),
