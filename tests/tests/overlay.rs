@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use tombolo_lab::Lab;
 use tombolo_tests::{Cluster, Shape};
@@ -72,4 +70,70 @@ fn segments_of_the_same_addresses_never_meet() {
         !cluster.pings("a/red1", &blue[1].1[0]),
         "blue is reached from red"
     );
+}
+
+/// As `blue`, with a way out and the same addresses.
+const GREEN: &str = "
+apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: green}
+spec: {cidr: 10.5.0.0/24, space: green, natOutgoing: true}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: green}
+spec: {driver: overlay, transport: {type: vxlan}, pools: [green], gateway: [10.5.0.254]}
+";
+
+#[test]
+fn the_gateway_is_the_same_everywhere() {
+    let cluster = Cluster::up("egress", &Shape::hosts(2));
+    cluster.apply("a", NETWORKS);
+    cluster.apply("a", GREEN);
+    let server = cluster.lab.address("b").unwrap().to_string();
+    for host in ["a", "b"] {
+        let name = |network: &str| format!("{network}-{host}");
+        let own = if host == "a" {
+            "10.5.0.10"
+        } else {
+            "10.5.0.11"
+        };
+        with_address(&cluster, host, &name("green"), "green", own);
+        let mut config = Lab::config("blue");
+        config["runtimeConfig"] = json!({"ips": [own]});
+        let blue = cluster.container_with(host, &name("blue"), &config);
+        assert_eq!(blue[0], own);
+        with_address(&cluster, host, &name("red"), "red", own);
+        for (network, gateway) in [("blue", "10.5.0.1"), ("green", "10.5.0.254")] {
+            let from = format!("{host}/{}", name(network));
+            assert!(cluster.pings(&from, gateway), "{from} to its gateway");
+            assert!(cluster.pings(&from, &server), "{from} to the world");
+        }
+        assert!(
+            !cluster.pings(&format!("{host}/{}", name("red")), &server),
+            "red gets out"
+        );
+    }
+    // Two containers of one address talk to one server from one port, at the same time.
+    let echo = ["socat", "TCP4-LISTEN:7000,fork,reuseaddr", "EXEC:cat"];
+    let _echo = cluster.lab.spawn("b", &echo).unwrap();
+    let up = "until ss -lnt | grep -q ':7000 '; do :; done";
+    let _ = cluster.sh("b", up);
+    let said = std::thread::scope(|scope| {
+        let talks = [("blue", "one"), ("green", "two")].map(|(network, word)| {
+            let script = format!(
+                "(echo {word}; read x; echo more; read x) | \
+                 socat -t1 - TCP4:{server}:7000,sourceport=4000,reuseaddr"
+            );
+            let cluster = &cluster;
+            scope.spawn(move || {
+                let output = cluster.try_sh(&format!("a/{network}-a"), &script);
+                String::from_utf8_lossy(&output.stdout)
+                    .trim()
+                    .replace('\n', " ")
+            })
+        });
+        talks.map(|talk| talk.join().unwrap())
+    });
+    assert_eq!(said, ["one more", "two more"]);
 }

@@ -17,6 +17,7 @@ pub mod attachment;
 pub mod check;
 pub mod diff;
 pub mod driver;
+mod egress;
 pub mod explain;
 pub mod filter;
 pub mod host_plan;

@@ -44,10 +44,13 @@ pub fn segment(node: &Name, network: &Name) -> Name {
     Name::new(format!("{}{}", segment_prefix(node), &text[..8])).expect("letters and digits")
 }
 
+/// What the names of the gateways of segments begin with.
+pub const GATEWAY_PREFIX: &str = "tbg";
+
 /// The host's end of the pair that joins it to a network's segment.
 #[must_use]
 pub fn gateway(network: &Name) -> IfName {
-    hashed("tbg", 8, &[network.as_str()])
+    hashed(GATEWAY_PREFIX, 8, &[network.as_str()])
 }
 
 /// The other end of that pair.

@@ -13,7 +13,7 @@
 //!
 //! The gateway is a pair between the segment and the host, with the same address and the same
 //! link-layer address on every host, so a container's gateway is always its own host. How packets
-//! go on from there is in [`crate::overlay_out`].
+//! go on from there is in [`crate::egress`].
 //!
 //! To see it: `ip netns exec tbn… bridge fdb`, `ip netns exec tbn… ip neigh`, `ip addr show tbg…`.
 
@@ -78,6 +78,7 @@ impl Attachment for Overlay {
             origin(),
             plan,
         );
+        let gateway_link = naming::gateway(site.network.name());
         for address in &endpoint.addresses {
             let Some(pool) = pool_of(site.world, site.network, *address) else {
                 continue;
@@ -108,6 +109,12 @@ impl Attachment for Overlay {
             if !site.network.spec.internal {
                 let gateway = gateway(&site.network.spec, &pool.spec);
                 want_ways_out(site, plug, Family::of(*address), gateway, plan);
+                let key = Key::Neighbour {
+                    link: gateway_link.clone(),
+                    address: *address,
+                };
+                let neighbour = Object::Neighbour(endpoint.mac);
+                plan.want(Place::host(key), neighbour, origin());
             }
         }
     }

@@ -109,6 +109,22 @@ const REASONS: &[(&str, &str)] = &[
         "packets for the container leave by its own pair",
     ),
     (
+        "egress: a source address is looked for in the segment's table",
+        "the host checks that a packet came by the way back to its source, which only this table knows",
+    ),
+    (
+        "egress: packets with the segment's mark take its table",
+        "several segments may have the same addresses; the mark says which one is meant",
+    ),
+    (
+        "egress: way to the segment",
+        "answers to containers of the segment, and what comes to their published ports, go by its gateway",
+    ),
+    (
+        "egress: which segment a packet is of",
+        "several segments may have the same addresses; a mark and a zone of connection tracking tell them apart",
+    ),
+    (
         "nat: a published port",
         "a port of the host leads to the container",
     ),

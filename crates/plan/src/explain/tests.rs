@@ -163,6 +163,7 @@ fn rules_of_the_sources() -> BTreeSet<String> {
                 let first = room.split('/').next()?;
                 let known = [
                     "attachment",
+                    "egress",
                     "nat",
                     "network",
                     "plan",
