@@ -72,7 +72,9 @@ impl Plugin {
 
     fn dispatch(&self, path: &str, body: &[u8]) -> Reply {
         match path {
-            "/Plugin.Activate" => Reply::done(&json!({"Implements": ["NetworkDriver", "IpamDriver"]})),
+            "/Plugin.Activate" => {
+                Reply::done(&json!({"Implements": ["NetworkDriver", "IpamDriver"]}))
+            }
             // Each engine keeps its own record of a network; the truth is Tombolo's, on all nodes.
             "/NetworkDriver.GetCapabilities" => {
                 Reply::done(&json!({"Scope": "local", "ConnectivityScope": "global"}))
@@ -81,9 +83,9 @@ impl Plugin {
             "/NetworkDriver.DiscoverNew" | "/NetworkDriver.DiscoverDelete" => {
                 with(path, body, |_: Value| Ok(json!({})))
             }
-            "/IpamDriver.GetCapabilities" => Reply::done(
-                &json!({"RequiresMACAddress": true, "RequiresRequestReplay": false}),
-            ),
+            "/IpamDriver.GetCapabilities" => {
+                Reply::done(&json!({"RequiresMACAddress": true, "RequiresRequestReplay": false}))
+            }
             "/IpamDriver.GetDefaultAddressSpaces" => Reply::done(&json!({
                 "LocalDefaultAddressSpace": SPACES[0], "GlobalDefaultAddressSpace": SPACES[1],
             })),
@@ -100,7 +102,9 @@ fn with<T: DeserializeOwned, A: Serialize>(
 ) -> Reply {
     let request = match serde_json::from_slice(body) {
         Ok(request) => request,
-        Err(error) => return Reply::refused(400, format!("{path}: the body is not understood: {error}")),
+        Err(error) => {
+            return Reply::refused(400, format!("{path}: the body is not understood: {error}"));
+        }
     };
     match call(request) {
         Ok(answer) => Reply::done(&answer),

@@ -12,7 +12,11 @@ use tracing_subscriber::EnvFilter;
 #[command(version)]
 struct Arguments {
     /// Where Docker finds the plugin.
-    #[arg(long, value_name = "PATH", default_value = "/run/docker/plugins/tombolo.sock")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/docker/plugins/tombolo.sock"
+    )]
     socket: PathBuf,
     /// Where the agent listens.
     #[arg(long, value_name = "PATH", env = "TOMBOLO_SOCKET", default_value = tombolo_api::DEFAULT_SOCKET)]
@@ -24,7 +28,12 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/tombolo")]
     state_dir: PathBuf,
     /// What is logged, as `debug` or `tombolo_docker=debug`.
-    #[arg(long, value_name = "FILTER", env = "TOMBOLO_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "TOMBOLO_LOG",
+        default_value = "info"
+    )]
     log: String,
 }
 

@@ -97,7 +97,10 @@ async fn answer(
             Err(_) => Reply::refused(408, "the request's body did not come".to_owned()),
         }
     } else {
-        Reply::refused(405, format!("{} {path}: only POST is understood", parts.method))
+        Reply::refused(
+            405,
+            format!("{} {path}: only POST is understood", parts.method),
+        )
     };
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() =

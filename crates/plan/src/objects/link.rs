@@ -91,12 +91,22 @@ pub enum LinkKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VethPeer {
-    /// Where it is put.
+    /// Where it is put. In the host's namespace it is to be handed over
+    /// ([`VethPeer::is_handed_over`]).
     pub netns: Netns,
     /// What it is called there.
     pub name: IfName,
     /// The link-layer address that it starts with.
     pub mac: MacAddr,
+}
+
+impl VethPeer {
+    /// Whether it is made in the host's namespace for a runtime to take it from there: from then on
+    /// it is the runtime's, and stays down until that one sets it up.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.netns == Netns::Host
+    }
 }
 
 impl fmt::Display for Link {
