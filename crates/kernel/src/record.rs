@@ -23,7 +23,7 @@ pub fn record(observed: &mut Observed, op: &Op) {
                     kind: LinkKind::VethEnd,
                     mtu: *mtu,
                     mac: Some(peer.mac),
-                    up: !peer.is_handed_over(),
+                    up: !peer.handed_over,
                     port: None,
                 };
                 let at = Place {

@@ -127,7 +127,7 @@ fn handed_over(plan: &HostPlan) -> BTreeSet<&IfName> {
             Object::Link(Link {
                 kind: LinkKind::Veth(peer),
                 ..
-            }) if peer.is_handed_over() => Some(&peer.name),
+            }) if peer.handed_over => Some(&peer.name),
             _ => None,
         })
         .collect()
@@ -183,7 +183,7 @@ fn has_lost_its_end(wanted: &Link, observed: &Observed) -> bool {
     let LinkKind::Veth(peer) = &wanted.kind else {
         return false;
     };
-    !peer.is_handed_over()
+    !peer.handed_over
         && !observed.contains_key(&Place {
             netns: peer.netns.clone(),
             key: Key::Link(peer.name.clone()),

@@ -165,7 +165,7 @@ fn plan_handed_over(driver: &Driver, site: &attachment::Site, plug: &Plug, plan:
     let mut own = HostPlan::default();
     driver.attachment.plan_endpoint(site, plug, &mut own);
     for (place, planned) in own.objects {
-        if place.netns == Netns::Host {
+        if !matches!(place.netns, Netns::Sandbox(_)) {
             plan.want(place, planned.object, planned.origin);
         }
     }

@@ -35,10 +35,13 @@ pub(crate) async fn take(shared: &Shared, request: &TakeRequest) -> Result<Taken
         let identity = request.mac.and_then(|mac| identity(world, request, mac));
         let identity = identity.as_deref().unwrap_or(&spare);
         let (head, tail) = driver.attachment.reserved();
+        let network = world.networks.get(&request.network);
+        let kept = network.map(|network| driver.attachment.kept(world, &network.spec));
         let wanted = Request {
             wanted: &request.addresses,
             ranges: &request.ranges,
             reserve: Reserve { head, tail },
+            kept: &kept.unwrap_or_default(),
             ..Request::workload(shared.node(), &request.network, identity)
         };
         let claim = how.assign(world, &wanted)?;

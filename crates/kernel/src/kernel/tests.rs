@@ -418,6 +418,7 @@ fn an_end_that_is_handed_over_may_go_into_a_sandbox_and_come_back() {
         unreachable!()
     };
     (peer.netns, peer.name) = (Netns::Host, name("tbc1"));
+    peer.handed_over = true;
     let wanted = plan(objects.into_iter().take(1));
     host.converge(&wanted);
     let end = host.run("ip -o link show tbc1");

@@ -163,11 +163,13 @@ pub(super) fn want_pair(
             netns: Netns::Host,
             name: name.clone(),
             mac: endpoint.mac,
+            handed_over: true,
         },
         None => VethPeer {
             netns: Netns::Sandbox(endpoint.sandbox.clone()),
             name: endpoint.interface.clone(),
             mac: endpoint.mac,
+            handed_over: false,
         },
     };
     // Of a port of a bridge the host is not the gateway, so it has an address of its own.

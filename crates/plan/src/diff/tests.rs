@@ -43,6 +43,7 @@ fn veth() -> (Place, Object) {
         netns: Netns::Sandbox("/c".into()),
         name: name("eth0"),
         mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        handed_over: false,
     };
     let link = Link {
         kind: LinkKind::Veth(peer),
@@ -158,6 +159,7 @@ fn an_end_that_is_handed_over_is_the_runtimes() {
         netns: Netns::Host,
         name: name("tbc1"),
         mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        handed_over: true,
     };
     let (place, object) = veth();
     let Object::Link(link) = object else {

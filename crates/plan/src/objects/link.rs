@@ -91,22 +91,16 @@ pub enum LinkKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VethPeer {
-    /// Where it is put. In the host's namespace it is to be handed over
-    /// ([`VethPeer::is_handed_over`]).
+    /// Where it is put.
     pub netns: Netns,
     /// What it is called there.
     pub name: IfName,
     /// The link-layer address that it starts with.
     pub mac: MacAddr,
-}
-
-impl VethPeer {
-    /// Whether it is made in the host's namespace for a runtime to take it from there: from then on
-    /// it is the runtime's, and stays down until that one sets it up.
-    #[must_use]
-    pub fn is_handed_over(&self) -> bool {
-        self.netns == Netns::Host
-    }
+    /// Whether it is made for a runtime to take it from there: from then on it is the runtime's,
+    /// and stays down until that one sets it up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_over: bool,
 }
 
 impl fmt::Display for Link {
@@ -140,7 +134,11 @@ impl fmt::Display for LinkKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LinkKind::Veth(peer) => {
-                write!(f, "veth peer {} {} mac {}", peer.netns, peer.name, peer.mac)
+                write!(f, "veth peer {} {} mac {}", peer.netns, peer.name, peer.mac)?;
+                if peer.handed_over {
+                    write!(f, " handed-over")?;
+                }
+                Ok(())
             }
             LinkKind::VethEnd => f.write_str("veth end"),
             LinkKind::Bridge => f.write_str("bridge"),
