@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tombolo_lab::{Lab, LabSpec, Topology};
 
+pub mod cnm;
 pub mod damage;
 pub mod plugin;
 
