@@ -149,11 +149,11 @@ impl Plugin {
                 src_name: end.name.to_string(),
                 dst_prefix: PREFIX.to_owned(),
             },
-            // Else Docker plugs the container into a bridge of its own besides.
-            disable_gateway_service: true,
+            // Else Docker plugs the container into a bridge of its own besides, by which it gets out.
+            disable_gateway_service: !wish.leaves_by_docker(),
             ..Joined::default()
         };
-        if !wish.is_internal() {
+        if !wish.is_internal() && !wish.leaves_by_docker() {
             for view in &attached.addresses {
                 ways_out(view, &wish, &mut joined);
             }

@@ -33,10 +33,23 @@ pub(crate) struct Wish {
     pub network: Option<Name>,
     /// What of `spec` the options say.
     pub spec: Map<String, Value>,
+    /// Who leads its containers out of their hosts (`-o egress=`).
+    pub egress: Option<Egress>,
     /// Whether the options say what the driver is, so that another one would be wrong.
     pub chose_driver: bool,
     /// Its subnets.
     pub subnets: Vec<Subnet>,
+}
+
+/// Who leads containers out of their hosts, and others in to their published ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Egress {
+    /// Docker, by its own bridge for that (`docker_gwbridge`), as it does for Swarm's networks: its
+    /// filters know it, and `docker ps` shows the ports.
+    Docker,
+    /// The network's own gateway. Where Docker drops what is forwarded, somebody must let it pass.
+    Network,
 }
 
 /// One subnet.
@@ -57,6 +70,15 @@ impl Wish {
     /// The driver.
     pub fn driver(&self) -> &str {
         self.spec["driver"].as_str().unwrap_or_default()
+    }
+
+    /// Whether Docker leads its containers out: those of a segment, unless told otherwise.
+    pub fn leaves_by_docker(&self) -> bool {
+        let egress = self.egress.unwrap_or(match self.driver() {
+            "overlay" => Egress::Docker,
+            _ => Egress::Network,
+        });
+        egress == Egress::Docker && !self.is_internal()
     }
 
     /// Whether it has no way out.
@@ -115,6 +137,17 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
                 wish.network = Some(network);
             }
             "driver" => put(wish, "driver", text.into()),
+            "egress" => {
+                wish.egress = Some(match text {
+                    "docker" => Egress::Docker,
+                    "network" => Egress::Network,
+                    other => {
+                        return Err(format!(
+                            "option egress: {other:?} is neither docker nor network"
+                        ));
+                    }
+                });
+            }
             "mtu" | "com.docker.network.driver.mtu" => {
                 put(wish, "mtu", number(name, text)?);
             }
@@ -137,7 +170,7 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
 
 fn unknown(name: &str) -> Refused {
     format!(
-        "option {name} is not known; there are network, driver, transport, vni, mtu \
+        "option {name} is not known; there are network, driver, transport, vni, egress, mtu \
          (com.docker.network.driver.mtu), parent, macvlan_mode, vlan, host_access"
     )
 }
