@@ -201,6 +201,9 @@ fn resources(
             .collect(),
         mtu: MtuChoice::Auto,
         underlay: None,
+        gateway: Vec::new(),
+        internal: false,
+        macvlan: None,
     };
     all.push(Resource::new(name("default")?, network).into());
     all.push(

@@ -22,12 +22,14 @@ pub(crate) struct Rules<'a> {
 impl<'a> Rules<'a> {
     pub fn of(world: &World, reserve: Reserve, ranges: &'a [AddressRange]) -> Rules<'a> {
         let all = world.reservations.values();
+        let mut reserved: Vec<IpNet> = all
+            .flat_map(|r| r.spec.reserved_cidrs.iter().copied())
+            .collect();
+        reserved.extend(of_segments(world));
         Rules {
             reserve,
             ranges,
-            reserved: all
-                .flat_map(|r| r.spec.reserved_cidrs.iter().copied())
-                .collect(),
+            reserved,
         }
     }
 
@@ -171,6 +173,26 @@ impl<'a> Rules<'a> {
             .filter(|reserved| reserved.contains(&net));
         whole.map(|reserved| bits(reserved.broadcast())).max()
     }
+}
+
+/// What is somebody else's on the segments that networks are: their routers, and on a physical one
+/// the nodes themselves, and the first and the last address of the subnet (its own and its broadcast,
+/// RFC 919; the routers' anycast address, RFC 4291).
+fn of_segments(world: &World) -> Vec<IpNet> {
+    let networks = world.networks.values().map(|network| &network.spec);
+    let mut taken: Vec<IpAddr> = networks
+        .clone()
+        .flat_map(|network| network.gateway.iter().copied())
+        .collect();
+    let physical = networks.filter(|network| network.macvlan.is_some());
+    let pools = physical.flat_map(|network| &network.pools);
+    for range in pools.filter_map(|pool| Some(world.pools.get(pool)?.spec.cidr)) {
+        let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
+        let nodes = nodes.map(|own| own.address.addr());
+        taken.extend(nodes.filter(|address| range.contains(address)));
+        taken.extend([range.network(), range.broadcast()]);
+    }
+    taken.into_iter().map(Family::host_net).collect()
 }
 
 /// A block as it is before anybody has claimed it.

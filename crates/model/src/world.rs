@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use crate::kinds::{Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 use crate::names::{Name, SharedNames};
 use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
@@ -208,17 +210,47 @@ impl World {
                 let (name, range) = (other.name(), other.spec.cidr);
                 format!("{cidr} overlaps {range} of IPPool {name}; pools must not share addresses")
             });
-        let underlay = self.nodes.values().flat_map(|node| {
-            let addresses = node.spec.addresses.iter().map(|own| own.address.addr());
-            addresses.filter(|address| cidr.contains(address)).map(move |address| {
-                let name = node.name();
-                format!("{cidr} contains {address}, by which node {name} is reached; choose another range")
-            })
-        });
+        let user = |network: &&Resource<Network>| network.spec.pools.contains(pool.name());
+        let user = self.networks.values().find(user);
+        let underlay = user.and_then(|network| self.underlay_fault(cidr, &network.spec));
         let faults = overlaps.chain(underlay);
         faults
             .map(|message| crate::resource::FieldError::new("spec.cidr", message))
             .collect()
+    }
+
+    /// What is wrong with a range in which nodes' underlay addresses lie: they would be routed to
+    /// containers. On the physical network itself both live side by side, and IPAM spares them.
+    fn underlay_fault(&self, cidr: IpNet, network: &Network) -> Option<String> {
+        if network.macvlan.is_some() {
+            return None;
+        }
+        self.nodes.values().find_map(|node| {
+            let mut addresses = node.spec.addresses.iter().map(|own| own.address.addr());
+            let address = addresses.find(|address| cidr.contains(address))?;
+            let name = node.name();
+            Some(format!(
+                "{cidr} contains {address}, by which node {name} is reached; choose another range"
+            ))
+        })
+    }
+
+    /// Gateways of a network on a physical segment that are not on it.
+    fn gateway_faults(&self, network: &Resource<Network>) -> Vec<crate::resource::FieldError> {
+        let spec = &network.spec;
+        let mut faults = Vec::new();
+        for (index, gateway) in spec.gateway.iter().enumerate() {
+            let mut ranges = spec.pools.iter().filter_map(|pool| self.pools.get(pool));
+            if spec.macvlan.is_some() && !ranges.any(|pool| pool.spec.cidr.contains(gateway)) {
+                let message = format!(
+                    "{gateway} is in none of the network's pools; a pool is the segment's whole subnet, \
+                     with its router"
+                );
+                let field = format!("spec.gateway[{index}]");
+                faults.push(crate::resource::FieldError::new(field, message));
+            }
+        }
+        faults
     }
 
     /// Pools of a network that do not exist, or that another network uses already: a pool's
@@ -237,12 +269,17 @@ impl World {
                     "IPPool {pool} belongs to network {} already; give each network pools of its own",
                     other.name()
                 )
+            } else if let Some(fault) = (self.pools.get(pool))
+                .and_then(|pool| self.underlay_fault(pool.spec.cidr, &network.spec))
+            {
+                fault
             } else {
                 continue;
             };
             let field = format!("spec.pools[{index}]");
             faults.push(crate::resource::FieldError::new(field, message));
         }
+        faults.extend(self.gateway_faults(network));
         faults
     }
 }

@@ -56,7 +56,21 @@ pub const DRIVERS: &[Driver] = &[
         spans_nodes: true,
         has_addresses: true,
     },
+    Driver {
+        name: "macvlan",
+        attachment: &attachment::Macvlan,
+        spans_nodes: false,
+        has_addresses: true,
+    },
 ];
+
+impl Driver {
+    /// Whether the host forwards packets of its containers.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        self.has_addresses && self.attachment.passes_host()
+    }
+}
 
 /// The driver of a name.
 #[must_use]

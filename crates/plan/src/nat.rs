@@ -304,7 +304,7 @@ fn want_pools(world: &World, family: Family, rules: &mut Vec<Rule>, plan: &mut H
     let used = |pool: &Name| {
         world.networks.values().any(|network| {
             network.spec.pools.contains(pool)
-                && driver::find(&network.spec.driver).is_some_and(|d| d.has_addresses)
+                && driver::find(&network.spec.driver).is_some_and(driver::Driver::forwards)
         })
     };
     let of_family = |pool: &&Resource<tombolo_model::IpPool>| {

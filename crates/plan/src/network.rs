@@ -122,7 +122,7 @@ fn plan_endpoints(
 
 /// Whether an endpoint's addresses have been given to somebody else since. It is so only if a block
 /// says it; an endpoint of whose block nothing is known keeps what it has.
-fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
+pub(crate) fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
     let spec = &endpoint.spec;
     spec.addresses.iter().any(|address| {
         let Some(pool) = world.pool_of(*address) else {

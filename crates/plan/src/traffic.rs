@@ -17,7 +17,7 @@ use crate::{driver, naming};
 pub fn traffic(world: &World, node: &Name, plan: &HostPlan) -> Vec<Packet> {
     let mut found = Vec::new();
     for network in world.networks.values() {
-        let Some(driver) = driver::find(&network.spec.driver).filter(|d| d.has_addresses) else {
+        let Some(driver) = driver::find(&network.spec.driver).filter(|d| d.forwards()) else {
             continue;
         };
         let pools = network

@@ -5,19 +5,22 @@
 //! the planner's knowledge; here they are names, and a transport's own options are kept as they
 //! were given, so that adding a transport does not touch this crate.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::macvlan::{Macvlan, gateway_faults};
 use crate::names::Name;
-use crate::net::Mtu;
+use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
 
 /// Endpoints that can reach each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// How it works: `routed`, `bridge`, `ptp`, `none`, `host` or `container`.
+    /// How it works: `routed`, `bridge`, `ptp`, `macvlan`, `none`, `host` or `container`.
     pub driver: Name,
     /// How packets leave for another node; only for drivers that span nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +33,16 @@ pub struct Network {
     pub mtu: MtuChoice,
     /// Which of the node's addresses is used to reach peers that have both families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub underlay: Option<crate::net::Family>,
+    pub underlay: Option<Family>,
+    /// The routers of its segment, at most one a family: a container's default route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateway: Vec<IpAddr>,
+    /// Whether its containers have no default route.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub internal: bool,
+    /// How its containers are put on a physical network; only for driver `macvlan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macvlan: Option<Macvlan>,
 }
 
 /// How packets leave for another node.
@@ -162,7 +174,16 @@ impl Network {
                 ));
             }
         }
+        faults.extend(gateway_faults(&self.gateway));
+        faults.extend(self.macvlan.iter().flat_map(Macvlan::faults));
         faults
+    }
+
+    /// The router of its segment in a family; none for a network without a way out.
+    #[must_use]
+    pub fn way_out(&self, family: Family) -> Option<IpAddr> {
+        let mut gateways = self.gateway.iter().copied();
+        gateways.find(|gateway| !self.internal && Family::of(*gateway) == family)
     }
 }
 
