@@ -24,6 +24,9 @@ use crate::nsid;
 use crate::read::{Scope, read, settings};
 use crate::session::Session;
 use crate::watch::Watcher;
+use inside::tell_parents;
+
+mod inside;
 
 /// How often [`Kernel::converge`] reads and applies at most.
 const MAX_ROUNDS: u32 = 4;
@@ -60,6 +63,8 @@ pub struct Kernel {
     pub(crate) sandbox_port: u32,
     /// The inodes of sandboxes, by path, as the plan has them.
     sandboxes: BTreeMap<String, u64>,
+    /// The number that the host's namespace knows itself by: what stands on its interfaces is told so.
+    number: Option<i32>,
     memory: Memory,
 }
 
@@ -92,7 +97,9 @@ impl Kernel {
     /// # Errors
     /// The namespace cannot be entered, or no netlink socket opened in it.
     pub fn open(host: &NetnsHandle, ownership: Ownership) -> Result<Kernel, KernelError> {
-        let session = Session::open(host.clone(), Netns::Host)?;
+        let mut session = Session::open(host.clone(), Netns::Host)?;
+        // Without CAP_NET_ADMIN there is none, and nothing can be made that needs it.
+        let number = nsid::assign(&mut session, host).ok();
         let table = Table::new(host.clone(), &ownership);
         Ok(Kernel {
             ownership,
@@ -100,6 +107,7 @@ impl Kernel {
             table,
             sandbox_port: random_port(),
             sandboxes: BTreeMap::new(),
+            number,
             memory: Memory::default(),
         })
     }
@@ -151,6 +159,8 @@ impl Kernel {
         let opened = match netns {
             Netns::Host => None,
             Netns::Sandbox(path) => Some(self.open_sandbox(path)),
+            // No plan names it.
+            Netns::Numbered(_) => return Ok(Vec::new()),
         };
         let scope = Scope::new(&self.ownership, netns, planned);
         match opened {
@@ -160,8 +170,9 @@ impl Kernel {
                 Ok(found)
             }
             Some(Ok(handle)) => {
-                let session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port);
-                read(&mut session?, &scope)
+                let mut session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port)?;
+                tell_parents(&mut self.host, &scope, &mut session);
+                read(&mut session, &scope)
             }
             Some(Err(KernelError::SandboxGone { .. })) => Ok(Vec::new()),
             Some(Err(error)) => Err(error),
@@ -173,7 +184,7 @@ impl Kernel {
         let mut wanted = wanted(plan);
         wanted.entry(&Netns::Host).or_default();
         self.sandboxes.clone_from(&plan.sandboxes);
-        self.memory.narrow(&wanted, &self.ownership);
+        let lost_sight = self.memory.narrow(&wanted, &self.ownership);
         let host = wanted.remove(&Netns::Host).unwrap_or_default();
         if look.at_host() || !self.memory.knows_host() {
             let found = self.read_namespace(&Netns::Host, host)?;
@@ -195,6 +206,10 @@ impl Kernel {
                 let found = self.read_namespace(netns, planned)?;
                 self.memory.replace(netns, found);
             }
+        }
+        if look.everything || lost_sight {
+            let strays = self.read_strays(plan)?;
+            self.memory.replace_strays(strays);
         }
         Ok(())
     }
@@ -325,7 +340,12 @@ impl Kernel {
     /// # Errors
     /// A netlink socket cannot be opened or joined to its groups.
     pub fn watch(&self) -> Result<Watcher, KernelError> {
-        Watcher::open(&self.host.handle, &self.ownership, self.ports())
+        Watcher::open(
+            &self.host.handle,
+            &self.ownership,
+            self.ports(),
+            self.number,
+        )
     }
 
     /// The port numbers under which the kernel knows our changes.
@@ -405,6 +425,9 @@ mod tests;
 
 #[cfg(test)]
 mod looking;
+
+#[cfg(test)]
+mod macvlan;
 
 #[cfg(test)]
 mod random;

@@ -29,6 +29,17 @@ pub(crate) struct Links {
     by_name: BTreeMap<String, u32>,
     /// Whether nothing was made or removed since it was read: then reading again finds no more.
     fresh: bool,
+    /// Of a sandbox: where interfaces stand that are on one of the host's.
+    pub outer: Option<Outer>,
+}
+
+/// The host, as it is seen from a sandbox.
+#[derive(Debug)]
+pub(crate) struct Outer {
+    /// The number that the sandbox knows the host's namespace by.
+    pub number: i32,
+    /// Interfaces of the host by index, as far as the plan names them.
+    pub names: BTreeMap<u32, IfName>,
 }
 
 impl Session {
@@ -78,7 +89,10 @@ impl Session {
     /// Reads the table of links.
     pub(crate) fn load_links(&mut self) -> Result<(), KernelError> {
         let links = read_links(self)?;
-        self.links = Links::default();
+        self.links = Links {
+            outer: self.links.outer.take(),
+            ..Links::default()
+        };
         for link in links {
             self.links.by_name.insert(link.name.clone(), link.index);
             self.links.by_index.insert(link.index, link);
@@ -104,6 +118,21 @@ impl Links {
     /// The name of a link as a plan writes it.
     pub(crate) fn name(&self, index: u32) -> Option<IfName> {
         IfName::new(self.by_index.get(&index)?.name.as_str()).ok()
+    }
+
+    pub(crate) fn info(&self, name: &IfName) -> Option<&LinkInfo> {
+        self.by_index.get(self.by_name.get(name.as_str())?)
+    }
+
+    /// The interface that one stands on, in the host's namespace.
+    pub(crate) fn parent(&self, link: &LinkInfo) -> Option<IfName> {
+        match link.parent? {
+            (index, None) => self.name(index),
+            (index, Some(number)) => {
+                let outer = self.outer.as_ref().filter(|outer| outer.number == number)?;
+                outer.names.get(&index).cloned()
+            }
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &LinkInfo> {

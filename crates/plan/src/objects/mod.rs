@@ -36,6 +36,9 @@ pub enum Netns {
     Host,
     /// A sandbox, by its path.
     Sandbox(String),
+    /// A sandbox that no plan names any more, by the number that the host's namespace knows it under
+    /// (`NETNSA_NSID`): only observed, never planned.
+    Numbered(i32),
 }
 
 impl fmt::Display for Netns {
@@ -43,6 +46,7 @@ impl fmt::Display for Netns {
         match self {
             Netns::Host => f.pad("host"),
             Netns::Sandbox(path) => f.pad(path),
+            Netns::Numbered(number) => f.pad(&format!("nsid:{number}")),
         }
     }
 }
