@@ -53,40 +53,7 @@ pub(crate) fn create(
         let index = super::check(&format!("create link {name}"), parent, links)?;
         message.put_u32(a::LINK, index);
     }
-    match &link.kind {
-        LinkKind::Macvlan { mode, .. } => {
-            if let Some(sandbox) = peer {
-                let fd = std::os::fd::AsFd::as_fd(sandbox).as_raw_fd();
-                message.put(a::NET_NS_FD, &fd.to_ne_bytes());
-            }
-            info(&mut message, "macvlan", |data| {
-                data.put_u32(a::MACVLAN_MODE, number(*mode));
-            });
-        }
-        LinkKind::Vlan { id, .. } => info(&mut message, "vlan", |data| {
-            data.put(a::VLAN_ID, &id.to_ne_bytes())
-                .put_be16(a::VLAN_PROTOCOL, TAGGED);
-        }),
-        LinkKind::Veth(end) => info(&mut message, "veth", |data| veth(data, end, link, peer)),
-        LinkKind::Bridge => info(&mut message, "bridge", |data| {
-            data.put_u32(a::BRIDGE_STP_STATE, 0)
-                .put_u32(a::BRIDGE_FORWARD_DELAY, 0);
-        }),
-        LinkKind::Vxlan { parent, .. } => {
-            let index = links.index(parent).ok_or_else(|| KernelError::NoLink {
-                operation: format!("create link {name}"),
-                netns: "host".to_owned(),
-                link: parent.to_string(),
-            })?;
-            info(&mut message, "vxlan", |data| vxlan(data, &link.kind, index));
-        }
-        LinkKind::VethEnd | LinkKind::Existing => {
-            return Err(KernelError::Impossible {
-                operation: format!("create link {name}"),
-                reason: "it cannot be made by itself: whoever owns it has to make it",
-            });
-        }
-    }
+    describe(&mut message, (name, link), links, peer)?;
     let mut messages = vec![message];
     if let (LinkKind::Bridge, Some(mtu)) = (&link.kind, link.mtu) {
         messages.push(set(name, 0, |message| {
@@ -101,6 +68,50 @@ pub(crate) fn create(
         messages.push(set(name, if link.up { UP } else { 0 }, |_| {}));
     }
     Ok(messages)
+}
+
+/// Says what sort of device it is.
+fn describe(
+    message: &mut Message,
+    (name, link): (&IfName, &Link),
+    links: &Links,
+    peer: Option<&NetnsHandle>,
+) -> Result<(), KernelError> {
+    match &link.kind {
+        LinkKind::Macvlan { mode, .. } => {
+            if let Some(sandbox) = peer {
+                let fd = std::os::fd::AsFd::as_fd(sandbox).as_raw_fd();
+                message.put(a::NET_NS_FD, &fd.to_ne_bytes());
+            }
+            info(message, "macvlan", |data| {
+                data.put_u32(a::MACVLAN_MODE, number(*mode));
+            });
+        }
+        LinkKind::Vlan { id, .. } => info(message, "vlan", |data| {
+            data.put(a::VLAN_ID, &id.to_ne_bytes())
+                .put_be16(a::VLAN_PROTOCOL, TAGGED);
+        }),
+        LinkKind::Veth(end) => info(message, "veth", |data| veth(data, end, link, peer)),
+        LinkKind::Bridge => info(message, "bridge", |data| {
+            data.put_u32(a::BRIDGE_STP_STATE, 0)
+                .put_u32(a::BRIDGE_FORWARD_DELAY, 0);
+        }),
+        LinkKind::Vxlan { parent, .. } => {
+            let index = links.index(parent).ok_or_else(|| KernelError::NoLink {
+                operation: format!("create link {name}"),
+                netns: "host".to_owned(),
+                link: parent.to_string(),
+            })?;
+            info(message, "vxlan", |data| vxlan(data, &link.kind, index));
+        }
+        LinkKind::VethEnd | LinkKind::Existing => {
+            return Err(KernelError::Impossible {
+                operation: format!("create link {name}"),
+                reason: "it cannot be made by itself: whoever owns it has to make it",
+            });
+        }
+    }
+    Ok(())
 }
 
 fn is_macvlan(link: &Link) -> bool {
