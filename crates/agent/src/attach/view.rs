@@ -78,14 +78,14 @@ pub(super) fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Opt
                     mtu,
                 });
             }
-            (Netns::Sandbox(_), Key::Link(name), Object::Link(link))
-                if link.kind.stands_on().is_some() =>
-            {
-                attached.container_interface = Some(InterfaceView {
-                    name: name.clone(),
-                    mac: link.mac,
-                    mtu: link.mtu.map(tombolo_model::Mtu::get),
-                });
+            (Netns::Sandbox(_), Key::Link(name), Object::Link(link)) => {
+                if let LinkKind::Macvlan { mac, .. } = &link.kind {
+                    attached.container_interface = Some(InterfaceView {
+                        name: name.clone(),
+                        mac: Some(*mac),
+                        mtu: link.mtu.map(tombolo_model::Mtu::get),
+                    });
+                }
             }
             (Netns::Sandbox(_), Key::Route { dst, .. }, Object::Route(route)) => {
                 let gateway = match &route.next {

@@ -59,10 +59,7 @@ impl Segment {
             };
             (key, Object::Route(route))
         };
-        let interface = Link {
-            mac: Some(MAC),
-            ..link(macvlan(parent, mode, Some("tbv1")))
-        };
+        let interface = link(macvlan(parent, mode, Some("tbv1")));
         [
             (Key::Link(name("eth0")), Object::Link(interface)),
             address("eth0", "10.1.0.5/24"),
@@ -91,6 +88,7 @@ fn macvlan(parent: &str, mode: MacvlanMode, mark: Option<&str>) -> LinkKind {
         parent: name(parent),
         mode,
         mark: mark.map(name),
+        mac: MAC,
     }
 }
 
@@ -136,7 +134,6 @@ fn what_others_do_to_it_is_repaired() {
         "ip link set eth0 down; ip link set eth0 name other; ip link set other up",
         "ip link set eth0 type macvlan mode private",
         "ip link set eth0 alias mine",
-        "ip link set eth0 address 02:00:00:00:00:99",
         "ip addr flush dev eth0",
         "ip link del eth0; ip link add eth0 type bridge",
     ] {
@@ -302,10 +299,17 @@ fn a_shim_joins_the_host_to_its_container() {
     segment
         .host
         .run("ip addr add 10.1.0.2/24 dev up0; ! ping -qc1 -W1 10.1.0.5");
+    let mac = MacAddr([2, 0, 0, 0, 0, 8]);
+    let kind = LinkKind::Macvlan {
+        parent: name("up0"),
+        mode: MacvlanMode::Bridge,
+        mark: None,
+        mac,
+    };
     let shim = Link {
-        mac: Some(MacAddr([2, 0, 0, 0, 0, 8])),
+        mac: Some(mac),
         mtu: Some(Mtu::new(1400).unwrap()),
-        ..link(macvlan("up0", MacvlanMode::Bridge, None))
+        ..link(kind)
     };
     let way = |dst: &str, source: &str| {
         let key = Key::Route {

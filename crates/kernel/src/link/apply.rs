@@ -10,8 +10,8 @@
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
-use tombolo_model::IfName;
 use tombolo_model::kinds::MacvlanMode;
+use tombolo_model::{IfName, MacAddr};
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, VethPeer};
 
 use super::{MODES, TAGGED, attribute as a, header};
@@ -46,7 +46,7 @@ pub(crate) fn create(
     {
         message.put_u32(a::MTU, mtu.get());
     }
-    if let Some(mac) = link.mac {
+    if let Some(mac) = first_mac(link) {
         message.put(a::ADDRESS, &mac.0);
     }
     if let Some(parent) = link.kind.stands_on() {
@@ -118,11 +118,19 @@ fn is_macvlan(link: &Link) -> bool {
     matches!(link.kind, LinkKind::Macvlan { .. })
 }
 
+/// The link-layer address that an interface starts with, if it is said.
+fn first_mac(link: &Link) -> Option<MacAddr> {
+    match &link.kind {
+        LinkKind::Macvlan { mac, .. } => Some(*mac),
+        _ => link.mac,
+    }
+}
+
 /// The message that makes an interface whole that stands on another one: the kernel takes its mark
 /// only of one that is there, and its address, where it has the parent for itself, as well.
 pub(crate) fn finish(name: &IfName, link: &Link) -> Message {
     set(name, if link.up { UP } else { 0 }, |message| {
-        if let Some(mac) = link.mac {
+        if let Some(mac) = first_mac(link) {
             message.put(a::ADDRESS, &mac.0);
         }
         if let LinkKind::Macvlan {

@@ -204,6 +204,7 @@ fn macvlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
         parent: links.parent(link)?,
         mode: *mode,
         mark: mark(link),
+        mac: link.mac?,
     })
 }
 

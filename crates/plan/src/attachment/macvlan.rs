@@ -126,14 +126,11 @@ fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut Hos
         parent: parent.clone(),
         mode: spec.mode,
         mark: Some(plug.host_end.clone()),
-    };
-    let interface = Link {
-        mac: Some(endpoint.mac),
-        ..link(kind, mtu(site))
+        mac: endpoint.mac,
     };
     plan.want(
         plug.inside(Key::Link(endpoint.interface.clone())),
-        Object::Link(interface),
+        Object::Link(link(kind, mtu(site))),
         plug.origin("attachment/macvlan: the container's interface"),
     );
     if knows_v6(site) {
@@ -202,13 +199,15 @@ fn want_shim(site: &Site, plug: &Plug, parent: &IfName, plan: &mut HostPlan) {
     if own.is_empty() {
         return;
     }
+    let mac = naming::shim_mac(site.me.name(), site.network.name());
     let kind = LinkKind::Macvlan {
         parent: parent.clone(),
         mode: tombolo_model::kinds::MacvlanMode::Bridge,
         mark: None,
+        mac,
     };
     let device = Link {
-        mac: Some(naming::shim_mac(site.me.name(), site.network.name())),
+        mac: Some(mac),
         ..link(kind, mtu(site))
     };
     plan.want(

@@ -282,6 +282,7 @@ fn on_vlan(id: u16, mode: MacvlanMode) -> Vec<(Place, Object)> {
         parent: name("tbl1"),
         mode,
         mark: Some(name("tbv1")),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
     };
     let address = Key::Address {
         link: name("eth0"),

@@ -68,6 +68,8 @@ pub enum LinkKind {
         /// What it bears (`IFLA_IFALIAS`) so that it is known as ours in somebody else's namespace,
         /// where its name is not ours to choose; another for each endpoint.
         mark: Option<IfName>,
+        /// The link-layer address that it starts with: a later plugin may change a container's.
+        mac: MacAddr,
     },
     /// The tagged frames of one VLAN of another interface (IEEE 802.1Q).
     Vlan {
@@ -144,8 +146,13 @@ impl fmt::Display for LinkKind {
                     "vxlan id {vni} port {port} local {local} dev {parent} nolearning"
                 )
             }
-            LinkKind::Macvlan { parent, mode, mark } => {
-                write!(f, "macvlan on {parent} mode {mode}")?;
+            LinkKind::Macvlan {
+                parent,
+                mode,
+                mark,
+                mac,
+            } => {
+                write!(f, "macvlan on {parent} mode {mode} from {mac}")?;
                 mark.iter().try_for_each(|mark| write!(f, " alias {mark}"))
             }
             LinkKind::Vlan { parent, id } => write!(f, "vlan on {parent} id {id}"),
