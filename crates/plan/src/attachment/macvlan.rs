@@ -19,7 +19,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tombolo_model::kinds::{Macvlan as Spec, MtuChoice, Purpose};
+use tombolo_model::kinds::{Macvlan as Spec, MtuChoice};
 use tombolo_model::{Endpoint, Family, IfName, Mtu, Resource, World};
 
 use super::{Attachment, ContainerView, Plug, Site};
@@ -28,6 +28,7 @@ use crate::naming;
 use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
 
 mod obstacle;
+mod shim;
 
 /// Containers directly on a physical network.
 pub struct Macvlan;
@@ -65,7 +66,7 @@ impl Attachment for Macvlan {
         }
         want_ways(site, plug, plan);
         if spec.host_access {
-            want_shim(site, plug, &parent, plan);
+            shim::want(site, plug, &parent, plan);
         }
     }
 
@@ -189,81 +190,6 @@ fn want_way(plug: &Plug, dst: IpNet, next: NextHop, plan: &mut HostPlan) {
         metric: 0,
     });
     plan.want(place, Object::Route(route(next, None)), plug.origin(rule));
-}
-
-/// The host's own interface on the segment, and its way to one container through it. Without an
-/// address of its own there the host would have no way back; the agent sees to one.
-fn want_shim(site: &Site, plug: &Plug, parent: &IfName, plan: &mut HostPlan) {
-    let shim = naming::shim(site.network.name());
-    let own = own_addresses(site);
-    if own.is_empty() {
-        return;
-    }
-    let mac = naming::shim_mac(site.me.name(), site.network.name());
-    let kind = LinkKind::Macvlan {
-        parent: parent.clone(),
-        mode: tombolo_model::kinds::MacvlanMode::Bridge,
-        mark: None,
-        mac,
-    };
-    let device = Link {
-        mac: Some(mac),
-        ..link(kind, mtu(site))
-    };
-    plan.want(
-        Place::host(Key::Link(shim.clone())),
-        Object::Link(device),
-        site.origin("attachment/macvlan: the host's own interface on the segment"),
-    );
-    if knows_v6(site) {
-        plan.want(
-            Place::host(no_advertisements(&shim)),
-            Object::Sysctl("0".to_owned()),
-            site.origin("attachment/macvlan: routers' advertisements are not heard"),
-        );
-    }
-    for address in &own {
-        let net = Family::host_net(*address);
-        plan.want(
-            Place::host(Key::Address {
-                link: shim.clone(),
-                net,
-            }),
-            Object::Address,
-            site.origin("attachment/macvlan: the host's own address on the segment"),
-        );
-    }
-    for address in &plug.endpoint.spec.addresses {
-        let source = own.iter().copied();
-        let Some(source) = source
-            .into_iter()
-            .find(|a| a.is_ipv4() == address.is_ipv4())
-        else {
-            continue;
-        };
-        let key = Key::Route {
-            table: MAIN_TABLE,
-            dst: Family::host_net(*address),
-            metric: 0,
-        };
-        let way = route(NextHop::Link(shim.clone()), Some(source));
-        plan.want(
-            Place::host(key),
-            Object::Route(way),
-            plug.origin("attachment/macvlan: the host's way to its container"),
-        );
-    }
-}
-
-/// The addresses that this host has for itself in the network.
-fn own_addresses(site: &Site) -> Vec<IpAddr> {
-    let me = site.me.name();
-    let blocks = site.world.blocks.values();
-    let blocks = blocks.filter(|block| site.network.spec.pools.contains(&block.spec.pool));
-    let held = blocks.flat_map(|block| block.spec.in_use());
-    held.filter(|(_, held)| held.purpose == Purpose::Tunnel && held.node == *me)
-        .map(|(address, _)| address)
-        .collect()
 }
 
 /// The MTU, if it is not to be the parent's, which the kernel takes by itself.

@@ -65,6 +65,10 @@ const REASONS: &[(&str, &str)] = &[
         "everybody on the physical segment is reached directly",
     ),
     (
+        "attachment/macvlan: the container's way to its host",
+        "the host's other addresses on the segment answer nobody who stands on the same interface, so the way is through the shim",
+    ),
+    (
         "attachment/macvlan: the host's own address on the segment",
         "the host's packets to its containers carry it, so that answers come back through the same interface",
     ),
