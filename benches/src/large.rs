@@ -77,6 +77,7 @@ fn add_block(world: &mut World, n: u32, node: &Name, endpoints: u32) {
     let mut block = Block {
         cidr,
         pool: name("pool"),
+        space: None,
         node: Some(node.clone()),
         generation: 1,
         allocations: BTreeMap::new(),
@@ -113,7 +114,7 @@ fn add_block(world: &mut World, n: u32, node: &Name, endpoints: u32) {
             world.put(resource.into());
         }
     }
-    world.put(Resource::new(Block::resource_name(cidr), block).into());
+    world.put(Resource::new(Block::resource_name(None, cidr), block).into());
 }
 
 fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: IpAddr) -> Endpoint {

@@ -18,7 +18,7 @@ spec: {cidr: 'fd88::/64', natOutgoing: true}
 apiVersion: tombolo.dev/v1
 kind: Network
 metadata: {name: br}
-spec: {driver: DRIVER, pools: [br-v4, br-v6]}
+spec: {DRIVER, pools: [br-v4, br-v6]}
 ";
 
 fn published(network: &str) -> Value {
@@ -72,8 +72,8 @@ fn ask(cluster: &Cluster, from: &str, to: &str) -> String {
 }
 
 /// Published ports are reached from everywhere.
-fn ports_of(driver: &str, network: &str) {
-    let cluster = Cluster::up("ports", &Shape::hosts(2));
+fn ports_of(name: &str, driver: &str, network: &str) {
+    let cluster = Cluster::up(name, &Shape::hosts(2));
     cluster.apply("a", &BRIDGE.replace("DRIVER", driver));
     let _ = cluster.container_with("a", "c1", &published(network));
     let _ = cluster.container("a", "c2", network);
@@ -126,17 +126,23 @@ fn ports_of(driver: &str, network: &str) {
 
 #[test]
 fn ports_on_a_bridge() {
-    ports_of("bridge", "br");
+    ports_of("ports", "driver: bridge", "br");
 }
 
 #[test]
 fn ports_on_a_pair() {
-    ports_of("ptp", "br");
+    ports_of("ports-ptp", "driver: ptp", "br");
 }
 
 #[test]
 fn ports_on_a_routed_network() {
-    ports_of("bridge", "default");
+    ports_of("ports-rt", "driver: bridge", "default");
+}
+
+#[test]
+fn ports_on_a_segment() {
+    let driver = "driver: overlay, transport: {type: vxlan}";
+    ports_of("ports-seg", driver, "br");
 }
 
 #[test]
@@ -163,7 +169,7 @@ fn the_hosts_loopback_stays_the_hosts() {
 #[test]
 fn a_bridge_is_a_segment_with_a_gateway() {
     let cluster = Cluster::up("bridge", &Shape::hosts(1));
-    cluster.apply("a", &BRIDGE.replace("DRIVER", "bridge"));
+    cluster.apply("a", &BRIDGE.replace("DRIVER", "driver: bridge"));
     let first = cluster.container("a", "c1", "br");
     let mac = "ip -o link show type bridge | sed 's/.*ether //'";
     let before = cluster.sh("a", mac);

@@ -104,6 +104,7 @@ fn tunnel_writes(world: &World, node: &Name, network: &Name) -> Result<Vec<Write
             let request = Request {
                 purpose: Purpose::Tunnel,
                 reserve: Reserve { head, tail },
+                kept: &driver.attachment.kept(world, &resource.spec),
                 ..Request::workload(node, network, &identity)
             };
             let claim = tombolo_ipam::assign(world, &request).map_err(|e| ipam_fault(&e))?;

@@ -30,7 +30,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Starts the passes, and the listening to the kernel. Both end with the process.
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
-    let kernel = Kernel::open(&here, Ownership::default())?;
+    let kernel = Kernel::open(&here, Ownership::of(shared.node()))?;
     listen(&kernel, Arc::clone(shared))?;
     let shared = Arc::clone(shared);
     std::thread::Builder::new()

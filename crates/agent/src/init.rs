@@ -199,10 +199,10 @@ fn resources(
             .iter()
             .map(|pool| pool.metadata().name.clone())
             .collect(),
-        mtu: MtuChoice::Auto,
-        underlay: None,
         gateway: Vec::new(),
         internal: false,
+        mtu: MtuChoice::Auto,
+        underlay: None,
         macvlan: None,
     };
     all.push(Resource::new(name("default")?, network).into());
@@ -247,6 +247,7 @@ fn pools(options: &InitOptions, addresses: &[NodeAddress]) -> Result<Vec<AnyReso
         let name = Name::new(format!("default-{suffix}{number}")).context("a name of our own")?;
         let pool = IpPool {
             cidr,
+            space: None,
             block_size: None,
             nat_outgoing: true,
             node_selector: Selector::default(),
@@ -283,6 +284,7 @@ fn check(all: &[AnyResource]) -> Result<()> {
         let mut faults = resource.validate();
         faults.extend(tombolo_plan::check::faults(resource));
         faults.extend(world.conflicts(resource));
+        faults.extend(tombolo_plan::check::conflicts(&world, resource));
         if let Some(fault) = faults.first() {
             bail!("{}: {fault}", resource.key());
         }

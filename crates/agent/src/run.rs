@@ -49,10 +49,13 @@ pub fn run(options: AgentOptions) -> Result<()> {
 ///
 /// # Errors
 /// The kernel cannot be read, or something cannot be removed.
-pub fn cleanup(_: AgentOptions) -> Result<Vec<String>> {
+pub fn cleanup(options: AgentOptions) -> Result<Vec<String>> {
     check_privileges()?;
+    // Without a configuration there is no telling whose namespaces are whose.
+    let config = Config::load(&Files::new(&options.state_dir));
+    let ownership = config.map_or_else(|_| Ownership::default(), |c| Ownership::of(&c.node));
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
-    let mut kernel = Kernel::open(&here, Ownership::default())?;
+    let mut kernel = Kernel::open(&here, ownership)?;
     let done = kernel.converge(&HostPlan::default())?;
     if let Some((op, error)) = done.failed.first() {
         bail!(

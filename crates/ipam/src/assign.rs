@@ -44,7 +44,7 @@ pub fn assign(world: &World, request: &Request<'_>) -> Result<Claim, IpamError> 
     let step = Step {
         request,
         pools: &pools,
-        rules: Rules::of(world, request.reserve, request.ranges),
+        rules: Rules::of(world, request),
         handle: &handle,
         old,
         generation,

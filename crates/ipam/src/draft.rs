@@ -48,12 +48,12 @@ impl<'w> Draft<'w> {
         self.blocks.get_mut(name)?.as_mut().map(|r| &mut r.spec)
     }
 
-    /// The block that an address lies in, as it will be.
-    pub fn block_of(&self, address: IpAddr) -> Option<Name> {
-        if let Some(pool) = self.world.pool_of(address)
+    /// The block that an address of a space lies in, as it will be.
+    pub fn block_of(&self, space: Option<&Name>, address: IpAddr) -> Option<Name> {
+        if let Some(pool) = self.world.pool_of(space, address)
             && let Ok(net) = ipnet::IpNet::new(address, pool.spec.block_prefix())
         {
-            let name = Block::resource_name(net.trunc());
+            let name = Block::resource_name(space, net.trunc());
             if self.block(&name).is_some_and(|b| b.cidr.contains(&address)) {
                 return Some(name);
             }
@@ -63,14 +63,21 @@ impl<'w> Draft<'w> {
             .world
             .blocks
             .iter()
-            .find(|(_, b)| b.spec.cidr.contains(&address));
+            .find(|(_, b)| b.spec.space.as_ref() == space && b.spec.cidr.contains(&address));
         read.map(|(name, _)| name.clone())
             .filter(|name| self.block(name).is_some())
     }
 
+    /// The block that an address of a handle lies in.
+    fn block_of_handle(&self, handle: &Name, address: IpAddr) -> Option<Name> {
+        let network = self.handle(handle).map(|handle| &handle.network);
+        let space = network.and_then(|network| self.world.space_of(network));
+        self.block_of(space, address)
+    }
+
     /// Puts a block that is new.
     pub fn put_block(&mut self, block: Block) -> Name {
-        let name = Block::resource_name(block.cidr);
+        let name = Block::resource_name(block.space.as_ref(), block.cidr);
         self.blocks
             .insert(name.clone(), Some(Resource::new(name.clone(), block)));
         name
@@ -117,7 +124,7 @@ impl<'w> Draft<'w> {
     /// Gives an address back that a handle holds, and keeps it for the handle. Answers whether the
     /// handle did hold it.
     pub fn free(&mut self, address: IpAddr, handle: &Name) -> bool {
-        let Some(name) = self.block_of(address) else {
+        let Some(name) = self.block_of_handle(handle, address) else {
             return false;
         };
         let Some(ordinal) = self.block(&name).and_then(|b| b.ordinal(address)) else {
@@ -142,7 +149,9 @@ impl<'w> Draft<'w> {
 
     /// Whether an address is kept for a handle, or held by it.
     pub fn is_kept(&self, address: IpAddr, handle: &Name) -> bool {
-        let block = self.block_of(address).and_then(|name| self.block(&name));
+        let block = self
+            .block_of_handle(handle, address)
+            .and_then(|name| self.block(&name));
         block
             .zip(block.and_then(|b| b.ordinal(address)))
             .is_some_and(|(block, ordinal)| {

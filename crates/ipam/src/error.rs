@@ -57,6 +57,8 @@ pub enum IpamError {
     NotLent {
         /// The node that asked.
         node: Name,
+        /// The block's name.
+        name: Name,
         /// The block.
         block: IpNet,
         /// The block's node.
@@ -129,6 +131,16 @@ pub enum IpamError {
         head: u32,
         /// Places kept at the end.
         tail: u32,
+    },
+    /// A wanted address is the network's own, as its gateway's.
+    #[error(
+        "{address} is the network {network}'s own: its gateway, or its first or last; ask for another"
+    )]
+    Own {
+        /// As asked for.
+        address: IpAddr,
+        /// The network.
+        network: Name,
     },
     /// A wanted address lies in a block of another node, of a pool with strict affinity.
     #[error(

@@ -43,6 +43,8 @@ pub struct Leak {
     pub endpoint: Option<(Name, Name)>,
     /// The addresses.
     pub addresses: Vec<IpAddr>,
+    /// The block that they lie in, where the handle does not say it.
+    pub block: Option<Name>,
 }
 
 /// Why an address is known to be unused.
@@ -84,6 +86,7 @@ pub fn leaks(world: &World, evidence: &Evidence) -> Vec<Leak> {
             node: spec.node.clone(),
             endpoint: Some(key.clone()),
             addresses: spec.addresses.clone(),
+            block: None,
         });
     }
     for (name, handle) in &world.handles {
@@ -99,6 +102,7 @@ pub fn leaks(world: &World, evidence: &Evidence) -> Vec<Leak> {
                 node: node.clone(),
                 endpoint: spec.endpoint.clone(),
                 addresses: spec.addresses.clone(),
+                block: None,
             });
         }
     }
@@ -116,15 +120,19 @@ fn rebooted(endpoint: &Endpoint, evidence: &Evidence) -> bool {
 
 /// Allocations whose handle does not know of them.
 fn lost(world: &World) -> impl Iterator<Item = Leak> {
-    let all = world.blocks.values().flat_map(|block| block.spec.in_use());
-    all.filter(|(address, held)| !is_known(world, *address, &held.handle))
-        .map(|(address, held)| Leak {
+    let all = world.blocks.iter().flat_map(|(name, block)| {
+        let in_use = block.spec.in_use();
+        in_use.map(move |(address, held)| (name, address, held))
+    });
+    all.filter(|(_, address, held)| !is_known(world, *address, &held.handle))
+        .map(|(block, address, held)| Leak {
             reason: LeakReason::HandleGone,
             handle: held.handle.clone(),
             generation: held.generation,
             node: held.node.clone(),
             endpoint: None,
             addresses: vec![address],
+            block: Some(block.clone()),
         })
 }
 
@@ -158,16 +166,15 @@ pub fn reclaim(world: &World, leak: &Leak) -> Vec<Write> {
 }
 
 fn free_held(draft: &mut Draft<'_>, address: IpAddr, leak: &Leak) {
-    let held = draft
-        .block_of(address)
-        .and_then(|name| draft.block(&name))
-        .is_some_and(|block| {
-            let allocation = block
-                .ordinal(address)
-                .and_then(|o| block.allocations.get(&o));
-            allocation.is_some_and(|a| a.generation == leak.generation)
-        });
-    if held {
-        draft.free(address, &leak.handle);
+    let Some(name) = &leak.block else { return };
+    let Some(block) = draft.block(name) else {
+        return;
+    };
+    let Some(ordinal) = block.ordinal(address) else {
+        return;
+    };
+    let held = block.allocations.get(&ordinal);
+    if held.is_some_and(|held| held.generation == leak.generation) {
+        draft.free_place(name, ordinal, &leak.handle);
     }
 }

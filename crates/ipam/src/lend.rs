@@ -8,7 +8,6 @@
 //!   Closed ──ask (another node)──► Asked ──lend (its own node)──► Open ──close (its own)──► Closed
 //! ```
 
-use ipnet::IpNet;
 use tombolo_model::kinds::Sharing;
 use tombolo_model::{Block, Name, World, Write};
 
@@ -16,12 +15,11 @@ use crate::draft::Draft;
 
 /// Asks a block's node to open it.
 #[must_use]
-pub fn ask(world: &World, block: IpNet) -> Vec<Write> {
+pub fn ask(world: &World, name: &Name) -> Vec<Write> {
     let mut draft = Draft::new(world);
-    let name = Block::resource_name(block);
-    if let Some(block) = draft.block(&name)
+    if let Some(block) = draft.block(name)
         && block.sharing == Sharing::Closed
-        && let Some(block) = draft.block_mut(&name)
+        && let Some(block) = draft.block_mut(name)
     {
         block.sharing = Sharing::Asked;
     }

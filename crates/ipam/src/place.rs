@@ -10,35 +10,38 @@ use ipnet::IpNet;
 use tombolo_model::kinds::Sharing;
 use tombolo_model::{AddressRange, Block, Family, IpPool, Name, World};
 
-use crate::request::Reserve;
+use crate::request::{Request, Reserve};
 
 /// Which places may be given.
 pub(crate) struct Rules<'a> {
     pub reserve: Reserve,
+    pub kept: &'a [IpAddr],
     reserved: Vec<IpNet>,
     ranges: &'a [AddressRange],
 }
 
 impl<'a> Rules<'a> {
-    pub fn of(world: &World, reserve: Reserve, ranges: &'a [AddressRange]) -> Rules<'a> {
+    pub fn of(world: &World, request: &Request<'a>) -> Rules<'a> {
         let all = world.reservations.values();
-        let mut reserved: Vec<IpNet> = all
-            .flat_map(|r| r.spec.reserved_cidrs.iter().copied())
-            .collect();
-        reserved.extend(of_segments(world));
         Rules {
-            reserve,
-            ranges,
-            reserved,
+            reserve: request.reserve,
+            kept: request.kept,
+            ranges: request.ranges,
+            reserved: all
+                .flat_map(|r| r.spec.reserved_cidrs.iter().copied())
+                .collect(),
         }
     }
 
     /// Whether an address may be given without being asked for by name.
     pub fn allows(&self, block: &Block, ordinal: u32) -> bool {
         let address = block.address(ordinal);
-        self.reserve.allows(ordinal, block.size())
-            && !self.is_reserved(address)
-            && self.is_in_range(address)
+        self.is_giveable(block, ordinal) && !self.is_reserved(address) && self.is_in_range(address)
+    }
+
+    /// Whether an address may be given at all.
+    pub fn is_giveable(&self, block: &Block, ordinal: u32) -> bool {
+        self.reserve.allows(ordinal, block.size()) && !self.kept.contains(&block.address(ordinal))
     }
 
     fn is_in_range(&self, address: IpAddr) -> bool {
@@ -139,7 +142,7 @@ impl<'a> Rules<'a> {
         let wide = u32::from(spec.block_prefix() - spec.cidr.prefix_len()).min(120 - shift);
         let count = 1u128 << wide;
         let base = bits(spec.cidr.network());
-        let taken = taken(world, spec.cidr);
+        let taken = taken(world, spec);
         let mut index = u128::from(spread(node, pool)) % count;
         let mut passed = 0;
         while passed < count {
@@ -155,7 +158,7 @@ impl<'a> Rules<'a> {
                 .or_else(|| self.out_of_range_until(net));
             let next = match obstacle {
                 Some(end) => ((end.min(base + ((count << shift) - 1)) - base) >> shift) + 1,
-                None if self.never_used(&unclaimed(net, pool)).is_some() => return Some(net),
+                None if self.never_used(&unclaimed(net, pool, spec)).is_some() => return Some(net),
                 None if self.reserve.head + self.reserve.tail >= 1 << shift.min(31) => return None,
                 None => index + 1,
             };
@@ -175,31 +178,12 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// What is somebody else's on the segments that networks are: their routers, and on a physical one
-/// the nodes themselves, and the first and the last address of the subnet (its own and its broadcast,
-/// RFC 919; the routers' anycast address, RFC 4291).
-fn of_segments(world: &World) -> Vec<IpNet> {
-    let networks = world.networks.values().map(|network| &network.spec);
-    let mut taken: Vec<IpAddr> = networks
-        .clone()
-        .flat_map(|network| network.gateway.iter().copied())
-        .collect();
-    let physical = networks.filter(|network| network.macvlan.is_some());
-    let pools = physical.flat_map(|network| &network.pools);
-    for range in pools.filter_map(|pool| Some(world.pools.get(pool)?.spec.cidr)) {
-        let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
-        let nodes = nodes.map(|own| own.address.addr());
-        taken.extend(nodes.filter(|address| range.contains(address)));
-        taken.extend([range.network(), range.broadcast()]);
-    }
-    taken.into_iter().map(Family::host_net).collect()
-}
-
 /// A block as it is before anybody has claimed it.
-pub(crate) fn unclaimed(cidr: IpNet, pool: &Name) -> Block {
+pub(crate) fn unclaimed(cidr: IpNet, pool: &Name, spec: &IpPool) -> Block {
     Block {
         cidr,
         pool: pool.clone(),
+        space: spec.space.clone(),
         node: None,
         generation: 0,
         allocations: BTreeMap::new(),
@@ -208,9 +192,12 @@ pub(crate) fn unclaimed(cidr: IpNet, pool: &Name) -> Block {
     }
 }
 
-/// The ranges of all blocks that share addresses with a range, by their first address.
-fn taken(world: &World, cidr: IpNet) -> BTreeMap<u128, u128> {
-    let blocks = world.blocks.values().map(|b| b.spec.cidr);
+/// The ranges of all blocks that share addresses with a pool, by their first address.
+fn taken(world: &World, pool: &IpPool) -> BTreeMap<u128, u128> {
+    let cidr = pool.cidr;
+    let blocks = world.blocks.values();
+    let blocks = blocks.filter(|b| b.spec.space == pool.space);
+    let blocks = blocks.map(|b| b.spec.cidr);
     blocks
         .filter(|net| cidr.contains(net) || net.contains(&cidr))
         .map(|net| (bits(net.network()), bits(net.broadcast())))

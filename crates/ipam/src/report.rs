@@ -150,9 +150,14 @@ fn node_usage(world: &World, blocks: &[&Block]) -> Vec<NodeUsage> {
     nodes.into_values().collect()
 }
 
-/// Who holds an address, by block and place.
-fn allocation(world: &World, address: IpAddr) -> Option<&tombolo_model::Allocation> {
-    let name = crate::draft::Draft::new(world).block_of(address)?;
+/// Who holds an address of a network, by block and place.
+fn allocation<'w>(
+    world: &'w World,
+    network: &Name,
+    address: IpAddr,
+) -> Option<&'w tombolo_model::Allocation> {
+    let space = world.space_of(network);
+    let name = crate::draft::Draft::new(world).block_of(space, address)?;
     let block = &world.blocks.get(&name)?.spec;
     block.allocations.get(&block.ordinal(address)?)
 }

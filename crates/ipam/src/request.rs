@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub ranges: &'a [AddressRange],
     /// Places of each block that are not given.
     pub reserve: Reserve,
+    /// Addresses that are the network's own, and not given either.
+    pub kept: &'a [IpAddr],
     /// Take the identity's addresses also if another node uses them at present. Without it, an
     /// identity in use elsewhere gets other addresses, under the identity `identity@node`.
     pub take_over: bool,
@@ -45,6 +47,7 @@ impl<'a> Request<'a> {
             wanted: &[],
             ranges: &[],
             reserve: Reserve::default(),
+            kept: &[],
             take_over: false,
             offline: false,
         }

@@ -6,6 +6,7 @@ mod offline;
 mod random;
 mod reports;
 mod scale;
+mod spaces;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -105,7 +106,7 @@ impl Store {
     }
 
     /// Does what the agents do when a node wants to borrow: it asks, and the other one opens.
-    pub fn open(&mut self, block: ipnet::IpNet, owner: &Name) {
+    pub fn open(&mut self, block: &Name, owner: &Name) {
         let asked = ask(&self.world(), block);
         assert!(self.commit(&asked));
         let opened = lend(&self.world(), owner);
@@ -115,9 +116,12 @@ impl Store {
     /// Assigns from the newest world, and commits.
     pub fn assign(&mut self, request: &Request<'_>) -> Result<Claim, IpamError> {
         let mut claim = assign(&self.world(), request);
-        while let Err(IpamError::NotLent { block, owner, .. }) = &claim {
-            let (block, owner) = (*block, owner.clone());
-            self.open(block, &owner);
+        while let Err(IpamError::NotLent {
+            name: block, owner, ..
+        }) = &claim
+        {
+            let (block, owner) = (block.clone(), owner.clone());
+            self.open(&block, &owner);
             claim = assign(&self.world(), request);
         }
         let claim = claim?;

@@ -18,7 +18,7 @@ use crate::kernel::Kernel;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
 use crate::session::{Links, Session};
-use crate::{link, nsid, sysctl};
+use crate::{link, namespaces, nsid, sysctl};
 
 type Outcome = Result<(), KernelError>;
 
@@ -27,9 +27,9 @@ pub(crate) struct Applier<'a> {
     kernel: &'a mut Kernel,
     ops: &'a [Op],
     results: Vec<Outcome>,
-    sandboxes: BTreeMap<&'a str, Session>,
+    sandboxes: BTreeMap<&'a Netns, Session>,
     pending: Pending,
-    /// Links of the host that are to be removed together.
+    /// Links of one namespace of ours that are to be removed together.
     unlinking: Vec<usize>,
 }
 
@@ -45,7 +45,7 @@ struct Pending {
 impl<'a> Applier<'a> {
     pub(crate) fn new(kernel: &'a mut Kernel, ops: &'a [Op]) -> Applier<'a> {
         let results = vec![Ok(()); ops.len()];
-        kernel.host.links = Links::default();
+        kernel.host.links.clear();
         Applier {
             kernel,
             ops,
@@ -65,9 +65,10 @@ impl<'a> Applier<'a> {
             let place = op.place();
             if place.netns != *at {
                 self.flush(at);
+                self.unlink();
                 at = &place.netns;
             }
-            if is_host_link_removal(op) {
+            if is_own_link_removal(op) {
                 self.flush(at);
                 self.unlinking.push(index);
                 continue;
@@ -83,6 +84,10 @@ impl<'a> Applier<'a> {
                     continue;
                 }
                 Key::Sysctl(_) => self.queue_setting(index, op),
+                Key::Namespace(name) => {
+                    self.flush(at);
+                    namespaces::apply(self.kernel, name, op)
+                }
                 _ => self.queue(index, op),
             };
             if let Err(error) = result {
@@ -100,24 +105,29 @@ impl<'a> Applier<'a> {
     /// Removes the links that are to be removed by now.
     fn unlink(&mut self) {
         let indices = std::mem::take(&mut self.unlinking);
-        if indices.is_empty() {
+        let Some(first) = indices.first() else {
             return;
-        }
+        };
+        let netns = &self.ops[*first].place().netns;
         let named = |index: &usize| match &self.ops[*index].place().key {
             Key::Link(name) => Some(name),
             _ => None,
         };
         let names: Vec<&IfName> = indices.iter().filter_map(named).collect();
         let port = self.kernel.sandbox_port;
-        let outcomes = link::remove_all(&mut self.kernel.host, &names, port);
+        let outcomes = match self.session(netns) {
+            Ok(session) => link::remove_all(session, &names, port),
+            // With its namespace a link is gone.
+            Err(_) => vec![Ok(()); names.len()],
+        };
         for (index, outcome) in indices.into_iter().zip(outcomes) {
             let gone = |error: &KernelError| error.errno() == Some(Errno::ENODEV);
             self.results[index] = outcome.or_else(|e| if gone(&e) { Ok(()) } else { Err(e) });
         }
         // With a pair goes the end in its sandbox.
-        self.kernel.host.links = Links::default();
+        self.kernel.host.links.clear();
         for session in self.sandboxes.values_mut() {
-            session.links = Links::default();
+            session.links.clear();
         }
     }
 
@@ -144,16 +154,15 @@ impl<'a> Applier<'a> {
         match netns {
             // Only the number is known of a sandbox that nobody names any more; the host asks for it.
             Netns::Host | Netns::Numbered(_) => Ok(&mut self.kernel.host),
-            Netns::Sandbox(path) => {
-                if !self.sandboxes.contains_key(path.as_str()) {
-                    let port = self.kernel.sandbox_port;
-                    let handle = self.kernel.open_sandbox(path)?;
-                    let session = Session::in_sandbox(handle, netns.clone(), port)?;
-                    self.sandboxes.insert(path, session);
+            _ => {
+                if !self.sandboxes.contains_key(netns) {
+                    let handle = self.kernel.open_namespace(netns)?;
+                    let session = self.kernel.session_in(handle, netns)?;
+                    self.sandboxes.insert(netns, session);
                 }
                 Ok(self
                     .sandboxes
-                    .get_mut(path.as_str())
+                    .get_mut(netns)
                     .expect("it was inserted just now"))
             }
         }
@@ -221,7 +230,7 @@ impl<'a> Applier<'a> {
         let host = &mut self.kernel.host;
         let refused = |cause| refusal(op, netns, cause);
         // So that what happens to it is heard.
-        nsid::assign(host, &sandbox).map_err(refused)?;
+        nsid::assign(host, &sandbox)?;
         host.load_links()?;
         let messages = link::create(name, link, &host.links, Some(&sandbox))?;
         let made: Result<(), NetlinkError> = host.socket.batch(&messages).into_iter().collect();
@@ -238,7 +247,12 @@ impl<'a> Applier<'a> {
     fn peer_namespace(&mut self, op: &'a Op) -> Result<Option<NetnsHandle>, KernelError> {
         match pair_end(op) {
             Some(peer) if peer.netns != op.place().netns => {
-                Ok(Some(self.session(&peer.netns)?.handle.clone()))
+                let handle = self.session(&peer.netns)?.handle.clone();
+                // The host has no end of such a pair by which it would know it.
+                if op.place().netns != Netns::Host && peer.netns != Netns::Host {
+                    nsid::assign(&mut self.kernel.host, &handle)?;
+                }
+                Ok(Some(handle))
             }
             _ => Ok(None),
         }
@@ -337,9 +351,11 @@ fn refusal(op: &Op, netns: &Netns, cause: NetlinkError) -> KernelError {
     KernelError::refused_with(verb(op), netns, cause, hint)
 }
 
-fn is_host_link_removal(op: &Op) -> bool {
+/// Whether it removes a link of a namespace that is ours, or the host's.
+fn is_own_link_removal(op: &Op) -> bool {
     let place = op.place();
-    matches!((op, &place.key), (Op::Remove { .. }, Key::Link(_))) && place.netns == Netns::Host
+    matches!((op, &place.key), (Op::Remove { .. }, Key::Link(_)))
+        && !matches!(place.netns, Netns::Sandbox(_) | Netns::Numbered(_))
 }
 
 /// The other end of a pair that an operation makes.

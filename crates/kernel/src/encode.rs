@@ -12,7 +12,7 @@ use crate::netlink::Message;
 use crate::netns::NetnsHandle;
 use crate::route::Which;
 use crate::session::Links;
-use crate::{address, fdb, link, neighbour, route, rule};
+use crate::{address, fdb, link, neighbour, route, rule, station};
 
 type Messages = Result<Vec<Message>, KernelError>;
 
@@ -30,7 +30,7 @@ pub(crate) fn verb(op: &Op) -> String {
 pub(crate) fn on_a_link(key: &Key) -> bool {
     matches!(
         key,
-        Key::Address { .. } | Key::Neighbour { .. } | Key::Fdb { .. }
+        Key::Address { .. } | Key::Neighbour { .. } | Key::Fdb { .. } | Key::Station { .. }
     )
 }
 
@@ -40,12 +40,20 @@ pub(crate) fn links_needed(op: &Op) -> Vec<&IfName> {
         (Key::Address { link, .. } | Key::Neighbour { link, .. } | Key::Fdb { link, .. }, _) => {
             vec![link]
         }
+        (Key::Station { .. }, made) => {
+            let port = made.or(before(op));
+            let port = port.and_then(|object| match object {
+                Object::Station(port) => Some(port),
+                _ => None,
+            });
+            port.into_iter().collect()
+        }
         (Key::Route { .. }, Some(Object::Route(route))) => {
             route::link_of(route).into_iter().collect()
         }
         (Key::Link(_), Some(Object::Link(link))) => {
             let parent = match &link.kind {
-                LinkKind::Vxlan { parent, .. } => Some(parent),
+                LinkKind::Vxlan { parent, .. } if op.place().netns == Netns::Host => Some(parent),
                 kind => kind.stands_on(),
             };
             parent
@@ -153,6 +161,12 @@ fn encode_on_link(op: &Op, links: &Links) -> Messages {
         }
         (Key::Fdb { link, mac, .. }, None, Some(Object::Fdb(remote))) => {
             fdb::remove(*mac, *remote, index(op, links, link)?)
+        }
+        (Key::Station { mac, .. }, Some(Object::Station(port)), _) => {
+            station::create(*mac, index(op, links, port)?)
+        }
+        (Key::Station { mac, .. }, None, Some(Object::Station(port))) => {
+            station::remove(*mac, index(op, links, port)?)
         }
         _ => return Err(mismatch(op)),
     };

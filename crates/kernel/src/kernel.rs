@@ -9,15 +9,18 @@
 //! would keep it, and the links in it, alive after its container is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
+use tombolo_model::Name;
 use tombolo_plan::diff::satisfies;
 use tombolo_plan::objects::LinkKind;
-use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place, diff};
+use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place, diff, naming};
 
 use crate::apply::Applier;
 use crate::error::KernelError;
 use crate::look::Look;
 use crate::memory::Memory;
+use crate::namespaces;
 use crate::netns::NetnsHandle;
 use crate::nft::Table;
 use crate::nsid;
@@ -40,6 +43,11 @@ pub struct Ownership {
     pub route_protocol: u8,
     /// The nftables table, of family `inet`, that is ours.
     pub nft_table: String,
+    /// Where network namespaces of ours are mounted, and `ip netns` looks for all of them.
+    pub namespaces: PathBuf,
+    /// Those whose names begin so are ours; none if it is empty. Several hosts of one mount
+    /// namespace need one each.
+    pub namespace_prefix: String,
 }
 
 impl Default for Ownership {
@@ -48,6 +56,19 @@ impl Default for Ownership {
             link_prefix: "tb".to_owned(),
             route_protocol: 84,
             nft_table: "tombolo".to_owned(),
+            namespaces: PathBuf::from("/run/netns"),
+            namespace_prefix: String::new(),
+        }
+    }
+}
+
+impl Ownership {
+    /// What is a node's: its segments' namespaces are told from those of other nodes.
+    #[must_use]
+    pub fn of(node: &Name) -> Ownership {
+        Ownership {
+            namespace_prefix: naming::segment_prefix(node),
+            ..Ownership::default()
         }
     }
 }
@@ -135,9 +156,37 @@ impl Kernel {
         Ok(observed)
     }
 
+    /// Opens a namespace other than the host's.
+    pub(crate) fn open_namespace(&self, netns: &Netns) -> Result<NetnsHandle, KernelError> {
+        match netns {
+            Netns::Host => Ok(self.host.handle.clone()),
+            Netns::Segment(name) => {
+                NetnsHandle::open(self.ownership.namespaces.join(name.as_str()))
+            }
+            Netns::Sandbox(path) => self.open_sandbox(path),
+            // Its number leads nowhere but through the host's own socket.
+            Netns::Numbered(_) => Err(KernelError::SandboxGone {
+                path: netns.to_string(),
+            }),
+        }
+    }
+
+    /// A conversation with a namespace other than the host's.
+    pub(crate) fn session_in(
+        &mut self,
+        handle: NetnsHandle,
+        netns: &Netns,
+    ) -> Result<Session, KernelError> {
+        let mut session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port)?;
+        if matches!(netns, Netns::Segment(_)) {
+            session.look_outside(&mut self.host)?;
+        }
+        Ok(session)
+    }
+
     /// Opens a sandbox. A path that leads to the host's own namespace, or to another one than it
     /// did, leads to no sandbox: the process that it names has ended, and its number is another's.
-    pub(crate) fn open_sandbox(&self, path: &str) -> Result<NetnsHandle, KernelError> {
+    fn open_sandbox(&self, path: &str) -> Result<NetnsHandle, KernelError> {
         let handle = NetnsHandle::open(path)?;
         let (_, inode) = handle.identity();
         let is_other = self
@@ -156,26 +205,22 @@ impl Kernel {
         netns: &Netns,
         planned: BTreeMap<&Key, &Object>,
     ) -> Result<Vec<(Key, Object)>, KernelError> {
-        let opened = match netns {
-            Netns::Host => None,
-            Netns::Sandbox(path) => Some(self.open_sandbox(path)),
-            // No plan names it.
-            Netns::Numbered(_) => return Ok(Vec::new()),
-        };
-        let scope = Scope::new(&self.ownership, netns, planned);
-        match opened {
-            None => {
-                let mut found = read(&mut self.host, &scope)?;
-                found.extend(self.table.read(&scope)?);
-                Ok(found)
-            }
-            Some(Ok(handle)) => {
-                let mut session = Session::in_sandbox(handle, netns.clone(), self.sandbox_port)?;
-                tell_parents(&mut self.host, &scope, &mut session);
+        if *netns == Netns::Host {
+            let scope = Scope::new(&self.ownership, netns, planned);
+            let mut found = read(&mut self.host, &scope)?;
+            found.extend(self.table.read(&scope)?);
+            found.extend(namespaces::read(&scope)?);
+            return Ok(found);
+        }
+        match self.open_namespace(netns) {
+            Ok(handle) => {
+                let mut session = self.session_in(handle, netns)?;
+                let scope = Scope::new(&self.ownership, netns, planned);
+                tell_parents(&mut self.host, &scope, &mut session)?;
                 read(&mut session, &scope)
             }
-            Some(Err(KernelError::SandboxGone { .. })) => Ok(Vec::new()),
-            Some(Err(error)) => Err(error),
+            Err(KernelError::SandboxGone { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     }
 
@@ -219,11 +264,8 @@ impl Kernel {
         if look.namespaces.is_empty() {
             return false;
         }
-        let Netns::Sandbox(path) = netns else {
-            return false;
-        };
         // Of one that is gone, or without a number, nothing is known: it is looked at.
-        self.open_sandbox(path)
+        self.open_namespace(netns)
             .ok()
             .and_then(|handle| nsid::of(&mut self.host, &handle))
             .is_none_or(|id| look.namespaces.contains(&id))
@@ -379,6 +421,11 @@ fn reach_further(ops: &[Op]) -> bool {
     let made = places(|op| matches!(op, Op::Create { .. }));
     let removed = places(|op| matches!(op, Op::Remove { .. }));
     ops.iter().any(|op| match op {
+        Op::Create { place, .. } | Op::Remove { place, .. }
+            if matches!(place.key, Key::Namespace(_)) =>
+        {
+            true
+        }
         // A loopback that is set up has no such effects.
         Op::Change {
             to: Object::Link(link),
@@ -431,3 +478,6 @@ mod macvlan;
 
 #[cfg(test)]
 mod random;
+
+#[cfg(test)]
+mod segments;

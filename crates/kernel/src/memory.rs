@@ -137,7 +137,8 @@ impl Memory {
             let stays = matches!(place.netns, Netns::Numbered(_))
                 || planned.is_some_and(|planned| {
                     planned.contains_key(&place.key)
-                        || (place.netns == Netns::Host && is_ours(&place.key, ownership))
+                        || (!matches!(place.netns, Netns::Sandbox(_))
+                            && is_ours(&place.key, ownership))
                 });
             lost_sight |= !stays && stands_on(object).is_some();
             stays
@@ -161,7 +162,8 @@ fn is_ours(key: &Key, ownership: &Ownership) -> bool {
         Key::Link(link)
         | Key::Address { link, .. }
         | Key::Neighbour { link, .. }
-        | Key::Fdb { link, .. } => link.as_str().starts_with(&ownership.link_prefix),
+        | Key::Fdb { link, .. }
+        | Key::Station { bridge: link, .. } => link.as_str().starts_with(&ownership.link_prefix),
         Key::Sysctl(_) => false,
         _ => true,
     }

@@ -18,6 +18,7 @@ use crate::session::Session;
 /// `NDA_*`, `NUD_*` and `NTF_*` of linux/neighbour.h.
 pub(crate) const DST: u16 = 1;
 pub(crate) const LLADDR: u16 = 2;
+const MASTER: u16 = 9;
 const PROTOCOL: u16 = 12;
 pub(crate) const PERMANENT: u16 = 0x80;
 pub(crate) const NO_ARP: u16 = 0x40;
@@ -40,6 +41,8 @@ pub(crate) struct NeighbourInfo {
     pub mac: Option<MacAddr>,
     /// Who made it, where that is said.
     pub protocol: Option<u8>,
+    /// The bridge that it is of.
+    pub master: Option<u32>,
 }
 
 /// An entry from the body of an `RTM_NEWNEIGH`.
@@ -52,12 +55,14 @@ pub(crate) fn decode(body: &[u8]) -> Option<NeighbourInfo> {
         dst: None,
         mac: None,
         protocol: None,
+        master: None,
     };
     for attribute in attributes(body.get(12..)?) {
         match attribute.kind {
             DST => entry.dst = attribute.ip(),
             LLADDR => entry.mac = attribute.mac(),
             PROTOCOL => entry.protocol = attribute.u8(),
+            MASTER => entry.master = attribute.u32(),
             _ => {}
         }
     }

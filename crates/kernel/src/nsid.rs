@@ -24,18 +24,23 @@ const DESCRIPTOR: u16 = 3;
 const HEADER: [u8; 4] = [0; 4];
 
 /// The number of a namespace; it is given one if it has none.
-pub(crate) fn assign(session: &mut Session, netns: &NetnsHandle) -> Result<i32, NetlinkError> {
+pub(crate) fn assign(session: &mut Session, netns: &NetnsHandle) -> Result<i32, KernelError> {
+    if let Some(number) = of(session, netns) {
+        return Ok(number);
+    }
     let mut message = Message::new(NEW, 0, &HEADER);
     message
         .put(NUMBER, &(-1_i32).to_ne_bytes())
         .put(DESCRIPTOR, &netns.as_fd().as_raw_fd().to_ne_bytes());
-    for outcome in session.socket.batch(&[message]) {
-        match outcome {
-            Err(cause) if cause.errno != Errno::EEXIST => return Err(cause),
-            _ => {}
+    let outcome: Result<(), NetlinkError> = session.socket.batch(&[message]).into_iter().collect();
+    match (outcome, of(session, netns)) {
+        // Somebody else may have been faster.
+        (_, Some(number)) => Ok(number),
+        (outcome, None) => {
+            let cause = outcome.err().unwrap_or_else(|| Errno::ENOENT.into());
+            Err(session.refused(format!("give {} a number", netns.name()), cause))
         }
     }
-    of(session, netns).ok_or_else(|| Errno::ENOENT.into())
 }
 
 /// Every number that this namespace knows another one by.

@@ -14,12 +14,14 @@ use crate::error::KernelError;
 use crate::kernel::Ownership;
 use crate::netns::NetnsHandle;
 use crate::session::Session;
-use crate::{address, fdb, link, neighbour, route, rule, sysctl};
+use crate::{address, fdb, link, neighbour, route, rule, station, sysctl};
 
 /// What of one namespace is looked at.
 pub(crate) struct Scope<'a> {
     pub ownership: &'a Ownership,
     host: bool,
+    /// Whether everything in it is ours that looks so.
+    own: bool,
     planned: BTreeMap<&'a Key, &'a Object>,
     named: BTreeSet<&'a IfName>,
 }
@@ -37,6 +39,7 @@ impl<'a> Scope<'a> {
         Scope {
             ownership,
             host: *netns == Netns::Host,
+            own: !matches!(netns, Netns::Sandbox(_)),
             planned,
             named,
         }
@@ -72,7 +75,7 @@ impl<'a> Scope<'a> {
 
     /// Whether a link is ours by its name.
     pub(crate) fn owns_link(&self, name: &IfName) -> bool {
-        self.host && name.as_str().starts_with(&self.ownership.link_prefix)
+        self.own && name.as_str().starts_with(&self.ownership.link_prefix)
     }
 
     /// Whether something that the plan wants is on a link.
@@ -80,9 +83,18 @@ impl<'a> Scope<'a> {
         self.named.contains(name)
     }
 
+    /// Whether there can be stations: bridges on the host learn them.
+    fn names_stations(&self) -> bool {
+        (self.own && !self.host)
+            || self
+                .planned
+                .keys()
+                .any(|key| matches!(key, Key::Station { .. }))
+    }
+
     /// Whether reading a kind of object can find anything that matters.
     fn wants(&self, kind: fn(&Key) -> bool) -> bool {
-        self.host || self.planned.keys().any(|key| kind(key))
+        self.own || self.planned.keys().any(|key| kind(key))
     }
 }
 
@@ -92,7 +104,8 @@ fn link_named<'a>(key: &'a Key, object: &'a Object) -> Option<&'a IfName> {
             Key::Link(link)
             | Key::Address { link, .. }
             | Key::Neighbour { link, .. }
-            | Key::Fdb { link, .. },
+            | Key::Fdb { link, .. }
+            | Key::Station { bridge: link, .. },
             _,
         ) => Some(link),
         (Key::Route { .. }, Object::Route(route)) => match &route.next {
@@ -124,6 +137,9 @@ pub(crate) fn read(
     }
     if scope.wants(|key| matches!(key, Key::Fdb { .. })) {
         found.extend(fdb::read(session, scope)?);
+    }
+    if scope.names_stations() {
+        found.extend(station::read(session, scope)?);
     }
     found.extend(settings(&session.handle, scope)?);
     Ok(found)

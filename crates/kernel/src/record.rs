@@ -42,6 +42,10 @@ pub fn record(observed: &mut Observed, op: &Op) {
             observed.remove(place);
             match &place.key {
                 Key::Link(name) => forget_link(observed, &place.netns, name, object),
+                Key::Namespace(name) => {
+                    let gone = Netns::Segment(name.clone());
+                    observed.retain(|at, _| at.netns != gone);
+                }
                 Key::NftSet(set) => observed.retain(
                     |at, _| !matches!(&at.key, Key::NftElement { set: of, .. } if of == set),
                 ),
@@ -82,9 +86,14 @@ fn forget_link(observed: &mut Observed, netns: &Netns, name: &IfName, object: &O
 /// Whether an object goes when a link of its namespace goes.
 fn is_on(key: &Key, object: &Object, name: &IfName) -> bool {
     match (key, object) {
-        (Key::Address { link, .. } | Key::Neighbour { link, .. } | Key::Fdb { link, .. }, _) => {
-            link == name
-        }
+        (
+            Key::Address { link, .. }
+            | Key::Neighbour { link, .. }
+            | Key::Fdb { link, .. }
+            | Key::Station { bridge: link, .. },
+            _,
+        ) if link == name => true,
+        (_, Object::Station(port)) => port == name,
         (_, Object::Route(route)) => match &route.next {
             NextHop::Link(link) | NextHop::Via { link, .. } => link == name,
             NextHop::Blackhole => false,

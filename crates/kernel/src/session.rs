@@ -12,6 +12,7 @@ use crate::error::{KernelError, NetlinkError};
 use crate::link::{LinkInfo, read_links};
 use crate::netlink::{Message, Protocol, Reply, Socket};
 use crate::netns::NetnsHandle;
+use crate::nsid;
 
 /// A namespace that is being read or changed.
 #[derive(Debug)]
@@ -29,17 +30,16 @@ pub(crate) struct Links {
     by_name: BTreeMap<String, u32>,
     /// Whether nothing was made or removed since it was read: then reading again finds no more.
     fresh: bool,
-    /// Of a sandbox: where interfaces stand that are on one of the host's.
-    pub outer: Option<Outer>,
+    /// The host, for devices here whose packets leave there.
+    outside: Option<Outside>,
 }
 
-/// The host, as it is seen from a sandbox.
-#[derive(Debug)]
-pub(crate) struct Outer {
-    /// The number that the sandbox knows the host's namespace by.
-    pub number: i32,
-    /// Interfaces of the host by index, as far as the plan names them.
-    pub names: BTreeMap<u32, IfName>,
+/// The host's namespace, as seen from a namespace of ours.
+#[derive(Debug, Clone)]
+struct Outside {
+    /// Its number here.
+    number: i32,
+    names: BTreeMap<u32, String>,
 }
 
 impl Session {
@@ -90,7 +90,7 @@ impl Session {
     pub(crate) fn load_links(&mut self) -> Result<(), KernelError> {
         let links = read_links(self)?;
         self.links = Links {
-            outer: self.links.outer.take(),
+            outside: self.links.outside.take(),
             ..Links::default()
         };
         for link in links {
@@ -98,6 +98,29 @@ impl Session {
             self.links.by_index.insert(link.index, link);
         }
         self.links.fresh = true;
+        Ok(())
+    }
+
+    /// Notes the host's links and its number here.
+    pub(crate) fn look_outside(&mut self, host: &mut Session) -> Result<(), KernelError> {
+        if !host.links.fresh {
+            host.load_links()?;
+        }
+        let names = host
+            .links
+            .iter()
+            .map(|link| (link.index, link.name.clone()));
+        self.tell_outside(&host.handle, names.collect())
+    }
+
+    /// Notes links of the host by their indices, and its number here.
+    pub(crate) fn tell_outside(
+        &mut self,
+        host: &NetnsHandle,
+        names: BTreeMap<u32, String>,
+    ) -> Result<(), KernelError> {
+        let number = nsid::assign(self, host)?;
+        self.links.outside = Some(Outside { number, names });
         Ok(())
     }
 
@@ -129,10 +152,39 @@ impl Links {
         match link.parent? {
             (index, None) => self.name(index),
             (index, Some(number)) => {
-                let outer = self.outer.as_ref().filter(|outer| outer.number == number)?;
-                outer.names.get(&index).cloned()
+                let outside = self.outside.as_ref().filter(|o| o.number == number)?;
+                IfName::new(outside.names.get(&index)?.as_str()).ok()
             }
         }
+    }
+
+    /// The index of the interface of the host that packets leave by, with the number of the host's
+    /// namespace where that is another one.
+    pub(crate) fn underlay(&self, name: &IfName) -> Option<(u32, Option<i32>)> {
+        match &self.outside {
+            None => Some((self.index(name)?, None)),
+            Some(outside) => {
+                let mut names = outside.names.iter();
+                let (index, _) = names.find(|(_, known)| *known == name.as_str())?;
+                Some((*index, Some(outside.number)))
+            }
+        }
+    }
+
+    /// The name of the interface of the host that packets leave by.
+    pub(crate) fn underlay_name(&self, index: u32) -> Option<IfName> {
+        match &self.outside {
+            None => self.name(index),
+            Some(outside) => IfName::new(outside.names.get(&index)?.as_str()).ok(),
+        }
+    }
+
+    /// Forgets the table, but not the host's.
+    pub(crate) fn clear(&mut self) {
+        *self = Links {
+            outside: self.outside.take(),
+            ..Links::default()
+        };
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &LinkInfo> {

@@ -19,7 +19,7 @@ use crate::error::KernelError;
 use crate::kernel::Ownership;
 use crate::link;
 use crate::look::Look;
-use crate::neighbour::{self, PERMANENT, SELF};
+use crate::neighbour::{self, NO_ARP, PERMANENT, SELF};
 use crate::netlink::{Protocol, Reply, Socket, attributes};
 use crate::netns::NetnsHandle;
 use crate::route::OUR_PROTOCOL_MARK;
@@ -219,7 +219,8 @@ fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, S
             let entry = neighbour::decode(reply.body)?;
             // One that is flushed is told as a failed one first, and is permanent no more then.
             let ours = entry.protocol == Some(OUR_PROTOCOL_MARK);
-            let fixed = ours || entry.state & PERMANENT != 0 || entry.flags & SELF != 0;
+            let told = reply.body[0] == libc::AF_BRIDGE as u8 && entry.state & NO_ARP != 0;
+            let fixed = ours || told || entry.state & PERMANENT != 0 || entry.flags & SELF != 0;
             let mac = entry.mac.map(|mac| mac.to_string()).unwrap_or_default();
             fixed.then(|| ("neighbour", entry.dst.map_or(mac, |dst| dst.to_string())))
         }

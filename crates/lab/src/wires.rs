@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
-use tombolo_plan::objects::{BridgePort, Link, LinkKind, MAIN_TABLE, NextHop, Route, VethPeer};
+use tombolo_plan::objects::{
+    BridgePort, Link, LinkKind, MAIN_TABLE, NextHop, Route, Stations, VethPeer,
+};
 use tombolo_plan::{HostPlan, Key, Netns, Object, Op, Origin, Place};
 
 use crate::LabError;
@@ -109,6 +111,7 @@ fn kernel() -> Result<Kernel, LabError> {
         link_prefix: "sw".to_owned(),
         route_protocol: 85,
         nft_table: "tombolo-lab".to_owned(),
+        ..Ownership::default()
     };
     Ok(Kernel::open(&NetnsHandle::current()?, ownership)?)
 }
@@ -326,6 +329,7 @@ fn port_link(layout: &Layout, interface: &Interface, kind: LinkKind) -> Result<L
         bridge,
         hairpin: false,
         isolated: false,
+        stations: Stations::Learned,
     };
     Ok(Link {
         kind,

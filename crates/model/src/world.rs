@@ -181,10 +181,33 @@ impl World {
         }
     }
 
-    /// The pool that an address belongs to, with its name.
+    /// The pool that an address of a space belongs to, with its name.
     #[must_use]
-    pub fn pool_of(&self, address: std::net::IpAddr) -> Option<&Resource<IpPool>> {
-        self.pools.values().find(|p| p.spec.cidr.contains(&address))
+    pub fn pool_of(
+        &self,
+        space: Option<&Name>,
+        address: std::net::IpAddr,
+    ) -> Option<&Resource<IpPool>> {
+        self.pools
+            .values()
+            .find(|p| p.spec.space.as_ref() == space && p.spec.cidr.contains(&address))
+    }
+
+    /// The address space of a network, which all of its pools are of.
+    #[must_use]
+    pub fn space_of(&self, network: &Name) -> Option<&Name> {
+        let pools = &self.networks.get(network)?.spec.pools;
+        let pool = pools.iter().find_map(|pool| self.pools.get(pool))?;
+        pool.spec.space.as_ref()
+    }
+
+    /// The block of a network that an address lies in.
+    #[must_use]
+    pub fn block_of(&self, network: &Name, address: std::net::IpAddr) -> Option<&Resource<Block>> {
+        let pool = self.pool_of(self.space_of(network), address)?;
+        let cidr = IpNet::new(address, pool.spec.block_prefix()).ok()?;
+        let name = Block::resource_name(pool.spec.space.as_ref(), cidr.trunc());
+        self.blocks.get(&name)
     }
 
     /// The faults of a resource in the light of all others, as pools that overlap.
@@ -203,7 +226,7 @@ impl World {
         let others = self
             .pools
             .values()
-            .filter(|other| other.name() != pool.name());
+            .filter(|other| other.name() != pool.name() && other.spec.space == pool.spec.space);
         let overlaps = others
             .filter(|other| crate::kinds::overlap(&other.spec.cidr, &cidr))
             .map(|other| {
@@ -235,22 +258,8 @@ impl World {
         })
     }
 
-    /// Gateways of a network on a physical segment that are not on it.
-    fn gateway_faults(&self, network: &Resource<Network>) -> Vec<crate::resource::FieldError> {
-        let spec = &network.spec;
-        let mut faults = Vec::new();
-        for (index, gateway) in spec.gateway.iter().enumerate() {
-            let mut ranges = spec.pools.iter().filter_map(|pool| self.pools.get(pool));
-            if spec.macvlan.is_some() && !ranges.any(|pool| pool.spec.cidr.contains(gateway)) {
-                let message = format!(
-                    "{gateway} is in none of the network's pools; a pool is the segment's whole subnet, \
-                     with its router"
-                );
-                let field = format!("spec.gateway[{index}]");
-                faults.push(crate::resource::FieldError::new(field, message));
-            }
-        }
-        faults
+    fn space(&self, pool: &Name) -> Option<&Name> {
+        self.pools.get(pool)?.spec.space.as_ref()
     }
 
     /// Pools of a network that do not exist, or that another network uses already: a pool's
@@ -269,6 +278,9 @@ impl World {
                     "IPPool {pool} belongs to network {} already; give each network pools of its own",
                     other.name()
                 )
+            } else if self.space(pool) != self.space(&network.spec.pools[0]) {
+                let first = &network.spec.pools[0];
+                format!("IPPool {pool} is of another address space than {first}; a network has one")
             } else if let Some(fault) = (self.pools.get(pool))
                 .and_then(|pool| self.underlay_fault(pool.spec.cidr, &network.spec))
             {
@@ -279,7 +291,6 @@ impl World {
             let field = format!("spec.pools[{index}]");
             faults.push(crate::resource::FieldError::new(field, message));
         }
-        faults.extend(self.gateway_faults(network));
         faults
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! The model knows what a valid value is; here it is known which drivers and transports there are.
 
-use tombolo_model::kinds::{Macvlan, MacvlanMode};
-use tombolo_model::{AnyResource, FieldError, Network};
+use std::collections::BTreeSet;
 
-use crate::driver::Driver;
+use tombolo_model::kinds::{Macvlan, MacvlanMode, TransportSpec};
+use tombolo_model::{AnyResource, FieldError, Name, Network, Resource, World};
+
+use crate::driver::{self, Driver, Reach};
 use crate::naming::LINK_PREFIX;
-use crate::{driver, transport};
+use crate::{naming, transport};
 
 /// The faults that the planner sees in a resource.
 #[must_use]
@@ -16,6 +18,114 @@ pub fn faults(resource: &AnyResource) -> Vec<FieldError> {
         AnyResource::Network(network) => network_faults(&network.spec),
         _ => Vec::new(),
     }
+}
+
+/// What an operator may leave out of a resource and the planner knows: a segment's VNI. It stays
+/// what it was; a new one is free at present, and begins to be looked for at a place that depends on
+/// the network's name, so that two nodes that do so at once do not meet.
+pub fn complete(world: &World, resource: &mut AnyResource) {
+    let AnyResource::Network(network) = resource else {
+        return;
+    };
+    if !is_segment(&network.spec) {
+        return;
+    }
+    let name = network.metadata.name.clone();
+    let Some(transport) = &mut network.spec.transport else {
+        return;
+    };
+    if transport.name.as_str() != "vxlan" || transport.options.contains_key("vni") {
+        return;
+    }
+    let present = world.networks.get(&name).and_then(|present| {
+        let transport = present.spec.transport.as_ref()?;
+        transport.options.get("vni").cloned()
+    });
+    let vni = present.unwrap_or_else(|| free_vni(world, &name).into());
+    transport.options.insert("vni".to_owned(), vni);
+}
+
+fn free_vni(world: &World, network: &Name) -> u32 {
+    let taken: BTreeSet<u32> = world
+        .networks
+        .values()
+        .filter_map(|n| vni(&n.spec))
+        .collect();
+    let first = naming::preferred_vni(network);
+    let mut all = (first..=LAST_VNI).chain(FIRST_VNI..first);
+    all.find(|vni| !taken.contains(vni)).unwrap_or(first)
+}
+
+/// The VNIs that are given to segments by themselves: behind those that people like to choose.
+const FIRST_VNI: u32 = naming::FIRST_SEGMENT_VNI;
+const LAST_VNI: u32 = (1 << 24) - 1;
+
+fn vni(network: &Network) -> Option<u32> {
+    let spec = network.transport.as_ref()?;
+    transport::find(spec.name.as_str())?.vni(spec)
+}
+
+fn is_segment(network: &Network) -> bool {
+    driver::find(&network.driver).is_some_and(|driver| driver.reach == Reach::Segment)
+}
+
+/// Whether the hosts route none of a network's addresses.
+fn is_apart(network: &Network) -> bool {
+    let on_host = network.macvlan.as_ref().is_none_or(|spec| spec.host_access);
+    is_segment(network) || !on_host
+}
+
+/// The faults that the planner sees in a resource in the light of all others.
+#[must_use]
+pub fn conflicts(world: &World, resource: &AnyResource) -> Vec<FieldError> {
+    let AnyResource::Network(network) = resource else {
+        return Vec::new();
+    };
+    let mut faults = vni_faults(world, network);
+    if !is_apart(&network.spec)
+        && let Some(space) = world.space_of(network.name())
+    {
+        let message = format!(
+            "its addresses are of space {space}, but the hosts route those of driver {}; give it \
+             pools without `space`",
+            network.spec.driver
+        );
+        faults.push(FieldError::new("spec.pools", message));
+    }
+    let cidrs = || {
+        network
+            .spec
+            .pools
+            .iter()
+            .filter_map(|pool| world.pools.get(pool))
+    };
+    for (index, gateway) in network.spec.gateway.iter().enumerate() {
+        if !cidrs().any(|pool| pool.spec.cidr.contains(gateway)) {
+            let message = format!("{gateway} lies in none of the network's pools");
+            faults.push(FieldError::new(format!("spec.gateway[{index}]"), message));
+        }
+    }
+    faults
+}
+
+/// A segment's frames are told from others by its VNI alone.
+fn vni_faults(world: &World, network: &Resource<Network>) -> Vec<FieldError> {
+    let Some(own) = vni(&network.spec) else {
+        return Vec::new();
+    };
+    let other = world.networks.values().find(|other| {
+        other.name() != network.name()
+            && vni(&other.spec) == Some(own)
+            && (is_segment(&network.spec) || is_segment(&other.spec))
+    });
+    let message = other.map(|other| {
+        format!(
+            "{own} is the VNI of network {} already; choose another, or leave it out",
+            other.name()
+        )
+    });
+    let fault = |message| FieldError::new("spec.transport.vni", message);
+    message.map(fault).into_iter().collect()
 }
 
 fn network_faults(network: &Network) -> Vec<FieldError> {
@@ -29,7 +139,7 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
     };
     let mut faults = Vec::new();
     match &network.transport {
-        None if driver.spans_nodes => faults.push(FieldError::new(
+        None if driver.spans_nodes() => faults.push(FieldError::new(
             "spec.transport",
             format!(
                 "missing: driver {} spans nodes; give `transport: {{type: …}}`, one of {}",
@@ -37,7 +147,7 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
                 transport::names()
             ),
         )),
-        Some(_) if !driver.spans_nodes => faults.push(FieldError::new(
+        Some(_) if !driver.spans_nodes() => faults.push(FieldError::new(
             "spec.transport",
             format!(
                 "driver {} stays on its node and has no transport; remove it",
@@ -45,7 +155,10 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
             ),
         )),
         Some(spec) => match transport::find(spec.name.as_str()) {
-            Some(transport) => faults.extend(transport.faults(spec)),
+            Some(transport) => {
+                faults.extend(transport.faults(spec));
+                faults.extend(segment_fault(driver, transport, spec));
+            }
             None => faults.push(FieldError::new(
                 "spec.transport.type",
                 format!(
@@ -71,12 +184,12 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
         );
         faults.push(FieldError::new("spec.pools", message));
     }
-    faults.extend(segment_faults(driver, network));
+    faults.extend(physical_faults(driver, network));
     faults
 }
 
 /// What only a network on a physical segment has.
-fn segment_faults(driver: &Driver, network: &Network) -> Vec<FieldError> {
+fn physical_faults(driver: &Driver, network: &Network) -> Vec<FieldError> {
     let is_macvlan = driver.name == "macvlan";
     let fault = |field: &str, message: String| vec![FieldError::new(field, message)];
     match &network.macvlan {
@@ -89,14 +202,6 @@ fn segment_faults(driver: &Driver, network: &Network) -> Vec<FieldError> {
             "spec.macvlan",
             "missing: name the host's interface to the physical network, as `macvlan: {parent: eth1}`"
                 .to_owned(),
-        ),
-        None if !network.gateway.is_empty() => fault(
-            "spec.gateway",
-            format!("driver {} has gateways of its own; remove it", driver.name),
-        ),
-        None if network.internal => fault(
-            "spec.internal",
-            format!("driver {} has no networks without a way out; remove it", driver.name),
         ),
         None => Vec::new(),
     }
@@ -132,6 +237,30 @@ fn macvlan_faults(spec: &Macvlan) -> Vec<FieldError> {
         faults.push(FieldError::new("spec.macvlan.hostAccess", message));
     }
     faults
+}
+
+/// Why a transport cannot carry the frames of a segment.
+fn segment_fault(
+    driver: &Driver,
+    transport: &dyn transport::Transport,
+    spec: &TransportSpec,
+) -> Option<FieldError> {
+    if driver.reach != Reach::Segment {
+        return None;
+    }
+    if !transport.carries_frames() {
+        let message = format!(
+            "{} carries packets and no frames, which driver {} needs; use vxlan",
+            spec.name, driver.name
+        );
+        return Some(FieldError::new("spec.transport.type", message));
+    }
+    let message = format!(
+        "driver {} sends frames, which always travel by the transport; remove it",
+        driver.name
+    );
+    spec.cross_subnet
+        .then(|| FieldError::new("spec.transport.crossSubnet", message))
 }
 
 #[cfg(test)]

@@ -223,7 +223,9 @@ fn is_on(name: &IfName, key: &Key, object: &Object) -> bool {
         (Key::Link(link), _)
         | (Key::Address { link, .. }, _)
         | (Key::Neighbour { link, .. }, _)
-        | (Key::Fdb { link, .. }, _) => link == name,
+        | (Key::Fdb { link, .. }, _)
+        | (Key::Station { bridge: link, .. }, _) => link == name,
+        (_, Object::Station(port)) => port == name,
         (Key::Sysctl(path), _) => path.split('/').any(|part| part == name.as_str()),
         (Key::Route { .. }, Object::Route(route)) => match &route.next {
             NextHop::Link(link) | NextHop::Via { link, .. } => link == name,

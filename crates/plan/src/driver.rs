@@ -12,10 +12,29 @@ pub struct Driver {
     pub name: &'static str,
     /// How an endpoint is plugged into its host.
     pub attachment: &'static dyn Attachment,
-    /// Whether its endpoints reach those of other nodes, by a transport.
-    pub spans_nodes: bool,
+    /// How its endpoints reach those of other nodes.
+    pub reach: Reach,
     /// Whether its endpoints have addresses from pools.
     pub has_addresses: bool,
+}
+
+/// How endpoints of a network reach those of other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Not at all: the network stays on its host.
+    Host,
+    /// By routes to their addresses, over a transport.
+    Routes,
+    /// As on one segment, whose frames a transport carries.
+    Segment,
+}
+
+impl Driver {
+    /// Whether its endpoints reach those of other nodes, by a transport.
+    #[must_use]
+    pub fn spans_nodes(&self) -> bool {
+        self.reach != Reach::Host
+    }
 }
 
 /// Every driver.
@@ -23,43 +42,49 @@ pub const DRIVERS: &[Driver] = &[
     Driver {
         name: "none",
         attachment: &attachment::None,
-        spans_nodes: false,
+        reach: Reach::Host,
         has_addresses: false,
     },
     Driver {
         name: "host",
         attachment: &attachment::Shared,
-        spans_nodes: false,
+        reach: Reach::Host,
         has_addresses: false,
     },
     Driver {
         name: "container",
         attachment: &attachment::Shared,
-        spans_nodes: false,
+        reach: Reach::Host,
         has_addresses: false,
     },
     Driver {
         name: "ptp",
         attachment: &attachment::Routed,
-        spans_nodes: false,
+        reach: Reach::Host,
         has_addresses: true,
     },
     Driver {
         name: "bridge",
         attachment: &attachment::Bridge,
-        spans_nodes: false,
+        reach: Reach::Host,
         has_addresses: true,
     },
     Driver {
         name: "routed",
         attachment: &attachment::Routed,
-        spans_nodes: true,
+        reach: Reach::Routes,
+        has_addresses: true,
+    },
+    Driver {
+        name: "overlay",
+        attachment: &attachment::Overlay,
+        reach: Reach::Segment,
         has_addresses: true,
     },
     Driver {
         name: "macvlan",
         attachment: &attachment::Macvlan,
-        spans_nodes: false,
+        reach: Reach::Host,
         has_addresses: true,
     },
 ];

@@ -46,6 +46,58 @@ pub fn vlan(parent: &IfName, id: u16) -> IfName {
     hashed("tbl", 8, &[parent.as_str(), &id.to_string()])
 }
 
+/// What the name of every network namespace of ours begins with.
+pub const SEGMENT_PREFIX: &str = "tbn";
+
+/// What the names of a node's network namespaces begin with: several nodes may share one folder of
+/// them.
+#[must_use]
+pub fn segment_prefix(node: &Name) -> String {
+    let text = hex::encode(digest(&["segments", node.as_str()]));
+    format!("{SEGMENT_PREFIX}{}", &text[..6])
+}
+
+/// The network namespace that holds a network's segment on a node.
+#[must_use]
+pub fn segment(node: &Name, network: &Name) -> Name {
+    let text = hex::encode(digest(&["segment", network.as_str()]));
+    Name::new(format!("{}{}", segment_prefix(node), &text[..8])).expect("letters and digits")
+}
+
+/// What the names of the gateways of segments begin with.
+pub const GATEWAY_PREFIX: &str = "tbg";
+
+/// The host's end of the pair that joins it to a network's segment.
+#[must_use]
+pub fn gateway(network: &Name) -> IfName {
+    hashed(GATEWAY_PREFIX, 8, &[network.as_str()])
+}
+
+/// The other end of that pair.
+#[must_use]
+pub fn gateway_port(network: &Name) -> IfName {
+    hashed("tbp", 8, &[network.as_str()])
+}
+
+/// The link-layer address of a segment's gateway: the same on every host, so that a container that
+/// asked on one host need not ask again on another.
+#[must_use]
+pub fn gateway_mac(network: &Name) -> MacAddr {
+    let digest = digest(&["gateway", network.as_str()]);
+    MacAddr::local([digest[0], digest[1], digest[2], digest[3], digest[4]])
+}
+
+/// The lowest VNI that a segment is given where none is said: behind those that people choose.
+pub const FIRST_SEGMENT_VNI: u32 = 1 << 16;
+
+/// The VNI that a segment would have if it were free.
+#[must_use]
+pub fn preferred_vni(network: &Name) -> u32 {
+    let digest = digest(&["vni", network.as_str()]);
+    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    FIRST_SEGMENT_VNI + number % ((1 << 24) - FIRST_SEGMENT_VNI)
+}
+
 /// The VXLAN device of an identifier over one family of the underlay: `tbx4096`, `tbx4096-6`.
 #[must_use]
 pub fn vxlan(vni: Vni, underlay: Family) -> IfName {

@@ -12,12 +12,14 @@
 //! A packet's cost does not grow with the number of pools, endpoints or ports: they are elements of
 //! sets. The client's address is kept wherever the answer comes back this way by itself.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::{Endpoint, Family, IfName, Name, Resource, World};
 
-use crate::driver;
+use crate::driver::{self, Reach};
+use crate::egress;
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
@@ -34,6 +36,8 @@ const SOURCE_NAT: i32 = 100;
 pub(crate) fn plan(world: &World, node: &Name, plan: &mut HostPlan) {
     let mut postrouting = Vec::new();
     let published = published(world, node, plan);
+    let publishing = published.iter().map(|p| &p.endpoint.spec.network);
+    let publishing: BTreeSet<&Name> = publishing.collect();
     for family in Family::ALL {
         let ports: Vec<_> = published
             .iter()
@@ -44,22 +48,33 @@ pub(crate) fn plan(world: &World, node: &Name, plan: &mut HostPlan) {
             want_ports(family, &ports, plan);
             rules = returning_rules(world, node, family, &ports);
         }
+        rules.extend(egress::postrouting(world, family, &publishing, plan));
         want_pools(world, family, &mut rules, plan);
         postrouting.append(&mut rules);
     }
     let origin = published.first().map(|p| p.origin("nat: published ports"));
+    let marked = published.iter().filter_map(|p| marking(world, p, plan));
+    let marked: Vec<Rule> = marked.collect();
     if let Some(origin) = origin {
         want_chain(
             "nat-prerouting",
             hook(ChainType::Nat, HookPoint::Prerouting, DESTINATION_NAT),
-            translating_rules(&published),
+            marked
+                .iter()
+                .cloned()
+                .chain(translating_rules(&published))
+                .collect(),
             &origin,
             plan,
         );
         want_chain(
             "nat-output",
             hook(ChainType::Nat, HookPoint::Output, DESTINATION_NAT),
-            translating_rules(&published),
+            marked
+                .iter()
+                .cloned()
+                .chain(translating_rules(&published))
+                .collect(),
             &origin,
             plan,
         );
@@ -107,21 +122,11 @@ fn published<'a>(world: &'a World, node: &Name, plan: &mut HostPlan) -> Vec<Publ
         let spec = &endpoint.spec;
         let host_end = naming::host_end(namespace, name);
         // An endpoint that was not planned (superseded, of another node) publishes nothing.
-        if spec.node != *node
-            || !plan
-                .objects
-                .contains_key(&Place::host(Key::Link(host_end.clone())))
-        {
+        if spec.node != *node {
             continue;
         }
-        let bridged = world
-            .networks
-            .get(&spec.network)
-            .is_some_and(|network| network.spec.driver.as_str() == "bridge");
-        let towards = if bridged {
-            naming::bridge(&spec.network)
-        } else {
-            host_end
+        let Some(towards) = towards(world, spec, host_end, plan) else {
+            continue;
         };
         for mapping in &spec.ports {
             let taken = list.iter().find(|p| clashes(p.mapping, mapping));
@@ -148,6 +153,46 @@ fn published<'a>(world: &'a World, node: &Name, plan: &mut HostPlan) -> Vec<Publ
         }
     }
     list
+}
+
+/// The host's interface towards an endpoint that is planned.
+fn towards(
+    world: &World,
+    endpoint: &Endpoint,
+    host_end: IfName,
+    plan: &HostPlan,
+) -> Option<IfName> {
+    let network = world.networks.get(&endpoint.network)?;
+    let planned = |link: &IfName| {
+        plan.objects
+            .contains_key(&Place::host(Key::Link(link.clone())))
+    };
+    match network.spec.driver.as_str() {
+        "overlay" => Some(naming::gateway(&endpoint.network)).filter(planned),
+        "bridge" => planned(&host_end).then(|| naming::bridge(&endpoint.network)),
+        _ => Some(host_end).filter(planned),
+    }
+}
+
+/// Packets to a published port of an endpoint on a segment get the segment's mark before their
+/// destination is translated: the address alone does not say which segment it is of.
+fn marking(world: &World, port: &Published, plan: &HostPlan) -> Option<Rule> {
+    let mark = egress::mark_of(world, &port.endpoint.spec, plan)?;
+    let family = Family::of(port.address);
+    let mapping = port.mapping;
+    let to = match mapping.host_ip.filter(|ip| !ip.is_unspecified()) {
+        Some(ip) => Match::Destination(within(family, Addresses::Net(Family::host_net(ip)), false)),
+        None => Match::LocalDestination,
+    };
+    Some(Rule {
+        matches: vec![
+            Match::Family(family),
+            to,
+            Match::Protocol(mapping.protocol),
+            Match::DestinationPort(mapping.host_port),
+        ],
+        action: Action::Mark(mark),
+    })
 }
 
 /// Whether a port is published in a family: `0.0.0.0` is every address of IPv4 and none of IPv6,
@@ -304,9 +349,11 @@ fn want_pools(world: &World, family: Family, rules: &mut Vec<Rule>, plan: &mut H
     let used = |pool: &Name| {
         world.networks.values().any(|network| {
             network.spec.pools.contains(pool)
-                && driver::find(&network.spec.driver).is_some_and(driver::Driver::forwards)
+                && driver::find(&network.spec.driver)
+                    .is_some_and(|d| d.forwards() && d.reach != Reach::Segment)
         })
     };
+    // What leaves a segment is known by where it comes from, not by its address.
     let of_family = |pool: &&Resource<tombolo_model::IpPool>| {
         Family::of_net(pool.spec.cidr) == family && used(pool.name())
     };

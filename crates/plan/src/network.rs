@@ -14,14 +14,13 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-use tombolo_model::{Block, Endpoint, Family, IfName, Name, Network, Node, Resource, World};
+use tombolo_model::{Endpoint, Family, IfName, Name, Network, Node, Resource, World};
 
 use crate::attachment::{self, Plug};
-use crate::driver::{self, Driver};
+use crate::driver::{self, Driver, Reach};
 use crate::host_plan::HostPlan;
-use crate::naming;
 use crate::ways::Ways;
+use crate::{naming, segment};
 
 /// Plans one network.
 pub(crate) fn plan(
@@ -54,11 +53,14 @@ pub(crate) fn plan(
         me,
         network,
         mtu,
+        members: residents.members(network.name()),
     };
     driver.attachment.plan_network(&site, plan);
     plan_endpoints(driver, &site, residents, plan);
-    if driver.spans_nodes {
-        ways.plan(mtu, plan);
+    match driver.reach {
+        Reach::Host => {}
+        Reach::Routes => ways.plan(mtu, plan),
+        Reach::Segment => segment::plan(&site, &ways, plan),
     }
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Residents<'a> {
     endpoints: Vec<(&'a (Name, Name), &'a Resource<Endpoint>)>,
     /// The interface that a sandbox's default route goes through: `eth0`, else the first by name.
     default_interfaces: BTreeMap<&'a str, &'a IfName>,
+    /// The endpoints of the networks that are one segment, on whichever host.
+    segments: BTreeMap<&'a Name, Vec<&'a Resource<Endpoint>>>,
 }
 
 impl<'a> Residents<'a> {
@@ -92,8 +96,37 @@ impl<'a> Residents<'a> {
             world,
             endpoints,
             default_interfaces,
+            segments: segments(world),
         }
     }
+
+    /// The endpoints of a network that is one segment, on whichever host.
+    fn members(&self, network: &Name) -> &[&'a Resource<Endpoint>] {
+        self.segments.get(network).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn segments(world: &World) -> BTreeMap<&Name, Vec<&Resource<Endpoint>>> {
+    let is_segment = |network: &&Resource<Network>| {
+        driver::find(&network.spec.driver).is_some_and(|d| d.reach == Reach::Segment)
+    };
+    let mut segments: BTreeMap<&Name, Vec<_>> = world
+        .networks
+        .values()
+        .filter(is_segment)
+        .map(|network| (network.name(), Vec::new()))
+        .collect();
+    if segments.is_empty() {
+        return segments;
+    }
+    for endpoint in world.endpoints.values() {
+        if let Some(members) = segments.get_mut(&endpoint.spec.network)
+            && !is_superseded(world, endpoint)
+        {
+            members.push(endpoint);
+        }
+    }
+    segments
 }
 
 fn plan_endpoints(
@@ -111,6 +144,7 @@ fn plan_endpoints(
         let plug = Plug {
             endpoint,
             host_end: naming::host_end(namespace, name),
+            outside: (driver.attachment).outside(site.me.name(), site.network.name()),
             is_default: default.is_some_and(|default| **default == spec.interface),
         };
         if let Some(id) = spec.sandbox_id {
@@ -125,14 +159,7 @@ fn plan_endpoints(
 pub(crate) fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
     let spec = &endpoint.spec;
     spec.addresses.iter().any(|address| {
-        let Some(pool) = world.pool_of(*address) else {
-            return false;
-        };
-        let Ok(cidr) = IpNet::new(*address, pool.spec.block_prefix()) else {
-            return false;
-        };
-        let name = Block::resource_name(cidr.trunc());
-        let Some(block) = world.blocks.get(&name) else {
+        let Some(block) = world.block_of(&spec.network, *address) else {
             return false;
         };
         let holder = block

@@ -19,6 +19,7 @@ const ORDER: &[(&str, &str)] = &[
         "nft chain",
         "translation is in place before a link brings the first packet",
     ),
+    ("namespace", "links are made in it"),
     (
         "link",
         "addresses, settings, neighbours and routes are on a link",
@@ -40,6 +41,10 @@ const ORDER: &[(&str, &str)] = &[
         "as the neighbour: where a link-layer address is, before packets are sent to it",
     ),
     (
+        "station",
+        "as the forwarding entry: where a link-layer address is, on a bridge",
+    ),
+    (
         "route",
         "the way is opened last, when everything on it is there",
     ),
@@ -53,11 +58,13 @@ pub fn kind(key: &Key) -> &'static str {
         Key::NftSet(_) => "nft set",
         Key::NftElement { .. } => "nft element",
         Key::NftChain(_) => "nft chain",
+        Key::Namespace(_) => "namespace",
         Key::Link(_) => "link",
         Key::Sysctl(_) => "sysctl",
         Key::Address { .. } => "address",
         Key::Neighbour { .. } => "neighbour",
         Key::Fdb { .. } => "fdb",
+        Key::Station { .. } => "station",
         Key::Route { .. } => "route",
         Key::RoutingRule { .. } => "rule",
     }
@@ -77,7 +84,7 @@ pub fn rank(key: &Key) -> usize {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
-    use tombolo_model::{Family, IfName, MacAddr};
+    use tombolo_model::{Family, IfName, MacAddr, Name};
 
     #[test]
     fn every_kind_has_its_row() {
@@ -93,6 +100,11 @@ mod tests {
             Key::Neighbour {
                 link: link.clone(),
                 address: Ipv4Addr::LOCALHOST.into(),
+            },
+            Key::Namespace(Name::new("n").unwrap()),
+            Key::Station {
+                bridge: link.clone(),
+                mac: MacAddr([0; 6]),
             },
             Key::Fdb {
                 link,
@@ -127,7 +139,9 @@ mod tests {
             ("nft set", "nft element"),
             ("nft set", "nft chain"),
             ("nft element", "nft chain"),
+            ("namespace", "link"),
             ("link", "sysctl"),
+            ("link", "station"),
             ("link", "address"),
             ("link", "neighbour"),
             ("link", "fdb"),

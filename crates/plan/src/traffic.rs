@@ -34,7 +34,7 @@ pub fn traffic(world: &World, node: &Name, plan: &HostPlan) -> Vec<Packet> {
                 found.push(there);
             }
             let out = plan_interface(world, node, Family::of_net(range));
-            if let Some(out) = out.filter(|_| pool.spec.nat_outgoing || driver.spans_nodes) {
+            if let Some(out) = out.filter(|_| pool.spec.nat_outgoing || driver.spans_nodes()) {
                 found.push(packet(&container.0, out, container.1, outside(range)));
             }
         }

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use tombolo_model::kinds::{MtuChoice, NodeNetworkStatus, Purpose, TransportSpec};
 use tombolo_model::{Block, Family, Mtu, Name, Network, Node, Resource, World};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Reach};
 use crate::host_plan::{HostPlan, Origin};
 use crate::transport::{self, Destination, Path, Peer, Site, Transport};
 
@@ -52,18 +52,21 @@ impl<'a> Ways<'a> {
             .spec
             .transport
             .as_ref()
-            .filter(|_| driver.spans_nodes);
+            .filter(|_| driver.spans_nodes());
         let present = given.map(TransportSpec::everywhere);
         let mut wanted: Vec<TransportSpec> = present.clone().into_iter().collect();
         for peer in world.nodes.values() {
             let status = peer.status.networks.get(network.name());
-            if let Some(status) = status.filter(|_| driver.spans_nodes && peer.name() != me.name())
+            if let Some(status) =
+                status.filter(|_| driver.spans_nodes() && peer.name() != me.name())
             {
                 push_all(&mut wanted, &status.sends);
             }
         }
         let promised = me.status.networks.get(network.name()).cloned();
-        let promised = promised.filter(|_| driver.spans_nodes).unwrap_or_default();
+        let promised = promised
+            .filter(|_| driver.spans_nodes())
+            .unwrap_or_default();
         let mut in_place = wanted.clone();
         push_all(&mut in_place, &promised.receives);
         push_all(&mut in_place, &promised.sends);
@@ -162,6 +165,12 @@ impl<'a> Ways<'a> {
         plan.announce.insert(self.network.name().clone(), announce);
     }
 
+    /// The present transport, as the host has it.
+    pub(crate) fn present(&self) -> Option<(&TransportSpec, &'static dyn Transport)> {
+        let spec = self.present.as_ref()?;
+        Some((spec, transport::find(spec.name.as_str())?))
+    }
+
     fn site<'s>(
         &'s self,
         spec: &'s TransportSpec,
@@ -231,7 +240,7 @@ impl<'a> Ways<'a> {
     }
 
     /// The way over the underlay to a peer: by the preferred family that both have.
-    fn path(&self, peer: &'a Resource<Node>) -> Option<Path<'a>> {
+    pub(crate) fn path(&self, peer: &'a Resource<Node>) -> Option<Path<'a>> {
         self.preferred()
             .into_iter()
             .find_map(|family| self.path_by(peer, family))
@@ -368,6 +377,10 @@ pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
         };
         if is_on_segment(world, node, network) {
             names.push(network.name().clone());
+            continue;
+        }
+        // A segment ends nowhere on a host but in its bridge.
+        if driver.reach == Reach::Segment {
             continue;
         }
         let ways = Ways::new(world, me, network, driver);

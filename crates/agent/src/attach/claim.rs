@@ -2,7 +2,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ipnet::IpNet;
 use tombolo_api::{AttachRequest, Fault, FaultKind};
 use tombolo_ipam::{IpamError, Request, Reserve};
 use tombolo_model::kinds::Purpose;
@@ -21,7 +20,7 @@ pub(super) struct How {
     pub offline: bool,
     /// The block of another node that would have to be opened first, if that is why nothing could
     /// be decided.
-    not_lent: Mutex<Option<IpNet>>,
+    not_lent: Mutex<Option<Name>>,
 }
 
 impl How {
@@ -32,12 +31,12 @@ impl How {
         }
     }
 
-    fn note(&self, block: IpNet) {
+    fn note(&self, block: Name) {
         *self.not_lent.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
     }
 
     /// The block that would have to be opened first, once.
-    pub fn take_not_lent(&self) -> Option<IpNet> {
+    pub fn take_not_lent(&self) -> Option<Name> {
         let mut not_lent = self.not_lent.lock().unwrap_or_else(PoisonError::into_inner);
         not_lent.take()
     }
@@ -147,7 +146,10 @@ impl Take<'_> {
         key: &EndpointKey,
         endpoint: &mut Endpoint,
     ) -> Result<Vec<Write>, Fault> {
-        let (head, tail) = self.driver.attachment.reserved();
+        let attachment = self.driver.attachment;
+        let (head, tail) = attachment.reserved();
+        let network = world.networks.get(&request.network);
+        let kept = network.map(|network| attachment.kept(world, &network.spec));
         let handle = world.handles.get(&endpoint.handle);
         let holder = handle.and_then(|handle| handle.spec.node.as_ref());
         let claim = tombolo_ipam::assign(
@@ -161,13 +163,14 @@ impl Take<'_> {
                 wanted: &request.addresses,
                 ranges: &request.ranges,
                 reserve: Reserve { head, tail },
+                kept: &kept.unwrap_or_default(),
                 take_over: holder.is_some_and(|node| self.how.absent.contains(node)),
                 offline: self.how.offline,
             },
         )
         .map_err(|error| {
-            if let IpamError::NotLent { block, .. } = &error {
-                self.how.note(*block);
+            if let IpamError::NotLent { name, .. } = &error {
+                self.how.note(name.clone());
             }
             ipam_fault(&error)
         })?;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tombolo_api::{AttachRequest, Attached, DetachRequest, Fault, FaultKind};
 use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Sharing;
-use tombolo_model::{Block, Endpoint, Name, ResourceKey, World, Write};
+use tombolo_model::{Endpoint, Name, ResourceKey, World, Write};
 use tombolo_plan::objects::NextHop;
 use tombolo_plan::{Key, Object, Place};
 use tombolo_store::Revision;
@@ -155,7 +155,7 @@ async fn claim_by_store(shared: &Shared, request: &AttachRequest, key: &Endpoint
         let outcome = by_store(shared, decide).await;
         match how.take_not_lent() {
             Some(block) if matches!(outcome, ByStore::Refused(_)) => {
-                if !is_opened(shared, block).await {
+                if !is_opened(shared, &block).await {
                     return outcome;
                 }
             }
@@ -165,15 +165,14 @@ async fn claim_by_store(shared: &Shared, request: &AttachRequest, key: &Endpoint
 }
 
 /// Asks for a block of another node, and waits until that one has opened it.
-async fn is_opened(shared: &Shared, block: ipnet::IpNet) -> bool {
+async fn is_opened(shared: &Shared, block: &Name) -> bool {
     let ask = |world: &World| Ok((tombolo_ipam::ask(world, block), ()));
     if let Err(fault) = shared.commit(ask).await {
         tracing::warn!(%fault, %block, "cannot ask for a block");
         return false;
     }
-    let name = Block::resource_name(block);
     let opened = shared.wait_world(|world| {
-        let block = world.blocks.get(&name);
+        let block = world.blocks.get(block);
         block.is_none_or(|block| block.spec.sharing == Sharing::Open)
     });
     tokio::time::timeout(LEND_LIMIT, opened).await.is_ok()

@@ -6,7 +6,7 @@ use tombolo_api::{
     AddressView, Attached, DetachRequest, Fault, FaultKind, Inspected, InterfaceView, RouteView,
 };
 use tombolo_kernel::{Kernel, KernelError, NetnsHandle, Ownership};
-use tombolo_model::{Endpoint, World};
+use tombolo_model::{Endpoint, Name, World};
 use tombolo_plan::objects::{LinkKind, NextHop};
 use tombolo_plan::{HostPlan, Key, Netns, Object, Op, Place, naming};
 
@@ -29,7 +29,8 @@ pub(crate) async fn inspect(shared: &Shared, request: &DetachRequest) -> Result<
     let key = find(&shared.world(), shared.node(), request).ok_or_else(not_found)?;
     let plan = Arc::clone(&shared.applied.borrow().plan);
     let attached = describe(&shared.world(), &plan, &key).ok_or_else(not_found)?;
-    let differences = tokio::task::spawn_blocking(move || differences(&plan, &key))
+    let node = shared.node().clone();
+    let differences = tokio::task::spawn_blocking(move || differences(&node, &plan, &key))
         .await
         .map_err(|e| Fault::new(FaultKind::System, e.to_string()))??;
     Ok(Inspected {
@@ -70,7 +71,7 @@ pub(super) fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Opt
 /// Notes what an object of an endpoint's plan means to the runtime.
 fn note(attached: &mut Attached, spec: &Endpoint, place: &Place, object: &Object) {
     match (&place.netns, &place.key, object) {
-        (Netns::Host, Key::Link(name), Object::Link(link)) => {
+        (Netns::Host | Netns::Segment(_), Key::Link(name), Object::Link(link)) => {
             let mtu = link.mtu.map(tombolo_model::Mtu::get);
             attached.host_interface = Some(InterfaceView {
                 name: name.clone(),
@@ -112,14 +113,14 @@ fn note(attached: &mut Attached, spec: &Endpoint, place: &Place, object: &Object
 }
 
 /// What the kernel lacks of an endpoint, read afresh.
-fn differences(plan: &HostPlan, key: &EndpointKey) -> Result<Vec<String>, Fault> {
+fn differences(node: &Name, plan: &HostPlan, key: &EndpointKey) -> Result<Vec<String>, Fault> {
     let system = |error: KernelError| Fault::new(FaultKind::System, error.to_string());
     let owner = resource_key(key);
     let mut own = plan.clone();
     own.objects
         .retain(|_, planned| planned.origin.resource == owner);
     let here = NetnsHandle::current().map_err(system)?;
-    let mut kernel = Kernel::open(&here, Ownership::default()).map_err(system)?;
+    let mut kernel = Kernel::open(&here, Ownership::of(node)).map_err(system)?;
     let mut observed = kernel.read(&own).map_err(system)?;
     // A later plugin that changes the MAC empties the neighbour table; the gateway then answers.
     own.objects

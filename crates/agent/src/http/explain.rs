@@ -90,7 +90,7 @@ fn answer(
     let anywhere = inside.is_none() && matches!(question, Question::Address { .. });
     let here = NetnsHandle::current().map_err(system)?;
     let handle = match &netns {
-        Netns::Host => here.clone(),
+        Netns::Host | Netns::Segment(_) => here.clone(),
         // No question names one.
         Netns::Numbered(number) => {
             let message = format!("namespace {number} has no path by which to look into it");
@@ -98,12 +98,16 @@ fn answer(
         }
         Netns::Sandbox(path) => NetnsHandle::open(Path::new(path)).map_err(system)?,
     };
+    // What is ours beside the host's own namespace is the host's too.
+    let is_meant = |place: &Place| {
+        let on_host = inside.is_none() && matches!(place.netns, Netns::Segment(_));
+        (anywhere || on_host || place.netns == netns) && question.names(&place.key)
+    };
     let mut own = HostPlan::clone(&plan);
-    own.objects
-        .retain(|place, _| (anywhere || place.netns == netns) && question.names(&place.key));
-    let mut kernel = Kernel::open(&here, Ownership::default()).map_err(system)?;
+    own.objects.retain(|place, _| is_meant(place));
+    let mut kernel = Kernel::open(&here, Ownership::of(shared.node())).map_err(system)?;
     let mut observed = kernel.read(&own).map_err(system)?;
-    observed.retain(|place, _| (anywhere || place.netns == netns) && question.names(&place.key));
+    observed.retain(|place, _| is_meant(place));
     let seen = Seen {
         world: &shared.world().clone(),
         own: &own,

@@ -217,6 +217,7 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
         if let Some(present) = &present {
             keep(&mut resource, present);
         }
+        tombolo_plan::check::complete(&after, &mut resource);
         let action = match &present {
             None => ApplyAction::Created,
             Some(present) if *present == resource => ApplyAction::Unchanged,
@@ -230,7 +231,12 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
     }
     let mut fault = refused();
     for (index, resource) in resources.iter().enumerate() {
+        // As it will be, with what was left out.
+        let resource = &after
+            .get(&resource.key())
+            .unwrap_or_else(|| resource.clone());
         fault.add(index, after.conflicts(resource));
+        fault.add(index, tombolo_plan::check::conflicts(&after, resource));
         fault.add(index, shrinks(world, resource));
         fault.add(index, moves(world, resource));
     }
@@ -251,7 +257,7 @@ fn keep(resource: &mut AnyResource, present: &AnyResource) {
     }
 }
 
-/// A pool with blocks keeps its range and block size.
+/// A pool with blocks keeps its range, its block size and its space.
 fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
     let AnyResource::IpPool(pool) = resource else {
         return Vec::new();
@@ -260,6 +266,7 @@ fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
         return Vec::new();
     };
     let same = present.spec.cidr == pool.spec.cidr
+        && present.spec.space == pool.spec.space
         && present.spec.block_prefix() == pool.spec.block_prefix();
     let blocks = world
         .blocks
@@ -270,7 +277,7 @@ fn shrinks(world: &World, resource: &AnyResource) -> Vec<FieldError> {
         return Vec::new();
     }
     let message = format!(
-        "{blocks} blocks are in use; cidr and blockSize cannot change until they are empty. Add another pool instead"
+        "{blocks} blocks are in use; cidr, blockSize and space cannot change until they are empty. Add another pool instead"
     );
     vec![FieldError::new("spec.cidr", message)]
 }

@@ -96,8 +96,21 @@ impl Validate {
     }
 }
 
+/// The World of resources, with what they leave out and the agent would add.
 fn world(all: &[Parsed]) -> Result<World> {
-    Ok(world_of(all)?)
+    let mut world = world_of(all)?;
+    let mut errors = Vec::new();
+    for parsed in all {
+        let mut resource = parsed.resource.clone();
+        tombolo_plan::check::complete(&world, &mut resource);
+        world.put(resource.clone());
+        let faults = tombolo_plan::check::conflicts(&world, &resource);
+        errors.extend(faults.iter().map(|fault| parsed.source.fault(fault)));
+    }
+    if !errors.is_empty() {
+        bail!("{}", ParseErrors(errors));
+    }
+    Ok(world)
 }
 
 #[derive(Debug, Args)]

@@ -85,7 +85,7 @@ impl Step<'_> {
             .of_address(address)
             .ok_or_else(|| self.pools.outside(address))?;
         if let Some(reason) = &pool.barred
-            && !self.is_asked_again(draft, address)
+            && !self.is_asked_again(draft, address, pool)
         {
             let node = self.request.node.clone();
             return Err(IpamError::PoolUnusable {
@@ -100,6 +100,13 @@ impl Step<'_> {
         }
         let reserve = self.rules.reserve;
         match draft.block(&place.block) {
+            Some(_)
+                if self.request.purpose == Purpose::Workload
+                    && self.rules.kept.contains(&address) =>
+            {
+                let network = self.request.network.clone();
+                Err(IpamError::Own { address, network })
+            }
             Some(block)
                 if self.request.purpose == Purpose::Workload
                     && !reserve.allows(place.ordinal, block.size()) =>
@@ -123,17 +130,17 @@ impl Step<'_> {
         let old = self.old?;
         let address = *old.addresses.iter().find(|a| Family::of(**a) == family)?;
         let pool = self.pools.of_address(address)?;
-        if self.is_asked_again(draft, address) {
+        if self.is_asked_again(draft, address, pool) {
             return self.locate(draft, address, pool).ok();
         }
         if pool.barred.is_some() {
             return None;
         }
         let net = IpNet::new(address, pool.spec.block_prefix()).ok()?.trunc();
-        let name = draft.block_of(address);
+        let name = draft.block_of(pool.spec.space.as_ref(), address);
         let block = match name.as_ref().and_then(|name| draft.block(name)) {
             Some(block) => block,
-            None => &unclaimed(net, pool.name),
+            None => &unclaimed(net, pool.name, pool.spec),
         };
         let ordinal = block.ordinal(address)?;
         let kept = block.released.iter().find(|(place, _)| *place == ordinal);
@@ -147,10 +154,10 @@ impl Step<'_> {
 
     /// Whether the same endpoint asks again for an address that it holds: it keeps it, also if the
     /// pool was disabled since.
-    fn is_asked_again(&self, draft: &Draft<'_>, address: IpAddr) -> bool {
+    fn is_asked_again(&self, draft: &Draft<'_>, address: IpAddr, pool: &PoolView<'_>) -> bool {
         let Some(old) = self.old else { return false };
         let held = draft
-            .block_of(address)
+            .block_of(pool.spec.space.as_ref(), address)
             .and_then(|name| draft.block(&name))
             .is_some_and(|b| {
                 let allocation = b.ordinal(address).and_then(|o| b.allocations.get(&o));
@@ -167,7 +174,7 @@ impl Step<'_> {
         address: IpAddr,
         pool: &PoolView<'_>,
     ) -> Result<Place, IpamError> {
-        if let Some(name) = draft.block_of(address)
+        if let Some(name) = draft.block_of(pool.spec.space.as_ref(), address)
             && let Some(block) = draft.block(&name)
             && let Some(ordinal) = block.ordinal(address)
         {
@@ -193,6 +200,7 @@ impl Step<'_> {
                 {
                     return Err(IpamError::NotLent {
                         node: self.request.node.clone(),
+                        name,
                         block: block.cidr,
                         owner: owner.clone(),
                     });
@@ -207,7 +215,9 @@ impl Step<'_> {
         let net = IpNet::new(address, pool.spec.block_prefix())
             .expect("a pool's block size fits its family")
             .trunc();
-        let mut blocks = draft.world.blocks.values().map(|b| b.spec.cidr);
+        let of_space = draft.world.blocks.values();
+        let of_space = of_space.filter(|b| b.spec.space == pool.spec.space);
+        let mut blocks = of_space.map(|b| b.spec.cidr);
         if let Some(other) = blocks.find(|other| net.contains(other) || other.contains(&net)) {
             return Err(IpamError::BlocksOverlap {
                 address,
@@ -215,7 +225,7 @@ impl Step<'_> {
                 other,
             });
         }
-        let block = unclaimed(net, pool.name);
+        let block = unclaimed(net, pool.name, pool.spec);
         let ordinal = block.ordinal(address).unwrap_or(0);
         Ok(Place {
             block: draft.put_block(block),
@@ -236,7 +246,7 @@ impl Step<'_> {
             .rules
             .new_block(draft.world, pool.name, pool.spec, node)
         {
-            let block = unclaimed(net, pool.name);
+            let block = unclaimed(net, pool.name, pool.spec);
             let ordinal = self.rules.never_used(&block)?;
             return Some(Place {
                 block: draft.put_block(block),
@@ -261,6 +271,7 @@ impl Step<'_> {
         let block = draft.block(&place.block)?;
         Some(IpamError::NotLent {
             node: self.request.node.clone(),
+            name: place.block.clone(),
             block: block.cidr,
             owner: block.node.clone()?,
         })

@@ -60,7 +60,7 @@ pub fn check(world: &World) -> Vec<Finding> {
             continue;
         };
         for address in &handle.spec.addresses {
-            if allocation(world, *address).is_none_or(|a| a.handle != *name) {
+            if allocation(world, &handle.spec.network, *address).is_none_or(|a| a.handle != *name) {
                 let message = format!(
                     "{address} of {} on node {node} is not in use by it in any block",
                     handle.spec.identity
@@ -149,10 +149,16 @@ fn allocation_faults(world: &World, block: &Resource<Block>) -> Vec<(Fault, Stri
 
 fn overlaps(world: &World, findings: &mut Vec<Finding>) {
     let mut blocks: Vec<&Resource<Block>> = world.blocks.values().collect();
-    blocks.sort_by_key(|b| (b.spec.cidr.network(), b.spec.cidr.prefix_len()));
+    blocks.sort_by_key(|b| {
+        let net = b.spec.cidr;
+        (&b.spec.space, net.network(), net.prefix_len())
+    });
     let mut widest: Option<&Resource<Block>> = None;
     for block in blocks {
-        match widest.filter(|w| w.spec.cidr.contains(&block.spec.cidr)) {
+        let shares = |w: &&Resource<Block>| {
+            w.spec.space == block.spec.space && w.spec.cidr.contains(&block.spec.cidr)
+        };
+        match widest.filter(shares) {
             Some(other) => {
                 let message = format!(
                     "{} shares addresses with {}",
@@ -166,7 +172,7 @@ fn overlaps(world: &World, findings: &mut Vec<Finding>) {
 }
 
 fn endpoint_faults(world: &World, findings: &mut Vec<Finding>) {
-    let mut users: BTreeMap<IpAddr, &(Name, Name)> = BTreeMap::new();
+    let mut users: BTreeMap<(Option<&Name>, IpAddr), &(Name, Name)> = BTreeMap::new();
     for (key, endpoint) in &world.endpoints {
         let spec = &endpoint.spec;
         let newest = world
@@ -181,12 +187,13 @@ fn endpoint_faults(world: &World, findings: &mut Vec<Finding>) {
             );
             add(Fault::EndpointStale, message);
         }
+        let space = world.space_of(&spec.network);
         for address in &spec.addresses {
-            if allocation(world, *address).is_none_or(|a| a.handle != spec.handle) {
+            if allocation(world, &spec.network, *address).is_none_or(|a| a.handle != spec.handle) {
                 let message = format!("{address} is not in use by its handle in any block");
                 add(Fault::EndpointWithoutAllocation, message);
             }
-            if let Some((namespace, name)) = users.insert(*address, key) {
+            if let Some((namespace, name)) = users.insert((space, *address), key) {
                 let message = format!("{address} is also the address of {namespace}/{name}");
                 add(Fault::AddressTwice, message);
             }

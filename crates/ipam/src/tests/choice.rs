@@ -371,22 +371,3 @@ fn addresses_come_from_the_ranges_that_were_asked_for() {
         "{error}"
     );
 }
-
-#[test]
-fn on_a_physical_segment_what_is_others_is_never_given() {
-    let mut store = changed(&[
-        (
-            "metadata: {name: a, labels: {rack: r1}}, spec: {}",
-            "metadata: {name: a}, spec: {addresses: [{address: 10.0.0.2/29, interface: eth0, mtu: 1500}]}",
-        ),
-        (
-            "driver: routed, pools: [v4]",
-            "driver: macvlan, macvlan: {parent: eth0}, gateway: [10.0.0.6], pools: [v4]",
-        ),
-        ("10.0.0.0/28, blockSize: 30", "10.0.0.0/29, blockSize: 30"),
-    ]);
-    let (mut given, _) = drain(&mut store, "a");
-    given.sort();
-    let given: Vec<String> = given.iter().map(ToString::to_string).collect();
-    assert_eq!(given, ["10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.5"]);
-}

@@ -88,8 +88,10 @@ fn act(store: &mut Store, action: &Others) {
             loop {
                 match assign(&store.world(), &request) {
                     Ok(claim) => assert!(store.commit(&claim.writes)),
-                    Err(IpamError::NotLent { block, owner, .. }) if owner != name("a") => {
-                        store.open(block, &owner);
+                    Err(IpamError::NotLent {
+                        name: block, owner, ..
+                    }) if owner != name("a") => {
+                        store.open(&block, &owner);
                         continue;
                     }
                     Err(IpamError::NotLent { .. } | IpamError::Exhausted { .. }) => {}
@@ -168,7 +170,8 @@ fn without_the_store_only_closed_blocks_of_its_own_are_used() {
     let given = assign(&store.world(), &request).unwrap();
     let block = store.world().blocks.values().next().unwrap().spec.clone();
     assert!(block.cidr.contains(&given.addresses[0]));
-    let writes = ask(&store.world(), block.cidr);
+    let block_name = Block::resource_name(None, block.cidr);
+    let writes = ask(&store.world(), &block_name);
     assert!(store.commit(&writes));
     let error = assign(&store.world(), &request).unwrap_err();
     assert!(matches!(error, IpamError::Unreached { .. }), "{error}");

@@ -155,14 +155,13 @@ impl Cluster {
                     }
                     self.seen[node] = self.store.world();
                 }
-                Err(IpamError::NotLent { block, owner, .. }) => {
+                Err(IpamError::NotLent {
+                    name: block, owner, ..
+                }) => {
                     self.seen[node] = self.store.world();
-                    let found = self.seen[node]
-                        .blocks
-                        .values()
-                        .find(|b| b.spec.cidr == block);
+                    let found = self.seen[node].blocks.get(&block);
                     if found.is_some_and(|b| b.spec.node.as_ref() == Some(&owner)) {
-                        self.store.open(block, &owner);
+                        self.store.open(&block, &owner);
                         self.seen[node] = self.store.world();
                     }
                 }
@@ -197,7 +196,7 @@ impl Cluster {
                 !reserved.any(|net| net.contains(address)),
                 "{address} is reserved"
             );
-            let pool = world.pool_of(*address).expect("it is of a pool");
+            let pool = world.pool_of(None, *address).expect("it is of a pool");
             assert!(!pool.spec.disabled, "{address} is of a disabled pool");
         }
     }
@@ -253,7 +252,7 @@ impl Cluster {
         for (name, handle) in world.handles.iter().filter(|(_, h)| h.spec.node.is_some()) {
             assert_eq!(handle.spec.addresses.len(), families);
             for address in &handle.spec.addresses {
-                assert!(world.pool_of(*address).is_some());
+                assert!(world.pool_of(None, *address).is_some());
                 assert_eq!(
                     owners.insert(*address, name),
                     None,

@@ -11,11 +11,12 @@ fn large(nodes: u32) -> World {
     let text = WORLD.replace("10.0.0.0/28, blockSize: 30", "10.0.0.0/8");
     let mut world = Store::of(&text).world();
     let net = name("net");
+    let pool = world.pools[&name("v4")].spec.clone();
     for index in 0..nodes {
         let node = name(&format!("node-{index}"));
         let base = std::net::Ipv4Addr::from_bits((10 << 24) + index * 64);
         let cidr = ipnet::IpNet::new(base.into(), 26).unwrap();
-        let mut block = place::unclaimed(cidr, &name("v4"));
+        let mut block = place::unclaimed(cidr, &name("v4"), &pool);
         block.node = Some(node.clone());
         for ordinal in 0..20 {
             let identity = format!("{index}/{ordinal}");
@@ -40,7 +41,7 @@ fn large(nodes: u32) -> World {
             block.allocations.insert(ordinal, held);
             world.put(Resource::new(handle, user).into());
         }
-        world.put(Resource::new(Block::resource_name(cidr), block).into());
+        world.put(Resource::new(Block::resource_name(None, cidr), block).into());
     }
     world
 }

@@ -12,21 +12,22 @@ use crate::error::KernelError;
 use crate::link::{self, LinkInfo};
 use crate::nsid;
 use crate::read::Scope;
-use crate::session::{Outer, Session};
+use crate::session::Session;
 
 /// Tells a sandbox's session what the host's interfaces are called that something there is to stand
 /// on.
-pub(super) fn tell_parents(host: &mut Session, scope: &Scope<'_>, sandbox: &mut Session) {
+pub(super) fn tell_parents(
+    host: &mut Session,
+    scope: &Scope<'_>,
+    sandbox: &mut Session,
+) -> Result<(), KernelError> {
     let parents = scope.parents();
     if parents.is_empty() {
-        return;
+        return Ok(());
     }
-    let Ok(number) = nsid::assign(sandbox, &host.handle) else {
-        return;
-    };
-    let index = |name: &IfName| Some((link::find_index(host, name)?, name.clone()));
+    let index = |name: &IfName| Some((link::find_index(host, name)?, name.to_string()));
     let names = parents.into_iter().filter_map(index).collect();
-    sandbox.links.outer = Some(Outer { number, names });
+    sandbox.tell_outside(&host.handle, names)
 }
 
 impl Kernel {

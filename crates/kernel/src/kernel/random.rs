@@ -8,6 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tombolo_model::{Family, MacAddr, Mtu, Protocol, Vni};
 use tombolo_plan::objects::{
     BridgePort, Chain, Datum, Field, Link, LinkKind, NextHop, NftSet, Route, RoutingRule, Rule,
+    Stations,
 };
 use tombolo_plan::{HostPlan, Key, Object, Place};
 
@@ -218,6 +219,7 @@ fn end_as_port(objects: &mut [(Place, Object)], how: u8) {
             bridge,
             hairpin: how.is_multiple_of(2),
             isolated: how % 4 < 2,
+            stations: Stations::Learned,
         });
     }
 }

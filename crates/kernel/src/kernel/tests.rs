@@ -1,5 +1,5 @@
 use tombolo_model::{Family, MacAddr, Mtu, Vni};
-use tombolo_plan::objects::{BridgePort, Link, LinkKind, NextHop, Route, RoutingRule};
+use tombolo_plan::objects::{BridgePort, Link, LinkKind, NextHop, Route, RoutingRule, Stations};
 use tombolo_plan::{Key, Object, Place};
 
 use super::*;
@@ -132,6 +132,7 @@ fn a_bridge_with_ports_is_as_planned_and_is_repaired() {
         bridge: name("tbb0"),
         hairpin: true,
         isolated: true,
+        stations: Stations::Learned,
     });
     let bridge = Link {
         mac: Some(MacAddr([2, 0, 0, 0, 1, 1])),

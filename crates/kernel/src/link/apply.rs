@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 
 use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, MacAddr};
-use tombolo_plan::objects::{BridgePort, Link, LinkKind, VethPeer};
+use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, VethPeer};
 
 use super::{MODES, TAGGED, attribute as a, header};
 use crate::error::KernelError;
@@ -97,11 +97,14 @@ fn describe(
                 .put_u32(a::BRIDGE_FORWARD_DELAY, 0);
         }),
         LinkKind::Vxlan { parent, .. } => {
-            let index = links.index(parent).ok_or_else(|| KernelError::NoLink {
+            let (index, host) = links.underlay(parent).ok_or_else(|| KernelError::NoLink {
                 operation: format!("create link {name}"),
                 netns: "host".to_owned(),
                 link: parent.to_string(),
             })?;
+            if let Some(host) = host {
+                message.put(a::LINK_NETNSID, &host.to_ne_bytes());
+            }
             info(message, "vxlan", |data| vxlan(data, &link.kind, index));
         }
         LinkKind::VethEnd | LinkKind::Existing => {
@@ -237,7 +240,12 @@ fn enslave(
         message.nest(a::LINKINFO, |info| {
             info.put_text(a::INFO_SLAVE_KIND, "bridge")
                 .nest(a::INFO_SLAVE_DATA, |data| {
+                    let told = port.stations.are_told();
+                    let remote = port.stations == Stations::Remote;
                     data.put_u8(a::PORT_HAIRPIN, u8::from(port.hairpin))
+                        .put_u8(a::PORT_LEARNING, u8::from(!told))
+                        .put_u8(a::PORT_FLOOD, u8::from(!told))
+                        .put_u8(a::PORT_SUPPRESS, u8::from(remote))
                         .put_u8(a::PORT_ISOLATED, u8::from(port.isolated));
                 });
         });

@@ -47,6 +47,9 @@ mod attribute {
     pub(super) const BRIDGE_STP_STATE: u16 = 5;
 
     pub(super) const PORT_HAIRPIN: u16 = 4;
+    pub(super) const PORT_LEARNING: u16 = 8;
+    pub(super) const PORT_FLOOD: u16 = 9;
+    pub(super) const PORT_SUPPRESS: u16 = 32;
     pub(super) const PORT_ISOLATED: u16 = 33;
 
     pub(super) const VXLAN_ID: u16 = 1;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tombolo_model::{IfName, MacAddr, Mtu, Vni};
 use tombolo_plan::naming::LINK_PREFIX;
-use tombolo_plan::objects::{BridgePort, Link, LinkKind};
+use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations};
 
 use super::{MODES, TAGGED, attribute as a, header};
 use crate::error::KernelError;
@@ -30,6 +30,7 @@ pub(crate) struct LinkInfo {
     pub master: Option<u32>,
     pub hairpin: bool,
     pub isolated: bool,
+    pub stations: Stations,
     pub vxlan: Option<Vxlan>,
     pub loopback: bool,
     /// Whether frames can leave and come (`IFF_LOWER_UP`).
@@ -89,6 +90,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
         master: None,
         hairpin: false,
         isolated: false,
+        stations: Stations::Learned,
         vxlan: None,
         loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
         carrier: flags & LOWER_UP != 0,
@@ -138,6 +140,22 @@ fn decode_info(info: &Attribute<'_>, link: &mut LinkInfo) {
         let flag = |kind| data.find(kind).and_then(|a| a.u8()).unwrap_or(0) != 0;
         link.hairpin = flag(a::PORT_HAIRPIN);
         link.isolated = flag(a::PORT_ISOLATED);
+        link.stations = stations(
+            flag(a::PORT_LEARNING),
+            flag(a::PORT_FLOOD),
+            flag(a::PORT_SUPPRESS),
+        );
+    }
+}
+
+/// What three flags of a port come to. Combinations that nobody plans are said to be another one
+/// than any that a single change can have made them from.
+fn stations(learning: bool, flood: bool, suppress: bool) -> Stations {
+    match (learning, flood, suppress) {
+        (true, true, false) => Stations::Learned,
+        (false, false, false) => Stations::Told,
+        (_, _, false) | (false, false, true) => Stations::Remote,
+        (_, _, true) => Stations::Told,
     }
 }
 
@@ -170,6 +188,7 @@ pub(crate) fn object(link: &LinkInfo, links: &Links) -> Link {
             bridge: links.name(master)?,
             hairpin: link.hairpin,
             isolated: link.isolated,
+            stations: link.stations,
         })
     });
     Link {
@@ -227,7 +246,7 @@ pub(crate) fn is_marked(link: &LinkInfo) -> bool {
 }
 
 fn vxlan_kind(vxlan: &Vxlan, links: &Links) -> Option<LinkKind> {
-    let parent: IfName = links.name(vxlan.parent)?;
+    let parent: IfName = links.underlay_name(vxlan.parent)?;
     if vxlan.learning {
         return None;
     }

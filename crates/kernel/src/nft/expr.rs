@@ -22,10 +22,16 @@ const DATA: u16 = 2;
 const REGISTER: u32 = 1;
 const SMALL_REGISTER: u32 = 8;
 /// `NFT_META_*`.
+const META_MARK: u32 = 3;
 const META_IN_NAME: u32 = 6;
 const META_OUT_NAME: u32 = 7;
 const META_FAMILY: u32 = 15;
 const META_PROTOCOL: u32 = 16;
+/// `NFT_CT_*`, `IP_CT_DIR_ORIGINAL`.
+const CT_STATUS: u32 = 2;
+const CT_MARK: u32 = 3;
+const CT_ZONE: u32 = 17;
+const DIRECTION_ORIGINAL: u8 = 0;
 /// `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER`.
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
@@ -84,6 +90,15 @@ impl Writer<'_> {
                 self.compare(&port.to_be_bytes(), false);
             }
             Match::DestinationTranslated => self.destination_translated(),
+            Match::Mark(mark) => {
+                self.meta(META_MARK, REGISTER);
+                self.compare(&mark.to_ne_bytes(), false);
+            }
+            Match::ConnectionMark { mask, value } => {
+                self.connection(CT_MARK);
+                self.mask(&mask.to_ne_bytes());
+                self.compare(&value.to_ne_bytes(), false);
+            }
         }
     }
 
@@ -93,6 +108,19 @@ impl Writer<'_> {
             Action::Drop => self.verdict(DROP, None),
             Action::Return => self.verdict(RETURN, None),
             Action::Jump(chain) => self.verdict(JUMP, Some(chain)),
+            Action::OriginalZone(zone) => {
+                self.value(&zone.to_ne_bytes());
+                self.set_connection(CT_ZONE, Some(DIRECTION_ORIGINAL));
+            }
+            Action::Mark(mark) => {
+                self.value(&mark.to_ne_bytes());
+                self.set_mark();
+                self.set_connection(CT_MARK, None);
+            }
+            Action::RestoreMark => {
+                self.connection(CT_MARK);
+                self.set_mark();
+            }
             Action::Masquerade => self.expression("masq", |_| {}),
             Action::TranslateDestination {
                 family,
@@ -225,11 +253,46 @@ impl Writer<'_> {
         self.compare(&u32::from(libc::RTN_LOCAL).to_ne_bytes(), false);
     }
 
-    fn destination_translated(&mut self) {
-        // NFTA_CT_DREG, _KEY (NFT_CT_STATUS).
+    /// Loads something of the connection.
+    fn connection(&mut self, key: u32) {
+        // NFTA_CT_DREG, _KEY.
         self.expression("ct", |data| {
-            data.put_be32(1, REGISTER).put_be32(2, 2);
+            data.put_be32(1, REGISTER).put_be32(2, key);
         });
+    }
+
+    /// Sets something of the connection to what is loaded.
+    fn set_connection(&mut self, key: u32, direction: Option<u8>) {
+        // NFTA_CT_KEY, _DIRECTION, _SREG.
+        self.expression("ct", |data| {
+            data.put_be32(2, key);
+            if let Some(direction) = direction {
+                data.put_u8(3, direction);
+            }
+            data.put_be32(4, REGISTER);
+        });
+    }
+
+    /// Sets the packet's mark to what is loaded.
+    fn set_mark(&mut self) {
+        // NFTA_META_KEY, _SREG.
+        self.expression("meta", |data| {
+            data.put_be32(2, META_MARK).put_be32(3, REGISTER);
+        });
+    }
+
+    /// Loads a value.
+    fn value(&mut self, value: &[u8]) {
+        // NFTA_IMMEDIATE_DREG, _DATA.
+        self.expression("immediate", |data| {
+            data.put_be32(1, REGISTER).nest(2, |inner| {
+                inner.put(DATA_VALUE, value);
+            });
+        });
+    }
+
+    fn destination_translated(&mut self) {
+        self.connection(CT_STATUS);
         self.mask(&DESTINATION_TRANSLATED.to_ne_bytes());
         self.compare(&[0; 4], true);
     }

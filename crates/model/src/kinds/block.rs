@@ -21,6 +21,9 @@ pub struct Block {
     pub cidr: IpNet,
     /// The pool that it was cut from.
     pub pool: Name,
+    /// The pool's address space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<Name>,
     /// The node that takes addresses from it first, and that its traffic is routed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,
@@ -135,15 +138,20 @@ impl Block {
         }
     }
 
-    /// The name of the block resource of a range: `10.244.0.64-26`, `fd00_1_0_..._0-122`.
+    /// The name of the block resource of a range: `10.244.0.64-26`, `fd00_1_0_..._0-122`, and
+    /// `blue.10.244.0.64-26` in a space of its own.
     #[must_use]
-    pub fn resource_name(cidr: IpNet) -> Name {
+    pub fn resource_name(space: Option<&Name>, cidr: IpNet) -> Name {
         let text = match cidr.network() {
             IpAddr::V4(a) => a.to_string(),
             IpAddr::V6(a) => a.segments().map(|s| format!("{s:x}")).join("_"),
         };
-        Name::new(format!("{text}-{}", cidr.prefix_len()))
-            .expect("digits, letters, dots and underscores make a name")
+        let text = format!("{text}-{}", cidr.prefix_len());
+        let text = match space {
+            Some(space) => format!("{space}.{text}"),
+            None => text,
+        };
+        Name::new(text).expect("digits, letters, dots and underscores make a name")
     }
 
     /// Every address in use, with who holds it.
@@ -182,6 +190,7 @@ mod tests {
             let block = Block {
                 cidr: cidr.parse().unwrap(),
                 pool: Name::new("p").unwrap(),
+                space: None,
                 node: None,
                 generation: 1,
                 allocations: BTreeMap::new(),
@@ -197,9 +206,13 @@ mod tests {
 
     #[test]
     fn names_of_blocks_are_names() {
-        let name = |cidr: &str| Block::resource_name(cidr.parse().unwrap()).to_string();
+        let space = Name::new("blue").unwrap();
+        let named = |space, cidr: &str| Block::resource_name(space, cidr.parse().unwrap());
+        let name = |cidr: &str| named(None, cidr).to_string();
         assert_eq!(name("10.244.0.64/26"), "10.244.0.64-26");
         assert_eq!(name("fd00:1::40/122"), "fd00_1_0_0_0_0_0_40-122");
         assert_eq!(name("::/122"), "0_0_0_0_0_0_0_0-122");
+        let spaced = named(Some(&space), "10.244.0.64/26");
+        assert_eq!(spaced.as_str(), "blue.10.244.0.64-26");
     }
 }

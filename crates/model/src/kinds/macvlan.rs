@@ -1,12 +1,10 @@
 //! Containers directly on a physical network, by an interface of their own on one of the host's.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::IfName;
-use crate::net::Family;
 use crate::resource::FieldError;
 
 /// VLAN numbers that a frame can carry (IEEE 802.1Q: 0 is no VLAN, 4095 is kept).
@@ -74,22 +72,4 @@ impl Macvlan {
         };
         wrong.map(fault).into_iter().collect()
     }
-}
-
-/// The faults of a network's gateways: at most one a family, and each somebody's own address.
-pub(super) fn gateway_faults(gateways: &[IpAddr]) -> Vec<FieldError> {
-    let mut faults = Vec::new();
-    for (index, gateway) in gateways.iter().enumerate() {
-        let family = Family::of(*gateway);
-        let before = &gateways[..index];
-        let fault = if before.iter().any(|other| Family::of(*other) == family) {
-            format!("{gateway} is a second gateway of {family}; give one a family")
-        } else if gateway.is_unspecified() || gateway.is_multicast() || gateway.is_loopback() {
-            format!("{gateway} is no router's address")
-        } else {
-            continue;
-        };
-        faults.push(FieldError::new(format!("spec.gateway[{index}]"), fault));
-    }
-    faults
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::macvlan::{Macvlan, gateway_faults};
+use super::macvlan::Macvlan;
 use crate::names::Name;
 use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
@@ -20,7 +20,7 @@ use crate::resource::FieldError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// How it works: `routed`, `bridge`, `ptp`, `macvlan`, `none`, `host` or `container`.
+    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `macvlan`, `none`, `host` or `container`.
     pub driver: Name,
     /// How packets leave for another node; only for drivers that span nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,18 +28,19 @@ pub struct Network {
     /// The pools that its addresses come from, in order of preference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<Name>,
+    /// Where its endpoints send what leaves the network, at most one address a family; the driver's
+    /// choice if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateway: Vec<IpAddr>,
+    /// No way leads out of it: its endpoints reach each other and nobody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub internal: bool,
     /// The largest packet of its endpoints: `auto` or a number of bytes.
     #[serde(default)]
     pub mtu: MtuChoice,
     /// Which of the node's addresses is used to reach peers that have both families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub underlay: Option<Family>,
-    /// The routers of its segment, at most one a family: a container's default route.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gateway: Vec<IpAddr>,
-    /// Whether its containers have no default route.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub internal: bool,
     /// How its containers are put on a physical network; only for driver `macvlan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub macvlan: Option<Macvlan>,
@@ -174,7 +175,18 @@ impl Network {
                 ));
             }
         }
-        faults.extend(gateway_faults(&self.gateway));
+        for (index, gateway) in self.gateway.iter().enumerate() {
+            let family = Family::of(*gateway);
+            if self.gateway[..index]
+                .iter()
+                .any(|g| Family::of(*g) == family)
+            {
+                faults.push(FieldError::new(
+                    format!("spec.gateway[{index}]"),
+                    format!("{gateway} is a second {family} gateway; a network has one a family"),
+                ));
+            }
+        }
         faults.extend(self.macvlan.iter().flat_map(Macvlan::faults));
         faults
     }

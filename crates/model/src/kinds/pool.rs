@@ -5,6 +5,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::names::Name;
 use crate::net::Family;
 use crate::resource::FieldError;
 use crate::selector::Selector;
@@ -15,6 +16,11 @@ use crate::selector::Selector;
 pub struct IpPool {
     /// The range.
     pub cidr: IpNet,
+    /// The address space that it is of; if not given, the one that the hosts route in. Pools of
+    /// different spaces may share addresses, and their networks never meet: only for networks whose
+    /// addresses nobody outside them sees (driver `overlay`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<Name>,
     /// Prefix length of the blocks: 20 to 32 for IPv4 (26 if not given), 116 to 128 for IPv6 (122).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_size: Option<u8>,

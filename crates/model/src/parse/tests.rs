@@ -132,7 +132,7 @@ fn one_faulty_field() {
             "  cidr: 10.0.0.0/8\n  natOutgoin: true\n",
             "t:6:3: spec.natOutgoin: unknown field natOutgoin (did you mean natOutgoing?)",
             Some("true"),
-            &["allowed are cidr, blockSize, natOutgoing, nodeSelector"],
+            &["allowed are cidr, space, blockSize, natOutgoing, nodeSelector"],
         ),
         (
             "  cidr: 10.0.0.0/8\n  blockSize: wide\n",

@@ -11,8 +11,6 @@
 //!
 //! To see it: `bridge link`, `ip addr show tbb…`.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use tombolo_model::{Block, Endpoint, Family, IfName, Resource, World};
 
@@ -20,7 +18,9 @@ use super::routed::{want_pair, want_ways_out};
 use super::{Attachment, ContainerView, Plug, Site};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
-use crate::objects::{BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+use crate::objects::{
+    BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, Stations,
+};
 
 /// A bridge for each network and host.
 pub struct Bridge;
@@ -72,11 +72,12 @@ impl Attachment for Bridge {
             bridge,
             hairpin: true,
             isolated: false,
+            stations: Stations::Learned,
         };
         want_pair(site, plug, Some(port), plan);
         let endpoint = &plug.endpoint.spec;
         for address in &endpoint.addresses {
-            let Some(block) = block_of(site.world, *address) else {
+            let Some(block) = site.world.block_of(&endpoint.network, *address) else {
                 continue;
             };
             let prefix = block.spec.cidr.prefix_len();
@@ -111,13 +112,15 @@ impl Attachment for Bridge {
         let addresses = endpoint
             .addresses
             .iter()
-            .map(|address| match block_of(world, *address) {
-                Some(block) => (
-                    IpNet::new_assert(*address, block.spec.cidr.prefix_len()),
-                    Some(gateway_net(&block.spec).addr()),
-                ),
-                None => (Family::host_net(*address), None),
-            })
+            .map(
+                |address| match world.block_of(&endpoint.network, *address) {
+                    Some(block) => (
+                        IpNet::new_assert(*address, block.spec.cidr.prefix_len()),
+                        Some(gateway_net(&block.spec).addr()),
+                    ),
+                    None => (Family::host_net(*address), None),
+                },
+            )
             .collect();
         ContainerView { addresses }
     }
@@ -184,12 +187,6 @@ fn present_blocks<'a>(site: &'a Site<'_>) -> impl Iterator<Item = &'a Resource<B
             block.spec.node.as_ref() == Some(me)
                 || block.spec.allocations.values().any(|a| a.node == *me)
         })
-}
-
-fn block_of(world: &World, address: IpAddr) -> Option<&Resource<Block>> {
-    let pool = world.pool_of(address)?;
-    let cidr = IpNet::new(address, pool.spec.block_prefix()).ok()?.trunc();
-    world.blocks.get(&Block::resource_name(cidr))
 }
 
 /// The gateway of a block's segment: its first address after the network's own.

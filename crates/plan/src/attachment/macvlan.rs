@@ -20,7 +20,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::kinds::{Macvlan as Spec, MtuChoice};
-use tombolo_model::{Endpoint, Family, IfName, Mtu, Resource, World};
+use tombolo_model::{Endpoint, Family, IfName, Mtu, Name, Network, Resource, World};
 
 use super::{Attachment, ContainerView, Plug, Site};
 use crate::host_plan::HostPlan;
@@ -74,7 +74,12 @@ impl Attachment for Macvlan {
         let network = world.networks.get(&endpoint.network);
         let gateway = |family| network.and_then(|network| network.spec.way_out(family));
         let addresses = endpoint.addresses.iter();
-        let view = |address: &IpAddr| (on_segment(world, *address), gateway(Family::of(*address)));
+        let view = |address: &IpAddr| {
+            (
+                on_segment(world, &endpoint.network, *address),
+                gateway(Family::of(*address)),
+            )
+        };
         ContainerView {
             addresses: addresses.map(view).collect(),
         }
@@ -86,9 +91,25 @@ impl Attachment for Macvlan {
         obstacle::of(world, endpoint, network.spec.macvlan.as_ref()?, |_| true)
     }
 
-    /// IPAM itself spares what is not for hosts on a physical segment.
     fn reserved(&self) -> (u32, u32) {
         (0, 0)
+    }
+
+    /// What is others' on the segment: its routers, the nodes themselves where it is the underlay too,
+    /// the subnet's own address (RFC 919; for IPv6 the routers' anycast address, RFC 4291), and for
+    /// IPv4 its broadcast address.
+    fn kept(&self, world: &World, network: &Network) -> Vec<IpAddr> {
+        let mut kept = network.gateway.clone();
+        let pools = network.pools.iter();
+        for pool in pools.filter_map(|name| world.pools.get(name)) {
+            let range = pool.spec.cidr;
+            let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
+            let nodes = nodes.map(|own| own.address.addr());
+            kept.extend(nodes.filter(|address| range.contains(address)));
+            kept.push(range.network());
+            kept.extend(Some(range.broadcast()).filter(IpAddr::is_ipv4));
+        }
+        kept
     }
 
     fn passes_host(&self) -> bool {
@@ -97,8 +118,8 @@ impl Attachment for Macvlan {
 }
 
 /// An address with the prefix length of its segment.
-fn on_segment(world: &World, address: IpAddr) -> IpNet {
-    match world.pool_of(address) {
+fn on_segment(world: &World, network: &Name, address: IpAddr) -> IpNet {
+    match world.pool_of(world.space_of(network), address) {
         Some(pool) => IpNet::new_assert(address, pool.spec.cidr.prefix_len()),
         None => Family::host_net(address),
     }
@@ -145,7 +166,7 @@ fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut Hos
 
 fn want_address(site: &Site, plug: &Plug, address: IpAddr, plan: &mut HostPlan) {
     let link = plug.endpoint.spec.interface.clone();
-    let net = on_segment(site.world, address);
+    let net = on_segment(site.world, site.network.name(), address);
     plan.want(
         plug.inside(Key::Address { link, net }),
         Object::Address,
@@ -229,4 +250,29 @@ fn knows_v6(site: &Site) -> bool {
     site.ranges()
         .any(|range| Family::of_net(range) == Family::V6)
         || site.me.spec.address(Family::V6).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_others_on_the_segment_is_kept() {
+        let text = include_str!("../../tests/cases/24-macvlan-shim/world.yaml");
+        let world = tombolo_model::parse::world("world.yaml", text).unwrap();
+        let network = world.networks.values().next().unwrap();
+        let mut kept = Macvlan.kept(&world, &network.spec);
+        kept.sort();
+        kept.dedup();
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        let v4 = [
+            "192.0.2.0",
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.254",
+            "192.0.2.255",
+        ];
+        let v6 = ["2001:db8::", "2001:db8::1", "2001:db8::ff"];
+        assert_eq!(kept, [&v4[..], &v6].concat());
+    }
 }

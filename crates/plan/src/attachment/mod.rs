@@ -5,6 +5,7 @@
 
 mod bridge;
 mod macvlan;
+pub(crate) mod overlay;
 mod routed;
 mod shared;
 
@@ -14,10 +15,11 @@ use ipnet::IpNet;
 use tombolo_model::{Endpoint, IfName, Mtu, Name, Network, Node, Resource, World};
 
 use crate::host_plan::{HostPlan, Origin};
-use crate::objects::{Key, Link, LinkKind, Object, Place};
+use crate::objects::{Key, Link, LinkKind, Netns, Object, Place};
 
 pub use bridge::Bridge;
 pub use macvlan::Macvlan;
+pub use overlay::Overlay;
 pub use routed::Routed;
 pub use shared::{None, Shared};
 
@@ -45,6 +47,16 @@ pub trait Attachment: Sync {
     fn passes_host(&self) -> bool {
         true
     }
+
+    /// Addresses of the network's pools that no endpoint may have.
+    fn kept(&self, _: &World, _: &Network) -> Vec<IpAddr> {
+        Vec::new()
+    }
+
+    /// The namespace on the host that the host's ends of a network's pairs are in.
+    fn outside(&self, _node: &Name, _network: &Name) -> Netns {
+        Netns::Host
+    }
 }
 
 /// A network on one host.
@@ -57,6 +69,8 @@ pub struct Site<'a> {
     pub network: &'a Resource<Network>,
     /// The largest packet of its endpoints.
     pub mtu: Mtu,
+    /// Its endpoints on whichever host, if it is one segment.
+    pub members: &'a [&'a Resource<Endpoint>],
 }
 
 /// One endpoint on this host.
@@ -65,6 +79,8 @@ pub struct Plug<'a> {
     pub endpoint: &'a Resource<Endpoint>,
     /// The host's end of its pair.
     pub host_end: IfName,
+    /// The namespace that it is in.
+    pub outside: Netns,
     /// Whether the sandbox's default route goes through it: it does for one of several.
     pub is_default: bool,
 }
@@ -120,6 +136,15 @@ impl Plug<'_> {
     #[must_use]
     pub fn inside(&self, key: Key) -> Place {
         Place::sandbox(&self.endpoint.spec.sandbox, key)
+    }
+
+    /// Where the host's end of the pair is.
+    #[must_use]
+    pub fn host_place(&self) -> Place {
+        Place {
+            netns: self.outside.clone(),
+            key: Key::Link(self.host_end.clone()),
+        }
     }
 
     /// The loopback of the sandbox is up, as every program expects.

@@ -172,7 +172,7 @@ pub(super) fn want_pair(
         port,
     };
     plan.want(
-        Place::host(Key::Link(plug.host_end.clone())),
+        plug.host_place(),
         Object::Link(host),
         plug.origin("attachment: the host's end"),
     );

@@ -40,7 +40,7 @@ fn faults_of_networks() {
             "spec.driver",
             [
                 "token-ring is no driver",
-                "none, host, container, ptp, bridge, routed, macvlan",
+                "none, host, container, ptp, bridge, routed, overlay, macvlan",
             ],
         ),
         (
@@ -102,16 +102,6 @@ fn faults_of_networks() {
             json!({"driver": "bridge", "pools": ["p"], "macvlan": {"parent": "eth1"}}),
             "spec.macvlan",
             ["only driver macvlan has it", "this is bridge"],
-        ),
-        (
-            json!({"driver": "ptp", "pools": ["p"], "gateway": ["10.0.0.1"]}),
-            "spec.gateway",
-            ["driver ptp has gateways of its own", "remove it"],
-        ),
-        (
-            json!({"driver": "ptp", "pools": ["p"], "internal": true}),
-            "spec.internal",
-            ["driver ptp", "remove it"],
         ),
         (
             json!({"driver": "macvlan", "pools": ["p"], "macvlan": {"parent": "tbx4096"}}),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::host_plan::{Origin, Planned};
-use crate::objects::{BridgePort, NextHop, Route, VethPeer};
+use crate::objects::{BridgePort, NextHop, Route, Stations, VethPeer};
 use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
 
@@ -163,6 +163,7 @@ fn a_link_that_is_down_or_unplugged_is_changed() {
         bridge: name("tbb1"),
         hairpin: true,
         isolated: false,
+        stations: Stations::Learned,
     };
     for present in [
         Link {

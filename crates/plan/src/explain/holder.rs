@@ -41,7 +41,12 @@ pub fn holder(world: &World, address: IpAddr) -> Option<Holder> {
             ..Holder::default()
         });
     }
-    let pool = world.pool_of(address)?;
+    // The hosts' own space first; the same address may be of several others.
+    let mut pools: Vec<_> = world.pools.values().collect();
+    pools.sort_by_key(|pool| pool.spec.space.is_some());
+    let pool = pools
+        .into_iter()
+        .find(|pool| pool.spec.cidr.contains(&address))?;
     let mut found = Holder {
         pool: Some(pool.name().clone()),
         use_of_it: "free: no block was cut here yet".to_owned(),
@@ -50,7 +55,7 @@ pub fn holder(world: &World, address: IpAddr) -> Option<Holder> {
     let block = world
         .blocks
         .values()
-        .find(|block| block.spec.cidr.contains(&address));
+        .find(|block| block.spec.pool == *pool.name() && block.spec.cidr.contains(&address));
     let Some(block) = block else {
         return Some(found);
     };
@@ -62,10 +67,10 @@ pub fn holder(world: &World, address: IpAddr) -> Option<Holder> {
     };
     found.handle = Some(allocation.handle.clone());
     found.node = Some(allocation.node.clone());
-    let endpoint = world
-        .endpoints
-        .values()
-        .find(|endpoint| endpoint.spec.addresses.contains(&address));
+    let endpoint = world.endpoints.values().find(|endpoint| {
+        endpoint.spec.addresses.contains(&address)
+            && world.space_of(&endpoint.spec.network) == pool.spec.space.as_ref()
+    });
     found.endpoint = endpoint.map(|endpoint| endpoint.key());
     found.use_of_it = match (allocation.purpose, &found.endpoint) {
         (Purpose::Tunnel, _) => "the node's own address in the network".to_owned(),

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use tombolo_model::{Family, IfName, MacAddr};
+use tombolo_model::{Family, IfName, MacAddr, Name};
 
 use crate::objects::Key;
 
 /// The first words that there are, each with an example of the others.
 pub const KINDS: &[(&str, &str)] = &[
     ("route", "route 10.244.1.0/24 [table 100]"),
+    ("namespace", "namespace tbn1c0ffe9a7f85ac"),
     ("link", "link tbx4096"),
     ("address", "address 10.244.1.5 [dev tbx4096]"),
     ("neighbour", "neighbour 10.244.1.0 [dev tbx4096]"),
@@ -32,6 +33,8 @@ pub enum Question {
         /// Only in this table.
         table: Option<u32>,
     },
+    /// A network namespace of ours.
+    Namespace(Name),
     /// An interface.
     Link(IfName),
     /// An address, on interfaces and as IPAM knows it.
@@ -104,7 +107,11 @@ impl Question {
                     table: t, dst: d, ..
                 },
             ) => dst == d && table.is_none_or(|table| table == *t),
+            (Question::Namespace(name), Key::Namespace(key)) => name == key,
             (Question::Link(name), Key::Link(link)) => name == link,
+            (Question::Fdb { mac, link }, Key::Station { bridge, mac: m }) => {
+                mac == m && on(link, bridge)
+            }
             (Question::Address { address, link }, Key::Address { link: l, net }) => {
                 net.addr() == *address && on(link, l)
             }
@@ -154,6 +161,7 @@ impl fmt::Display for Question {
                 write!(f, "route {dst}")?;
                 table.map_or(Ok(()), |table| write!(f, " table {table}"))
             }
+            Question::Namespace(name) => write!(f, "namespace {name}"),
             Question::Link(name) => write!(f, "link {name}"),
             Question::Address { address, link } => {
                 write!(f, "address {address}")?;
@@ -184,6 +192,12 @@ fn read(kind: &str, words: &[&str]) -> Result<Question, String> {
     match kind {
         "route" => read_route(words),
         "link" => read_link(words),
+        "namespace" => match words {
+            [name] => Ok(Question::Namespace(
+                Name::new(*name).map_err(|e| e.to_string())?,
+            )),
+            _ => Err("one namespace is asked for".to_owned()),
+        },
         "rule" => read_rule(words),
         "nft" => read_nft(words),
         "sysctl" => match words {

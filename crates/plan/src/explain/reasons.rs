@@ -85,6 +85,50 @@ const REASONS: &[(&str, &str)] = &[
         "all that is not on the segment goes through the router that the network names",
     ),
     (
+        "attachment/overlay: the segment's namespace",
+        "the network's segment is kept apart from the host's own packets and from other networks'",
+    ),
+    (
+        "attachment/overlay: the segment's bridge",
+        "containers of the network on this host share this segment with those on other hosts",
+    ),
+    (
+        "attachment/overlay: the gateway",
+        "containers send what leaves the network to this address, which is on every host the same",
+    ),
+    (
+        "attachment/overlay: where the container is",
+        "the bridge learns nothing: it is told behind which port the container is, and answers for it",
+    ),
+    (
+        "attachment/overlay: the container's address",
+        "IPAM gave this address to the container",
+    ),
+    (
+        "attachment/overlay: the container's segment",
+        "all containers of the network are on one segment, on whichever host",
+    ),
+    (
+        "segment: the link-layer address of a container on another host",
+        "who asks for the container's address is answered on this host, so that no question travels",
+    ),
+    (
+        "transport/vxlan: the segment's device",
+        "frames for containers on other hosts leave and arrive by it",
+    ),
+    (
+        "transport/vxlan: frames for all go to each host that has endpoints of the network",
+        "broadcast and multicast are copied to each of these hosts, and to no other",
+    ),
+    (
+        "transport/vxlan: the host that a container is on",
+        "frames for the container go to its host alone",
+    ),
+    (
+        "transport/vxlan: a container on another host is behind the device",
+        "the bridge learns nothing: it is told that the container is on another host",
+    ),
+    (
         "attachment/routed: no way out for addresses of the block that nobody holds",
         "packets to addresses that no container has are dropped here, so that they do not wander off by the default route",
     ),
@@ -103,6 +147,22 @@ const REASONS: &[(&str, &str)] = &[
     (
         "attachment/routed: way to the container",
         "packets for the container leave by its own pair",
+    ),
+    (
+        "egress: a source address is looked for in the segment's table",
+        "the host checks that a packet came by the way back to its source, which only this table knows",
+    ),
+    (
+        "egress: packets with the segment's mark take its table",
+        "several segments may have the same addresses; the mark says which one is meant",
+    ),
+    (
+        "egress: way to the segment",
+        "answers to containers of the segment, and what comes to their published ports, go by its gateway",
+    ),
+    (
+        "egress: which segment a packet is of",
+        "several segments may have the same addresses; a mark and a zone of connection tracking tell them apart",
     ),
     (
         "nat: a published port",

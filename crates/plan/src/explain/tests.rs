@@ -161,7 +161,16 @@ fn rules_of_the_sources() -> BTreeSet<String> {
             let rule = |text: &str| {
                 let (room, rest) = text.split_once(": ")?;
                 let first = room.split('/').next()?;
-                let known = ["attachment", "nat", "network", "plan", "transport"].contains(&first);
+                let known = [
+                    "attachment",
+                    "egress",
+                    "nat",
+                    "network",
+                    "plan",
+                    "segment",
+                    "transport",
+                ]
+                .contains(&first);
                 (known && !rest.is_empty()).then(|| text.to_owned())
             };
             rules.extend(

@@ -36,6 +36,31 @@ pub struct BridgePort {
     pub hairpin: bool,
     /// Whether it may not talk to other isolated ports (`IFLA_BRPORT_ISOLATED`).
     pub isolated: bool,
+    /// How the bridge knows where stations are.
+    pub stations: Stations,
+}
+
+/// How a bridge knows which stations are behind a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stations {
+    /// From what they send; who is not known is looked for everywhere.
+    #[default]
+    Learned,
+    /// It is told ([`super::Key::Station`]): nothing is learned at the port, and frames for stations
+    /// that are not known do not leave by it (`IFLA_BRPORT_LEARNING`, `IFLA_BRPORT_UNICAST_FLOOD`).
+    Told,
+    /// The same, and they are far away: who asks for the address of one that is known is answered by
+    /// the bridge (`IFLA_BRPORT_NEIGH_SUPPRESS`).
+    Remote,
+}
+
+impl Stations {
+    /// Whether the bridge is told, and learns nothing.
+    #[must_use]
+    pub fn are_told(self) -> bool {
+        self != Stations::Learned
+    }
 }
 
 /// What sort of device a link is.
@@ -121,6 +146,11 @@ impl fmt::Display for Link {
             }
             if port.isolated {
                 write!(f, " isolated")?;
+            }
+            match port.stations {
+                Stations::Learned => {}
+                Stations::Told => write!(f, " stations told")?,
+                Stations::Remote => write!(f, " stations remote")?,
             }
         }
         write!(f, " {}", if self.up { "up" } else { "down" })

@@ -16,9 +16,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use tombolo_model::{Family, IfName, MacAddr};
+use tombolo_model::{Family, IfName, MacAddr, Name};
 
-pub use link::{BridgePort, Link, LinkKind, VethPeer};
+pub use link::{BridgePort, Link, LinkKind, Stations, VethPeer};
 pub use nft::{
     Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint,
     InterfaceMatch, Match, NftSet, PacketField, Policy, Rule,
@@ -34,6 +34,8 @@ pub const MAIN_TABLE: u32 = 254;
 pub enum Netns {
     /// The host's own.
     Host,
+    /// One of ours that holds a network's segment, by its name: everything in it is ours.
+    Segment(Name),
     /// A sandbox, by its path.
     Sandbox(String),
     /// A sandbox that no plan names any more, by the number that the host's namespace knows it under
@@ -45,6 +47,7 @@ impl fmt::Display for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Netns::Host => f.pad("host"),
+            Netns::Segment(name) => f.pad(name.as_str()),
             Netns::Sandbox(path) => f.pad(path),
             Netns::Numbered(number) => f.pad(&format!("nsid:{number}")),
         }
@@ -70,6 +73,15 @@ impl Place {
         }
     }
 
+    /// An object in a namespace of ours.
+    #[must_use]
+    pub fn segment(name: &Name, key: Key) -> Place {
+        Place {
+            netns: Netns::Segment(name.clone()),
+            key,
+        }
+    }
+
     /// An object in a sandbox.
     #[must_use]
     pub fn sandbox(path: &str, key: Key) -> Place {
@@ -90,6 +102,8 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Key {
+    /// A network namespace of ours, see [`Netns::Segment`].
+    Namespace(Name),
     /// A network interface.
     Link(IfName),
     /// A kernel setting, as `net/ipv4/ip_forward`.
@@ -116,6 +130,13 @@ pub enum Key {
         mac: MacAddr,
         /// Part of the key only where one MAC has several remotes (all zeros, multicast).
         remote: Option<IpAddr>,
+    },
+    /// A forwarding entry of a bridge: which port a link-layer address is behind.
+    Station {
+        /// The bridge.
+        bridge: IfName,
+        /// The link-layer address.
+        mac: MacAddr,
     },
     /// A route.
     Route {
@@ -150,6 +171,8 @@ pub enum Key {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Object {
+    /// For [`Key::Namespace`]: nothing but that it is there.
+    Namespace,
     /// For [`Key::Link`].
     Link(Link),
     /// For [`Key::Sysctl`]: the value, without a line end.
@@ -160,6 +183,8 @@ pub enum Object {
     Neighbour(MacAddr),
     /// For [`Key::Fdb`]: the remote node's underlay address.
     Fdb(IpAddr),
+    /// For [`Key::Station`]: the port.
+    Station(IfName),
     /// For [`Key::Route`].
     Route(Route),
     /// For [`Key::RoutingRule`].
@@ -175,6 +200,7 @@ pub enum Object {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Key::Namespace(name) => write!(f, "namespace {name}"),
             Key::Link(name) => write!(f, "link {name}"),
             Key::Sysctl(path) => write!(f, "sysctl {path}"),
             Key::Address { link, net } => write!(f, "address {net} dev {link}"),
@@ -191,6 +217,7 @@ impl fmt::Display for Key {
             } => {
                 write!(f, "fdb {mac} dst {remote} dev {link}")
             }
+            Key::Station { bridge, mac } => write!(f, "station {mac} dev {bridge}"),
             Key::Route { table, dst, metric } => {
                 write!(f, "route {dst}")?;
                 if *table != MAIN_TABLE {
@@ -212,11 +239,13 @@ impl fmt::Display for Key {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Object::Namespace => Ok(()),
             Object::Link(link) => write!(f, "{link}"),
             Object::Sysctl(value) => write!(f, "= {value}"),
             Object::Address => Ok(()),
             Object::Neighbour(mac) => write!(f, "lladdr {mac}"),
             Object::Fdb(remote) => write!(f, "dst {remote}"),
+            Object::Station(port) => write!(f, "port {port}"),
             Object::Route(route) => write!(f, "{route}"),
             Object::RoutingRule(rule) => write!(f, "{rule}"),
             Object::NftSet(set) => write!(f, "{set}"),

@@ -166,6 +166,15 @@ pub enum Match {
     DestinationPort(u16),
     /// The connection's destination was translated (`ct status dnat`).
     DestinationTranslated,
+    /// The packet's mark (`meta mark`).
+    Mark(u32),
+    /// The connection's mark, under a mask (`ct mark and`).
+    ConnectionMark {
+        /// The mask.
+        mask: u32,
+        /// What is left of it.
+        value: u32,
+    },
 }
 
 /// Which interface.
@@ -228,6 +237,14 @@ pub enum Action {
     Return,
     /// On in another chain, and back.
     Jump(String),
+    /// The connection is tracked in a zone of its own, as seen from who began it (`ct original
+    /// zone`): others with the same addresses and ports are other ones. Answers, whose addresses
+    /// are translated ones, are found without.
+    OriginalZone(u16),
+    /// The packet and its connection get a mark.
+    Mark(u32),
+    /// The packet gets its connection's mark.
+    RestoreMark,
     /// Source address becomes that of the outgoing interface.
     Masquerade,
     /// Destination address and port become what a map says; no change if it says nothing.
@@ -354,6 +371,10 @@ impl fmt::Display for Match {
             Match::LocalDestination => f.write_str("fib daddr type local"),
             Match::DestinationPort(port) => write!(f, "th dport {port}"),
             Match::DestinationTranslated => f.write_str("ct status dnat"),
+            Match::Mark(mark) => write!(f, "meta mark {mark:#x}"),
+            Match::ConnectionMark { mask, value } => {
+                write!(f, "ct mark and {mask:#x} == {value:#x}")
+            }
         }
     }
 }
@@ -405,6 +426,9 @@ impl fmt::Display for Action {
             Action::Drop => f.write_str("drop"),
             Action::Return => f.write_str("return"),
             Action::Jump(chain) => write!(f, "jump {chain}"),
+            Action::OriginalZone(zone) => write!(f, "ct original zone set {zone}"),
+            Action::Mark(mark) => write!(f, "meta mark set {mark:#x} ct mark set {mark:#x}"),
+            Action::RestoreMark => f.write_str("meta mark set ct mark"),
             Action::Masquerade => f.write_str("masquerade"),
             Action::TranslateDestination {
                 family,

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::kinds::{NodeAddress, TransportSpec};
-use tombolo_model::{Family, FieldError, Network, Node, Resource};
+use tombolo_model::{Endpoint, Family, FieldError, IfName, Mtu, Name, Network, Node, Resource};
 
 use crate::host_plan::{HostPlan, Origin};
 
@@ -39,6 +39,11 @@ pub trait Transport: Sync {
         None
     }
 
+    /// What tells its packets from those of other networks, where it has such a number.
+    fn vni(&self, _: &TransportSpec) -> Option<u32> {
+        None
+    }
+
     /// Whether a node must have made something before it can receive. Peers then wait until it
     /// says that it has.
     fn needs_receiver(&self) -> bool;
@@ -48,6 +53,14 @@ pub trait Transport: Sync {
 
     /// What this host needs in order to receive.
     fn receive(&self, site: &Site, plan: &mut HostPlan);
+
+    /// Whether it can carry the frames of a segment.
+    fn carries_frames(&self) -> bool {
+        false
+    }
+
+    /// What this host needs so that a segment goes on to its other hosts.
+    fn join(&self, _: &Site, _: &Segment, _: &mut HostPlan) {}
 
     /// What this host needs so that a destination at a peer is reachable.
     fn send(&self, site: &Site, peer: &Peer, destination: &Destination, plan: &mut HostPlan);
@@ -104,6 +117,26 @@ pub struct Peer<'a> {
     pub path: Path<'a>,
     /// Its own addresses inside the network, where a transport ends.
     pub tunnel: Vec<IpAddr>,
+}
+
+/// A segment on this host, to be joined to its parts on others.
+pub struct Segment<'a> {
+    /// The namespace that it is in.
+    pub namespace: Name,
+    /// Its bridge.
+    pub bridge: IfName,
+    /// The largest packet of its endpoints.
+    pub mtu: Mtu,
+    /// The other hosts that have endpoints of it.
+    pub members: Vec<Member<'a>>,
+}
+
+/// Another host of a segment.
+pub struct Member<'a> {
+    /// The host.
+    pub peer: Peer<'a>,
+    /// Its endpoints.
+    pub endpoints: Vec<&'a Resource<Endpoint>>,
 }
 
 /// Addresses at a peer.

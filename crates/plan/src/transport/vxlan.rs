@@ -21,12 +21,15 @@
 use std::net::IpAddr;
 
 use tombolo_model::kinds::TransportSpec;
-use tombolo_model::{Family, FieldError, IfName, Mtu, Vni};
+use tombolo_model::{Family, FieldError, IfName, MacAddr, Mtu, Vni};
 
-use super::{Destination, Path, Peer, Site, Transport, unknown_options};
-use crate::host_plan::HostPlan;
+use super::{Destination, Member, Path, Peer, Segment, Site, Transport, unknown_options};
+use crate::attachment::overlay::want_station;
+use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
-use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+use crate::objects::{
+    BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, Stations,
+};
 
 /// The VNI if none is given; the lowest that Windows takes too.
 const DEFAULT_VNI: u64 = 4096;
@@ -89,6 +92,10 @@ impl Transport for Vxlan {
         Some(Options::parse(spec).ok()?.port)
     }
 
+    fn vni(&self, spec: &TransportSpec) -> Option<u32> {
+        Some(Options::parse(spec).ok()?.vni.get())
+    }
+
     fn needs_receiver(&self) -> bool {
         true
     }
@@ -146,6 +153,52 @@ impl Transport for Vxlan {
         }
     }
 
+    fn carries_frames(&self) -> bool {
+        true
+    }
+
+    /// A device for each family of the underlay that another host is reached over, as a port of the
+    /// segment's bridge. Two such ports are isolated from each other: what comes from one host is
+    /// not for others.
+    fn join(&self, site: &Site, segment: &Segment, plan: &mut HostPlan) {
+        let Ok(options) = Options::parse(site.spec) else {
+            return;
+        };
+        for family in &site.families {
+            let Some(here) = site.me.spec.address(*family) else {
+                continue;
+            };
+            let device = naming::vxlan(options.vni, *family);
+            let kind = LinkKind::Vxlan {
+                vni: options.vni,
+                port: options.port,
+                local: here.address.addr(),
+                parent: here.interface.clone(),
+            };
+            let link = Link {
+                kind,
+                mtu: Some(segment.mtu),
+                mac: None,
+                up: true,
+                port: Some(BridgePort {
+                    bridge: segment.bridge.clone(),
+                    hairpin: false,
+                    isolated: site.families.len() > 1,
+                    stations: Stations::Remote,
+                }),
+            };
+            plan.want(
+                Place::segment(&segment.namespace, Key::Link(device)),
+                Object::Link(link),
+                site.origin("transport/vxlan: the segment's device"),
+            );
+        }
+        for member in &segment.members {
+            let device = naming::vxlan(options.vni, member.peer.path.family());
+            want_member(segment, member, &device, plan);
+        }
+    }
+
     fn send(&self, site: &Site, peer: &Peer, destination: &Destination, plan: &mut HostPlan) {
         let Ok(options) = Options::parse(site.spec) else {
             return;
@@ -190,10 +243,37 @@ fn gateway(peer: &Peer, device: &IfName, inner: Family) -> Option<IpAddr> {
     }
 }
 
+/// What goes to another host of a segment: frames for all, and those for its stations.
+fn want_member(segment: &Segment, member: &Member, device: &IfName, plan: &mut HostPlan) {
+    let remote = member.peer.path.there.address.addr();
+    let mut want_fdb = |mac, many: bool, origin| {
+        let key = Key::Fdb {
+            link: device.clone(),
+            mac,
+            remote: many.then_some(remote),
+        };
+        let place = Place::segment(&segment.namespace, key);
+        plan.want(place, Object::Fdb(remote), origin);
+    };
+    let origin = |resource, rule| Origin { resource, rule };
+    let rule = "transport/vxlan: frames for all go to each host that has endpoints of the network";
+    want_fdb(MacAddr([0; 6]), true, origin(member.peer.node.key(), rule));
+    let rule = "transport/vxlan: the host that a container is on";
+    for endpoint in &member.endpoints {
+        want_fdb(endpoint.spec.mac, false, origin(endpoint.key(), rule));
+    }
+    let rule = "transport/vxlan: a container on another host is behind the device";
+    for endpoint in &member.endpoints {
+        let origin = origin(endpoint.key(), rule);
+        let station = (endpoint.spec.mac, device);
+        want_station(&segment.namespace, &segment.bridge, station, origin, plan);
+    }
+}
+
 /// The two steps from a peer's address in the network to its underlay address.
 fn want_peer(site: &Site, peer: &Peer, device: &IfName, gateway: IpAddr, plan: &mut HostPlan) {
     let mac = naming::tunnel_mac(peer.node, device);
-    let origin = |rule| crate::host_plan::Origin {
+    let origin = |rule| Origin {
         resource: peer.node.key(),
         rule,
     };

@@ -40,7 +40,7 @@ pub fn peerings(world: &World, node: &Name) -> Vec<Peering> {
     };
     let mut found = Vec::new();
     for network in world.networks.values() {
-        let Some(driver) = driver::find(&network.spec.driver).filter(|d| d.spans_nodes) else {
+        let Some(driver) = driver::find(&network.spec.driver).filter(|d| d.spans_nodes()) else {
             continue;
         };
         let ways = Ways::new(world, me, network, driver);

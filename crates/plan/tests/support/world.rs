@@ -79,7 +79,7 @@ pub fn block(
     if let Some(owner) = owner {
         spec["node"] = json!(format!("n{owner}"));
     }
-    let called = tombolo_model::Block::resource_name(cidr);
+    let called = tombolo_model::Block::resource_name(None, cidr);
     resource(
         KindName::Block,
         json!({"metadata": {"name": called}, "spec": spec}),
