@@ -227,6 +227,7 @@ fn one_more(world: &World, number: u32, netns: &str) -> Result<(Vec<Write>, IpAd
         sandbox_id: None,
         interface: IfName::new("eth0")?,
         sandbox: netns.to_owned(),
+        handover: None,
         handle: claim.handle,
         generation: claim.generation,
         addresses: claim.addresses.clone(),

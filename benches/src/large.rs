@@ -128,6 +128,7 @@ fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: IpAddr) -> Endpo
         sandbox_id: None,
         interface: IfName::new("eth0").expect("a name"),
         sandbox: format!("/run/netns/c{n}-{e}"),
+        handover: None,
         handle,
         generation: 1,
         addresses: vec![address],

@@ -4,7 +4,7 @@
 //! gone, and all that deleted nodes held. Only what is known counts: a sandbox whose folder cannot
 //! be read is not gone, and a node is deleted only if a complete World has no Node for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +15,16 @@ use tombolo_api::Fault;
 use tombolo_ipam::{Evidence, Request, Reserve};
 use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Purpose;
-use tombolo_model::{Family, Handle, Name, World, Write};
+use tombolo_model::{Family, Handle, IfName, Name, World, Write};
 use tombolo_store::Revision;
 
-use crate::attach::ipam_fault;
+use crate::attach::{ipam_fault, taken};
 use crate::shared::Shared;
 
 /// How often lost addresses are looked for, unless `TOMBOLO_SWEEP_SECONDS` says otherwise.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How many sweeps what waits for a runtime is left alone. Docker comes at once, or never.
+const PATIENCE: u32 = 5;
 
 /// Keeps the node's own addresses as the networks need them.
 pub(crate) async fn keep_tunnels(shared: Arc<Shared>) {
@@ -133,6 +135,7 @@ fn has_all(world: &World, network: &Name, handle: Option<&Handle>) -> bool {
 /// Looks for lost addresses for ever.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     let mut gone_before = BTreeSet::new();
+    let mut unclaimed = Unclaimed::default();
     let given = std::env::var("TOMBOLO_SWEEP_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -152,12 +155,83 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
         }
         let gone = gone_sandboxes(&shared.world(), shared.node(), &shared.boot_id);
         // A sandbox must be found gone twice: a runtime may be about to mount it.
-        let sure: BTreeSet<_> = gone.intersection(&gone_before).cloned().collect();
+        let mut sure: BTreeSet<_> = gone.intersection(&gone_before).cloned().collect();
         gone_before = gone;
-        if let Err(fault) = reclaim(&shared, sure).await {
+        let (endpoints, handles) = unclaimed.look(&shared);
+        sure.extend(endpoints);
+        let outcome = match reclaim(&shared, sure).await {
+            Ok(()) => free_taken(&shared, &handles).await,
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = outcome {
             tracing::warn!(%fault, "cannot free lost addresses");
         }
     }
+}
+
+/// What waits for a runtime to come for it, with how many sweeps have found it so: addresses that
+/// were taken for an endpoint, and ends of pairs that are to be put into a sandbox. A runtime that
+/// was killed in between never comes.
+#[derive(Default)]
+struct Unclaimed {
+    endpoints: BTreeMap<(Name, Name), u32>,
+    handles: BTreeMap<(Name, u64), u32>,
+}
+
+impl Unclaimed {
+    /// Looks once more, and answers what nobody will come for.
+    fn look(&mut self, shared: &Shared) -> (Vec<(Name, Name)>, Vec<(Name, u64)>) {
+        let world = shared.world();
+        let here = links_here();
+        let endpoints = world.endpoints.iter().filter(|(_, endpoint)| {
+            let end = endpoint.spec.handover.as_ref();
+            endpoint.spec.node == *shared.node() && end.is_some_and(|end| here.contains(end))
+        });
+        let endpoints = count(&mut self.endpoints, endpoints.map(|(key, _)| key.clone()));
+        let handles = world
+            .handles
+            .iter()
+            .filter(|(_, handle)| taken::is_waiting(&handle.spec, shared.node()));
+        let handles = handles.map(|(name, handle)| (name.clone(), handle.spec.generation));
+        (endpoints, count(&mut self.handles, handles))
+    }
+}
+
+/// Counts what is found once more, forgets the rest, and answers what was found often enough.
+fn count<K: Ord + Clone>(
+    found_before: &mut BTreeMap<K, u32>,
+    found: impl Iterator<Item = K>,
+) -> Vec<K> {
+    let count = |key: K| {
+        let times = found_before.get(&key).map_or(1, |times| times + 1);
+        (key, times)
+    };
+    let now: BTreeMap<K, u32> = found.map(count).collect();
+    *found_before = now;
+    let enough = found_before.iter().filter(|(_, times)| **times > PATIENCE);
+    enough.map(|(key, _)| key.clone()).collect()
+}
+
+/// The interfaces of the host; none if they cannot be read.
+fn links_here() -> BTreeSet<IfName> {
+    let read = NetnsHandle::current().and_then(|here| tombolo_kernel::underlay::interfaces(&here));
+    match read {
+        Ok(interfaces) => interfaces.into_iter().map(|link| link.name).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for interfaces that no sandbox has");
+            BTreeSet::new()
+        }
+    }
+}
+
+/// Frees addresses that were taken and that nobody has come for.
+async fn free_taken(shared: &Shared, handles: &[(Name, u64)]) -> Result<(), Fault> {
+    for (name, generation) in handles {
+        tracing::info!(handle = %name, "freeing addresses that were taken and never used");
+        let decide = |world: &World| Ok((tombolo_ipam::release(world, name, *generation), ()));
+        shared.commit(decide).await?;
+    }
+    Ok(())
 }
 
 async fn reclaim(shared: &Shared, gone: BTreeSet<(Name, Name)>) -> Result<(), Fault> {
@@ -230,6 +304,8 @@ fn gone_sandboxes(world: &World, node: &Name, boot_id: &str) -> BTreeSet<(Name, 
         .endpoints
         .iter()
         .filter(|(_, endpoint)| endpoint.spec.node == *node && endpoint.spec.boot_id == boot_id)
+        // What a runtime puts into its sandbox itself is found on the host again when it is gone.
+        .filter(|(_, endpoint)| endpoint.spec.handover.is_none())
         .filter(|(_, endpoint)| {
             is_gone(Path::new(&endpoint.spec.sandbox), endpoint.spec.sandbox_id)
         })

@@ -15,6 +15,9 @@
 //! | `POST /v1/delete` | [`DeleteRequest`] → nothing; all or nothing |
 //! | `POST /v1/attach` | [`AttachRequest`] → [`Attached`], once the kernel holds it |
 //! | `POST /v1/detach` | [`DetachRequest`] → nothing |
+//! | `POST /v1/amend` | [`AmendRequest`] → [`Attached`], once the kernel holds it |
+//! | `POST /v1/addresses/take` | [`TakeRequest`] → [`Taken`] |
+//! | `POST /v1/addresses/give` | [`GiveRequest`] → nothing |
 //! | `POST /v1/inspect` | [`DetachRequest`] → [`Inspected`]: what an attachment should be and is |
 //! | `POST /v1/collect` | [`CollectRequest`] → nothing: unplugs what a runtime does not know |
 //! | `POST /v1/ready` | [`ReadyRequest`] → [`Readiness`] |

@@ -17,8 +17,13 @@ pub struct AttachRequest {
     pub container_id: ContainerId,
     /// The name that its interface shall have.
     pub interface: IfName,
-    /// Path of its sandbox.
+    /// Path of its sandbox; empty if `handover` is set and it is not known yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sandbox: String,
+    /// Make the container's end in the host's namespace, and leave it there: the runtime puts it
+    /// into the sandbox itself, with its addresses and routes (CNM).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handover: bool,
     /// The inode of the namespace that the path leads to; the agent finds it if it is not given.
     #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]
     pub sandbox_id: Option<u64>,
@@ -175,12 +180,71 @@ pub struct Inspected {
     pub differences: Vec<String>,
 }
 
+/// Change what may change of a container that is plugged in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AmendRequest {
+    /// The runtime's id of the container.
+    #[serde(rename = "containerID")]
+    pub container_id: ContainerId,
+    /// The name of its interface.
+    pub interface: IfName,
+    /// Path of its sandbox, empty if it has left it; as it is if not given. Only where the runtime
+    /// puts the interface there itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// Ports of the host that lead to it; as they are if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<PortMapping>>,
+}
+
+/// Take addresses of a network before there is an endpoint to use them. They are found by the
+/// endpoint that is plugged in with `handover` and asks for them; those that none asks for within
+/// minutes are free again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TakeRequest {
+    /// The network.
+    pub network: Name,
+    /// The link-layer address of who will use them: who comes again under the same one gets the
+    /// same addresses, while nobody else needed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// Addresses that it must be, at most one per family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// Where other addresses must be from; anywhere in the network's pools if none is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<AddressRange>,
+}
+
+/// Addresses that were taken: one for each family of the network's pools.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Taken {
+    /// The addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Give back what was taken and is not used; what is used, or not taken, stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GiveRequest {
+    /// The network.
+    pub network: Name,
+    /// One of the addresses that were taken together.
+    pub address: IpAddr,
+}
+
 /// Resources to be made so, as in files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApplyRequest {
     /// The resources, each with `apiVersion`, `kind`, `metadata` and `spec`.
     pub resources: Vec<Value>,
+    /// Only say what would be done, or why it cannot be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// What applying did to one resource.

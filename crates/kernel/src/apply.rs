@@ -214,7 +214,7 @@ impl<'a> Applier<'a> {
         if let Some(end) = pair_end(op) {
             // The message names the peer's descriptor, which closes at the end of this function.
             self.flush(netns);
-            if self.results[index].is_ok() {
+            if self.results[index].is_ok() && !end.handed_over {
                 self.open_end(index, end, op);
             }
         }

@@ -16,6 +16,7 @@ use tombolo_plan::diff::satisfies;
 use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place, diff, naming};
 
+use crate::announce::announce;
 use crate::apply::Applier;
 use crate::error::KernelError;
 use crate::look::Look;
@@ -277,6 +278,11 @@ impl Kernel {
     pub fn apply(&mut self, ops: &[Op]) -> Applied {
         let mut results = Applier::new(self, ops).run();
         self.settle_contested(ops, &mut results);
+        let done = ops
+            .iter()
+            .zip(&results)
+            .filter(|(_, result)| result.is_ok());
+        announce(self, done.map(|(op, _)| op));
         let mut applied = Applied::default();
         for (op, result) in ops.iter().zip(results) {
             match result {

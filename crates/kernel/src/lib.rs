@@ -24,6 +24,7 @@ pub mod survey;
 pub mod underlay;
 
 mod address;
+mod announce;
 mod apply;
 mod encode;
 mod fdb;

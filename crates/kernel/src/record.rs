@@ -24,7 +24,7 @@ pub fn record(observed: &mut Observed, op: &Op) {
                     kind: LinkKind::VethEnd,
                     mtu: *mtu,
                     mac: Some(peer.mac),
-                    up: true,
+                    up: !peer.handed_over,
                     port: None,
                 };
                 let at = Place {

@@ -126,6 +126,7 @@ pub(crate) fn pair(host_end: &str, sandbox: &str) -> Vec<(Place, Object)> {
         netns: Netns::Sandbox(sandbox.to_owned()),
         name: name("eth0"),
         mac,
+        handed_over: false,
     };
     let mtu = Some(Mtu::new(1450).unwrap());
     let near = Link {

@@ -293,6 +293,7 @@ fn plan_host(
             netns: inside.clone(),
             name: name(&interface.name)?,
             mac: MacAddr(interface.mac),
+            handed_over: false,
         };
         let port = port_link(layout, interface, LinkKind::Veth(peer))?;
         draft.want(

@@ -6,7 +6,7 @@
 //! changed before anything is removed ([`crate::order`]).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
 use tombolo_model::kinds::MacvlanMode;
@@ -95,8 +95,15 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
             }
         }
     }
+    let handed_over = handed_over(plan);
     for (place, present) in observed.iter() {
-        if !plan.objects.contains_key(place) {
+        let is_runtimes = || {
+            place.netns == Netns::Host
+                && handed_over
+                    .iter()
+                    .any(|end| is_on(end, &place.key, present))
+        };
+        if !plan.objects.contains_key(place) && !is_runtimes() {
             removing.push(Op::Remove {
                 place: place.clone(),
                 object: present.clone(),
@@ -116,6 +123,21 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
     removing.sort_by_key(|op| std::cmp::Reverse((rank(&op.place().key), height(op, false))));
     making.extend(removing);
     making
+}
+
+/// The ends of pairs that the runtime takes from the host's namespace: they may be there, or gone
+/// into a sandbox, and what is on them is the runtime's.
+fn handed_over(plan: &HostPlan) -> BTreeSet<&IfName> {
+    let links = plan.objects.values().map(|planned| &planned.object);
+    links
+        .filter_map(|object| match object {
+            Object::Link(Link {
+                kind: LinkKind::Veth(peer),
+                ..
+            }) if peer.handed_over => Some(&peer.name),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Whether it lowers the MTU of a container's end. That comes before the host's end, which drops
@@ -180,10 +202,11 @@ fn has_lost_its_end(wanted: &Link, observed: &Observed) -> bool {
     let LinkKind::Veth(peer) = &wanted.kind else {
         return false;
     };
-    !observed.contains_key(&Place {
-        netns: peer.netns.clone(),
-        key: Key::Link(peer.name.clone()),
-    })
+    !peer.handed_over
+        && !observed.contains_key(&Place {
+            netns: peer.netns.clone(),
+            key: Key::Link(peer.name.clone()),
+        })
 }
 
 /// Takes a link away, with all that falls with it, wherever that is; ports of a bridge are no ports

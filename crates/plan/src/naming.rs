@@ -20,6 +20,13 @@ pub fn host_end(namespace: &Name, endpoint: &Name) -> IfName {
     hashed("tbv", 11, &[namespace.as_str(), endpoint.as_str()])
 }
 
+/// The container's end of an endpoint's pair while it is on the host, for a runtime that takes it
+/// from there: `tbc` and eleven hexadecimal digits.
+#[must_use]
+pub fn handed_end(namespace: &Name, endpoint: &Name) -> IfName {
+    hashed("tbc", 11, &[namespace.as_str(), endpoint.as_str()])
+}
+
 /// The bridge of a network: `tbb` and eight hexadecimal digits.
 #[must_use]
 pub fn bridge(network: &Name) -> IfName {

@@ -19,6 +19,7 @@ use tombolo_model::{Endpoint, Family, IfName, Name, Network, Node, Resource, Wor
 use crate::attachment::{self, Plug};
 use crate::driver::{self, Driver, Reach};
 use crate::host_plan::HostPlan;
+use crate::objects::Netns;
 use crate::ways::Ways;
 use crate::{naming, segment};
 
@@ -147,11 +148,28 @@ fn plan_endpoints(
             outside: (driver.attachment).outside(site.me.name(), site.network.name()),
             is_default: default.is_some_and(|default| **default == spec.interface),
         };
+        if spec.handover.is_some() {
+            plan_handed_over(driver, site, &plug, plan);
+            continue;
+        }
         if let Some(id) = spec.sandbox_id {
             plan.sandboxes.insert(spec.sandbox.clone(), id);
         }
         driver.attachment.plan_endpoint(site, &plug, plan);
     }
+}
+
+/// Plans an endpoint whose sandbox is the runtime's affair: what an attachment wants there is left
+/// out, so that attachments need not know of it.
+fn plan_handed_over(driver: &Driver, site: &attachment::Site, plug: &Plug, plan: &mut HostPlan) {
+    let mut own = HostPlan::default();
+    driver.attachment.plan_endpoint(site, plug, &mut own);
+    for (place, planned) in own.objects {
+        if !matches!(place.netns, Netns::Sandbox(_)) {
+            plan.want(place, planned.object, planned.origin);
+        }
+    }
+    plan.problems.extend(own.problems);
 }
 
 /// Whether an endpoint's addresses have been given to somebody else since. It is so only if a block

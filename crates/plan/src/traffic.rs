@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tombolo_model::{Family, IfName, Name, Network, Resource, World};
 
+use crate::driver::{self, Reach};
 use crate::filter::Packet;
 use crate::host_plan::HostPlan;
+use crate::naming;
 use crate::objects::{Key, Netns, NextHop, Object};
-use crate::{driver, naming};
 
 /// One packet of each kind that a node's networks need forwarded: between containers and other nodes,
 /// both ways, and from containers to the world.
@@ -27,6 +28,16 @@ pub fn traffic(world: &World, node: &Name, plan: &HostPlan) -> Vec<Packet> {
             .filter_map(|pool| world.pools.get(pool));
         for pool in pools {
             let range = pool.spec.cidr;
+            // Frames between its containers do not pass the host's own namespace.
+            if driver.reach == Reach::Segment {
+                let gateway = naming::gateway(network.name());
+                let out = plan_interface(world, node, Family::of_net(range));
+                if let Some(out) = out.filter(|_| !network.spec.internal) {
+                    let from = range.hosts().nth(4).unwrap_or(range.addr());
+                    found.push(packet(&gateway, out, from, outside(range)));
+                }
+                continue;
+            }
             let container = container(world, node, network, range);
             for (link, far) in ways(plan, range) {
                 let there = packet(&container.0, &link, container.1, far);

@@ -3,12 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use tombolo_api::{AttachRequest, Fault, FaultKind};
-use tombolo_ipam::{IpamError, Request, Reserve};
+use tombolo_ipam::{Claim, IpamError, Request, Reserve};
 use tombolo_model::kinds::Purpose;
 use tombolo_model::{AnyResource, Endpoint, Handle, MacAddr, Name, Resource, World, Write};
 use tombolo_plan::driver::{self, Driver};
+use tombolo_plan::naming;
 
-use super::EndpointKey;
+use super::{EndpointKey, taken};
 use crate::shared::Shared;
 
 /// How addresses are taken.
@@ -31,6 +32,16 @@ impl How {
         }
     }
 
+    /// Lets IPAM choose.
+    pub fn assign(&self, world: &World, request: &Request<'_>) -> Result<Claim, Fault> {
+        tombolo_ipam::assign(world, request).map_err(|error| {
+            if let IpamError::NotLent { name, .. } = &error {
+                self.note(name.clone());
+            }
+            ipam_fault(&error)
+        })
+    }
+
     fn note(&self, block: Name) {
         *self.not_lent.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
     }
@@ -51,7 +62,7 @@ pub(super) fn decide(
     how: &How,
 ) -> Result<(Vec<Write>, ()), Fault> {
     let driver = driver_of(world, &request.network)?;
-    let (identity, mut endpoint) = unplaced(shared, request);
+    let (identity, mut endpoint) = unplaced(shared, world, request, key);
     let mut writes = Vec::new();
     if driver.has_addresses {
         let take = Take {
@@ -92,9 +103,9 @@ pub(super) fn decide(
 
 /// Whether the addresses of who is attached are in use on another node, as far as is known.
 pub(super) fn is_held_elsewhere(shared: &Shared, request: &AttachRequest) -> bool {
-    let identity = identity_of(shared, request);
-    let handle = Handle::resource_name(&request.network, &identity);
     let world = shared.world();
+    let identity = identity_of(shared, &world, request);
+    let handle = Handle::resource_name(&request.network, &identity);
     let holder = world
         .handles
         .get(&handle)
@@ -102,16 +113,30 @@ pub(super) fn is_held_elsewhere(shared: &Shared, request: &AttachRequest) -> boo
     holder.is_some_and(|node| node != shared.node())
 }
 
-/// Who is attached: as the runtime says, else the container on this node.
-fn identity_of(shared: &Shared, request: &AttachRequest) -> String {
-    request.identity.clone().unwrap_or_else(|| {
+/// Who is attached: as the runtime says, else who has taken its addresses beforehand, else the
+/// container on this node.
+fn identity_of(shared: &Shared, world: &World, request: &AttachRequest) -> String {
+    let taken = || {
+        let address = request.addresses.first().filter(|_| request.handover)?;
+        let (_, handle) = taken::holder(world, shared.node(), &request.network, *address)?;
+        // As it was asked for: IPAM adds the node where another one has it too.
+        let own = format!("@{}", shared.node());
+        let identity = handle.identity.as_str();
+        Some(identity.strip_suffix(&own).unwrap_or(identity).to_owned())
+    };
+    request.identity.clone().or_else(taken).unwrap_or_else(|| {
         Handle::identity_on(shared.node(), &request.container_id, &request.interface)
     })
 }
 
 /// The endpoint as asked for, before it has addresses, with who it is.
-fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
-    let identity = identity_of(shared, request);
+fn unplaced(
+    shared: &Shared,
+    world: &World,
+    request: &AttachRequest,
+    key: &EndpointKey,
+) -> (String, Endpoint) {
+    let identity = identity_of(shared, world, request);
     let endpoint = Endpoint {
         node: shared.node().clone(),
         network: request.network.clone(),
@@ -119,6 +144,7 @@ fn unplaced(shared: &Shared, request: &AttachRequest) -> (String, Endpoint) {
         configuration: request.configuration.clone(),
         interface: request.interface.clone(),
         sandbox: request.sandbox.clone(),
+        handover: request.handover.then(|| naming::handed_end(&key.0, &key.1)),
         sandbox_id: request.sandbox_id,
         handle: Handle::resource_name(&request.network, &identity),
         generation: 0,
@@ -150,30 +176,23 @@ impl Take<'_> {
         let (head, tail) = attachment.reserved();
         let network = world.networks.get(&request.network);
         let kept = network.map(|network| attachment.kept(world, &network.spec));
+        let kept = kept.unwrap_or_default();
         let handle = world.handles.get(&endpoint.handle);
         let holder = handle.and_then(|handle| handle.spec.node.as_ref());
-        let claim = tombolo_ipam::assign(
-            world,
-            &Request {
-                node: &endpoint.node,
-                network: &request.network,
-                identity: self.identity,
-                endpoint: Some(key.clone()),
-                purpose: Purpose::Workload,
-                wanted: &request.addresses,
-                ranges: &request.ranges,
-                reserve: Reserve { head, tail },
-                kept: &kept.unwrap_or_default(),
-                take_over: holder.is_some_and(|node| self.how.absent.contains(node)),
-                offline: self.how.offline,
-            },
-        )
-        .map_err(|error| {
-            if let IpamError::NotLent { name, .. } = &error {
-                self.how.note(name.clone());
-            }
-            ipam_fault(&error)
-        })?;
+        let request = Request {
+            node: &endpoint.node,
+            network: &request.network,
+            identity: self.identity,
+            endpoint: Some(key.clone()),
+            purpose: Purpose::Workload,
+            wanted: &request.addresses,
+            ranges: &request.ranges,
+            reserve: Reserve { head, tail },
+            kept: &kept,
+            take_over: holder.is_some_and(|node| self.how.absent.contains(node)),
+            offline: self.how.offline,
+        };
+        let claim = self.how.assign(world, &request)?;
         endpoint.addresses = claim.addresses;
         endpoint.generation = claim.generation;
         endpoint.handle = claim.handle;
@@ -200,7 +219,7 @@ pub(super) fn driver_of(world: &World, network: &Name) -> Result<&'static Driver
 }
 
 /// A port of this host that another endpoint publishes already.
-fn port_clash(world: &World, endpoint: &Resource<Endpoint>) -> Result<(), Fault> {
+pub(super) fn port_clash(world: &World, endpoint: &Resource<Endpoint>) -> Result<(), Fault> {
     let any = |ip: Option<std::net::IpAddr>| ip.is_none_or(|ip| ip.is_unspecified());
     for other in world.endpoints.values() {
         if other.spec.node != endpoint.spec.node || other.key() == endpoint.key() {
@@ -216,7 +235,7 @@ fn port_clash(world: &World, endpoint: &Resource<Endpoint>) -> Result<(), Fault>
                 any(mine.host_ip) || any(theirs.host_ip) || mine.host_ip == theirs.host_ip;
             if mine.host_port == theirs.host_port && mine.protocol == theirs.protocol && same_ip {
                 let message = format!(
-                    "port {}/{} of this host is published by container {} already; choose another hostPort",
+                    "port {}/{} of this host is published by container {} already; choose another port of the host",
                     mine.host_port, mine.protocol, other.spec.container_id
                 );
                 return Err(Fault::new(FaultKind::Conflict, message));

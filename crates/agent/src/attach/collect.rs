@@ -77,6 +77,7 @@ pub(crate) fn ready(shared: &Shared, request: &ReadyRequest) -> Result<Readiness
 fn probe(request: &ReadyRequest) -> Result<AttachRequest, Fault> {
     let named = |e: tombolo_model::NameError| Fault::new(FaultKind::System, e.to_string());
     Ok(AttachRequest {
+        handover: false,
         container_id: ContainerId::new("status-probe").map_err(named)?,
         interface: IfName::new("eth0").map_err(named)?,
         sandbox: "/status-probe".to_owned(),

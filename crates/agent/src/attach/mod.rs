@@ -6,8 +6,10 @@
 //! go on without it ([`alone`]).
 
 pub(crate) mod alone;
+mod amend;
 mod claim;
 mod collect;
+pub(crate) mod taken;
 mod view;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ use tombolo_store::Revision;
 use crate::shared::{AppliedState, Shared};
 use claim::How;
 
+pub(crate) use amend::amend;
 pub(crate) use claim::ipam_fault;
 pub(crate) use collect::{collect, ready};
 pub(crate) use view::inspect;
@@ -42,9 +45,16 @@ type EndpointKey = (Name, Name);
 pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<Attached, Fault> {
     let key = endpoint_key(shared, request)?;
     let request = &AttachRequest {
-        sandbox_id: Some(check_sandbox(request)?),
+        sandbox_id: match request.handover {
+            true => None,
+            false => Some(check_sandbox(request)?),
+        },
         ..request.clone()
     };
+    if request.handover && shared.world().endpoints.contains_key(&key) {
+        let message = format!("there is an endpoint {} already; detach it first", key.1);
+        return Err(Fault::new(FaultKind::Conflict, message));
+    }
     shared.first_world(STORE_LIMIT).await?;
     let revision = match claim_by_store(shared, request, &key).await {
         ByStore::Done(revision) => revision,
@@ -150,9 +160,19 @@ async fn claim_by_store(shared: &Shared, request: &AttachRequest, key: &Endpoint
     if elsewhere {
         how.absent = absent_nodes(shared).await;
     }
+    let decide = |world: &World, how: &How| claim::decide(shared, world, request, key, how);
+    until_lent(shared, &how, decide).await
+}
+
+/// Commits a decision. Where it failed for want of a block that another node has not opened, that
+/// one is asked, and it is decided again.
+async fn until_lent(
+    shared: &Shared,
+    how: &How,
+    mut decide: impl FnMut(&World, &How) -> Result<(Vec<Write>, ()), Fault>,
+) -> ByStore {
     loop {
-        let decide = |world: &World| claim::decide(shared, world, request, key, &how);
-        let outcome = by_store(shared, decide).await;
+        let outcome = by_store(shared, |world| decide(world, how)).await;
         match how.take_not_lent() {
             Some(block) if matches!(outcome, ByStore::Refused(_)) => {
                 if !is_opened(shared, &block).await {

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use tombolo_api::{
-    AttachRequest, Attached, CollectRequest, DetachRequest, Inspected, Readiness, ReadyRequest,
+    AmendRequest, AttachRequest, Attached, CollectRequest, DetachRequest, GiveRequest, Inspected,
+    Readiness, ReadyRequest, TakeRequest, Taken,
 };
 
 use super::{Agent, Body, Refusal};
@@ -34,6 +35,33 @@ pub(super) async fn detach(
     let outcome = joined(task).await;
     shared.metrics.attachment("detach", outcome.is_ok());
     Ok(Json(outcome?))
+}
+
+/// Changes what may change of a container that is plugged in.
+pub(super) async fn amend(
+    State(shared): Agent,
+    Body(request): Body<AmendRequest>,
+) -> Result<Json<Attached>, Refusal> {
+    let task = tokio::spawn(async move { attach::amend(&shared, &request).await });
+    Ok(Json(joined(task).await?))
+}
+
+/// Takes addresses for an endpoint to come.
+pub(super) async fn take(
+    State(shared): Agent,
+    Body(request): Body<TakeRequest>,
+) -> Result<Json<Taken>, Refusal> {
+    let task = tokio::spawn(async move { attach::taken::take(&shared, &request).await });
+    Ok(Json(joined(task).await?))
+}
+
+/// Gives back what was taken.
+pub(super) async fn give(
+    State(shared): Agent,
+    Body(request): Body<GiveRequest>,
+) -> Result<Json<()>, Refusal> {
+    let task = tokio::spawn(async move { attach::taken::give(&shared, &request).await });
+    Ok(Json(joined(task).await?))
 }
 
 pub(super) async fn inspect(

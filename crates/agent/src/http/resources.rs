@@ -140,6 +140,10 @@ pub(super) async fn apply(
     Body(request): Body<ApplyRequest>,
 ) -> Result<Json<Vec<Applied>>, Refusal> {
     let resources = read_all(request.resources)?;
+    if request.dry_run {
+        let (_, would) = decide(&shared.world(), &resources)?;
+        return Ok(Json(would));
+    }
     let (_, applied) = shared.commit(|world| decide(world, &resources)).await?;
     Ok(Json(applied))
 }

@@ -34,8 +34,13 @@ impl Apply {
             .iter()
             .map(|parsed| parsed.resource.to_value())
             .collect();
-        let answer: Result<Vec<Applied>, ClientError> =
-            client.post("/v1/apply", &ApplyRequest { resources });
+        let answer: Result<Vec<Applied>, ClientError> = client.post(
+            "/v1/apply",
+            &ApplyRequest {
+                resources,
+                dry_run: false,
+            },
+        );
         let applied = match answer {
             Ok(applied) => applied,
             Err(ClientError::Fault(fault)) => bail!("{}", with_lines(&fault, &all)),

@@ -59,6 +59,7 @@ impl Attach {
         let attached: Attached = client.post(
             "/v1/attach",
             &AttachRequest {
+                handover: false,
                 container_id: self.container,
                 configuration: None,
                 sandbox_id: None,

@@ -58,6 +58,7 @@ fn add(
     let netns = attachment.netns.clone().unwrap_or_default();
     refuse_own(environment, &netns)?;
     let request = AttachRequest {
+        handover: false,
         container_id: attachment.container.clone(),
         interface: attachment.interface.clone(),
         sandbox: netns.clone(),

@@ -23,6 +23,7 @@ fn attach(store: &mut Store, node: &str, container: &str) -> (Name, Name) {
             sandbox_id: None,
             interface: IfName::new("eth0").unwrap(),
             sandbox: "/run/netns/x".into(),
+            handover: None,
             handle: claim.handle,
             generation: claim.generation,
             addresses: claim.addresses,

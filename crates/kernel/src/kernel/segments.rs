@@ -61,6 +61,7 @@ fn segment(host: &Host) -> HostPlan {
         netns: Netns::Sandbox(host.path()),
         name: name("eth0"),
         mac: MacAddr([2, 0, 0, 0, 0, 7]),
+        handed_over: false,
     };
     let vxlan = LinkKind::Vxlan {
         vni: Vni::new(77).unwrap(),

@@ -406,3 +406,48 @@ fn recording_what_was_done_is_as_good_as_reading() {
     };
     round(&mut host, &without);
 }
+
+#[test]
+fn an_end_that_is_handed_over_may_go_into_a_sandbox_and_come_back() {
+    let mut host = Host::new();
+    let mut objects = pair("tbv1", "/none");
+    let (_, Object::Link(near)) = &mut objects[0] else {
+        unreachable!()
+    };
+    let LinkKind::Veth(peer) = &mut near.kind else {
+        unreachable!()
+    };
+    (peer.netns, peer.name) = (Netns::Host, name("tbc1"));
+    peer.handed_over = true;
+    let wanted = plan(objects.into_iter().take(1));
+    host.converge(&wanted);
+    let end = host.run("ip -o link show tbc1");
+    assert!(
+        end.contains("state DOWN") && end.contains("02:00:00:00:00:07"),
+        "{end}"
+    );
+    // As a runtime does it: a new name, an address, up.
+    let index = host.run("ip -o link show tbv1");
+    let sleeper = host
+        .sandbox
+        .run(|| std::process::Command::new("sleep").arg("60").spawn())
+        .unwrap();
+    let mut sleeper = sleeper.unwrap();
+    host.run(&format!("ip link set tbc1 netns {}", sleeper.id()));
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    run(
+        &host.sandbox,
+        "ip link set tbc1 name eth0; ip addr add 10.0.0.5/24 dev eth0; ip link set eth0 up",
+    );
+    host.converge(&wanted);
+    assert_eq!(
+        host.run("ip -o link show tbv1").split(':').next(),
+        index.split(':').next()
+    );
+    let inside = run(&host.sandbox, "ip -o addr show eth0");
+    assert!(inside.contains("10.0.0.5/24"), "{inside}");
+    // The pair goes, and the end with it, wherever it is.
+    host.converge(&plan([]));
+    assert!(!run(&host.sandbox, "ip -o link").contains("eth0"));
+}

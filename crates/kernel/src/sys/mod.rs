@@ -62,6 +62,35 @@ pub(crate) fn get_option(
     Errno::result(result).map(drop)
 }
 
+/// Sends a frame by an interface.
+pub(crate) fn send_frame(fd: BorrowedFd<'_>, link: u32, frame: &[u8]) -> Result<(), Errno> {
+    let mut address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: libc::c_int::try_from(link).map_err(|_| Errno::ENODEV)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    };
+    for (place, byte) in address.sll_addr.iter_mut().zip(frame.iter().take(6)) {
+        *place = *byte;
+    }
+    // SAFETY: frame and address live until the call returns, which only reads them, each by its own
+    // length.
+    let sent = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            frame.as_ptr().cast(),
+            frame.len(),
+            0,
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    Errno::result(sent).map(drop)
+}
+
 /// Gives memory that is free by now back to the kernel. After a large list was taken apart that is
 /// more than the allocator gives back by itself. Does nothing where the C library cannot.
 pub fn give_back_memory() {

@@ -24,8 +24,12 @@ pub struct Endpoint {
     pub configuration: Option<Name>,
     /// The interface's name in the sandbox.
     pub interface: IfName,
-    /// Path of the sandbox on its node, as `/run/netns/c1`.
+    /// Path of the sandbox on its node, as `/run/netns/c1`; empty while it is not known yet.
     pub sandbox: String,
+    /// The name of the container's end in the host's own namespace, where the runtime takes it from
+    /// there itself and gives it its addresses and routes (Docker's CNM); none where Tombolo does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<IfName>,
     /// Which namespace the sandbox was, by its inode: a path below `/proc` may lead to another
     /// process's one day, even to the host's own.
     #[serde(default, rename = "sandboxID", skip_serializing_if = "Option::is_none")]

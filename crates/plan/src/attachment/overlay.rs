@@ -240,6 +240,7 @@ fn want_gateway(site: &Site, segment: &Name, plan: &mut HostPlan) {
         netns: Netns::Host,
         name: link.clone(),
         mac,
+        handed_over: false,
     };
     let pair = Link {
         kind: LinkKind::Veth(peer),

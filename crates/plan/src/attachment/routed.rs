@@ -20,7 +20,9 @@ use tombolo_model::{Endpoint, Family, World};
 use super::{Attachment, ContainerView, Plug, Site};
 use crate::host_plan::HostPlan;
 use crate::naming::{self, GATEWAY_MAC};
-use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, VethPeer};
+use crate::objects::{
+    Key, Link, LinkKind, MAIN_TABLE, Netns, NextHop, Object, Place, Route, VethPeer,
+};
 
 /// A pair of its own for each container, routed.
 pub struct Routed;
@@ -146,7 +148,8 @@ fn source(site: &Site, family: Family) -> Option<IpAddr> {
     }
 }
 
-/// The pair: one end on the host, the other in the sandbox.
+/// The pair: one end on the host, the other in the sandbox, or on the host too where the runtime
+/// puts it there.
 pub(super) fn want_pair(
     site: &Site,
     plug: &Plug,
@@ -154,10 +157,20 @@ pub(super) fn want_pair(
     plan: &mut HostPlan,
 ) {
     let endpoint = &plug.endpoint.spec;
-    let peer = VethPeer {
-        netns: crate::objects::Netns::Sandbox(endpoint.sandbox.clone()),
-        name: endpoint.interface.clone(),
-        mac: endpoint.mac,
+    let peer = match &endpoint.handover {
+        // The runtime takes it from here.
+        Some(name) => VethPeer {
+            netns: Netns::Host,
+            name: name.clone(),
+            mac: endpoint.mac,
+            handed_over: true,
+        },
+        None => VethPeer {
+            netns: Netns::Sandbox(endpoint.sandbox.clone()),
+            name: endpoint.interface.clone(),
+            mac: endpoint.mac,
+            handed_over: false,
+        },
     };
     // Of a port of a bridge the host is not the gateway, so it has an address of its own.
     let mac = match &port {

@@ -44,6 +44,7 @@ fn veth() -> (Place, Object) {
         netns: Netns::Sandbox("/c".into()),
         name: name("eth0"),
         mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        handed_over: false,
     };
     let link = Link {
         kind: LinkKind::Veth(peer),
@@ -151,6 +152,47 @@ fn a_pair_whose_other_end_is_lost_is_made_anew() {
     assert_eq!(ops.len(), 2, "{ops:?}");
     assert!(ops[0].starts_with("remove host link tbv1"), "{ops:?}");
     assert!(ops[1].starts_with("create host link tbv1"), "{ops:?}");
+}
+
+#[test]
+fn an_end_that_is_handed_over_is_the_runtimes() {
+    let peer = VethPeer {
+        netns: Netns::Host,
+        name: name("tbc1"),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        handed_over: true,
+    };
+    let (place, object) = veth();
+    let Object::Link(link) = object else {
+        unreachable!()
+    };
+    let pair = Link {
+        kind: LinkKind::Veth(peer),
+        ..link.clone()
+    };
+    let wanted = || plan(vec![(place.clone(), Object::Link(pair.clone()))]);
+    let present = Link {
+        kind: LinkKind::VethEnd,
+        ..link
+    };
+    let in_sandbox: Observed = [(place.clone(), Object::Link(present.clone()))]
+        .into_iter()
+        .collect();
+    assert_eq!(diff(&wanted(), &in_sandbox), vec![]);
+    let mut on_host = in_sandbox.clone();
+    let end = Place::host(Key::Link(name("tbc1")));
+    on_host.insert(end, Object::Link(present));
+    let address = Key::Address {
+        link: name("tbc1"),
+        net: "10.0.0.5/24".parse().unwrap(),
+    };
+    on_host.insert(Place::host(address), Object::Address);
+    assert_eq!(diff(&wanted(), &on_host), vec![]);
+    // Without its pair it is nobody's.
+    let ops = text(&diff(&plan(vec![]), &on_host));
+    assert!(ops.contains(&"remove host link tbc1".to_owned()), "{ops:?}");
+    let ops = text(&diff(&wanted(), &Observed::new()));
+    assert_eq!(ops.len(), 1, "{ops:?}");
 }
 
 #[test]

@@ -117,6 +117,9 @@ pub struct VethPeer {
     pub name: IfName,
     /// The link-layer address that it starts with.
     pub mac: MacAddr,
+    /// Whether it is made for a runtime to take it from there: from then on it is the runtime's, and
+    /// stays down until that one sets it up.
+    pub handed_over: bool,
 }
 
 impl LinkKind {

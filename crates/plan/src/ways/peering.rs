@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tombolo_model::{Family, IfName, Name, World};
+use tombolo_model::{Family, IfName, Mtu, Name, Network, Node, Resource, World};
 
 use super::Ways;
-use crate::driver;
+use crate::driver::{self, Reach};
 
 /// How this host reaches a peer in one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,13 @@ pub fn peerings(world: &World, node: &Name) -> Vec<Peering> {
         let Some(mtu) = ways.endpoint_mtu() else {
             continue;
         };
+        if driver.reach == Reach::Segment {
+            found.extend(
+                ways.peers()
+                    .filter_map(|peer| by_segment(&ways, network, peer, mtu)),
+            );
+            continue;
+        }
         let tunnels = ways.tunnels();
         for peer in ways.peers() {
             for family in Family::ALL.into_iter().filter(|f| ways.carries(*f)) {
@@ -73,4 +80,28 @@ pub fn peerings(world: &World, node: &Name) -> Vec<Peering> {
         }
     }
     found
+}
+
+/// How this host reaches a peer in a network that is one segment: always by its transport.
+fn by_segment(
+    ways: &Ways,
+    network: &Resource<Network>,
+    peer: &Resource<Node>,
+    mtu: Mtu,
+) -> Option<Peering> {
+    let (spec, transport) = ways.present()?;
+    let path = ways.path(peer)?;
+    let overhead = transport.overhead(path.family());
+    let inner = mtu.get().min(path.mtu().saturating_sub(overhead));
+    Some(Peering {
+        network: network.name().clone(),
+        node: peer.name().clone(),
+        transport: spec.name.clone(),
+        port: transport.port(spec),
+        interface: path.here.interface.clone(),
+        underlay: path.there.address.addr(),
+        outer: inner + overhead,
+        tunnel: None,
+        inner,
+    })
 }

@@ -79,8 +79,8 @@ impl FakeKernel {
                 }
                 self.change(place, to);
             }
-            Op::Remove { place, .. } => {
-                if self.objects.remove(place).is_none() {
+            Op::Remove { place, object } => {
+                if self.objects.remove(place).is_none() && !is_of_a_pair(object) {
                     return refuse("it is not there");
                 }
                 if let Key::Link(name) = &place.key {
@@ -225,6 +225,11 @@ impl FakeKernel {
             }
         }
     }
+}
+
+/// With one end of a pair goes the other, and who removes both is told that one is gone.
+fn is_of_a_pair(object: &Object) -> bool {
+    matches!(object, Object::Link(link) if matches!(link.kind, LinkKind::Veth(_) | LinkKind::VethEnd))
 }
 
 /// Where the other end of a pair is.
