@@ -68,6 +68,22 @@ async fn match_tunnels(shared: &Shared) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Sees to it that this node has the addresses by which it reaches its own containers on a physical
+/// segment, if the network asks for that. Answers from which revision on it has.
+pub(crate) async fn on_segment(shared: &Shared, network: &Name) -> Result<Option<Revision>, Fault> {
+    let reaches = |world: &World| {
+        let spec = world.networks.get(network).map(|found| &found.spec);
+        spec.and_then(|spec| spec.macvlan.as_ref())
+            .is_some_and(|macvlan| macvlan.host_access)
+    };
+    if !reaches(&shared.world()) {
+        return Ok(None);
+    }
+    let decide = |world: &World| Ok((tunnel_writes(world, shared.node(), network)?, ()));
+    let (revision, ()) = shared.commit(decide).await?;
+    Ok(Some(revision))
+}
+
 /// The writes that give a node its own addresses in a network, or give back what it needs no more.
 fn tunnel_writes(world: &World, node: &Name, network: &Name) -> Result<Vec<Write>, Fault> {
     let needed = tombolo_plan::needing_tunnels(world, node).contains(network);
@@ -90,6 +106,7 @@ fn tunnel_writes(world: &World, node: &Name, network: &Name) -> Result<Vec<Write
             let request = Request {
                 purpose: Purpose::Tunnel,
                 reserve: Reserve { head, tail },
+                kept: &driver.attachment.kept(world, &resource.spec),
                 ..Request::workload(node, network, &identity)
             };
             let claim = tombolo_ipam::assign(world, &request).map_err(|e| ipam_fault(&e))?;

@@ -203,6 +203,7 @@ fn resources(
         internal: false,
         mtu: MtuChoice::Auto,
         underlay: None,
+        macvlan: None,
     };
     all.push(Resource::new(name("default")?, network).into());
     all.push(

@@ -34,12 +34,15 @@ pub struct NodeFacts {
     pub peerings: Vec<Peering>,
     /// First packets of connections that this host must forward.
     pub traffic: Vec<Packet>,
-    /// The ranges of all pools.
+    /// The ranges of all pools but those of physical networks, to which others' routes may lead.
     pub pools: Vec<IpNet>,
     /// Links that the plan wants on this host.
     pub links: Vec<IfName>,
     /// This node's addresses on the underlay.
     pub underlay: Vec<UnderlayFact>,
+    /// Interfaces that networks of driver macvlan stand on.
+    #[serde(default)]
+    pub parents: Vec<ParentFact>,
     /// Families that networks have addresses of.
     pub families: Vec<Family>,
     /// Whether a network has a bridge on this host.
@@ -52,6 +55,20 @@ pub struct NodeFacts {
     pub certificate: Option<CertificateFacts>,
     /// The disk of the state folder; why it is not known, if it is not.
     pub disk: Result<DiskFacts, String>,
+}
+
+/// An interface that a network stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParentFact {
+    /// The network.
+    pub network: Name,
+    /// The interface.
+    pub interface: IfName,
+    /// The VLAN of it, if the network is one.
+    pub vlan: Option<u16>,
+    /// Whether the network has containers on this node.
+    pub used: bool,
 }
 
 /// An address on the underlay.
@@ -119,6 +136,10 @@ pub const SETTINGS: &[&str] = &[
 pub struct HostFacts {
     /// What the kernel refused of what Tombolo makes, in words; why it was not tried, if it was not.
     pub refused: Result<Vec<String>, String>,
+    /// Why it makes no macvlan interfaces, if it does not.
+    pub without_macvlan: Option<String>,
+    /// Why it makes no VLANs, if it does not.
+    pub without_vlans: Option<String>,
     /// Settings of [`SETTINGS`], and `net/ipv4/conf/<interface>/rp_filter` of underlay interfaces.
     pub settings: BTreeMap<String, String>,
     /// Other programs' packet filters.
@@ -140,6 +161,8 @@ pub struct LinkFact {
     pub name: IfName,
     /// Whether it is set up.
     pub up: bool,
+    /// Whether there is something at its other end.
+    pub carrier: bool,
 }
 
 /// A route of somebody else's.

@@ -16,8 +16,8 @@ mod judges;
 use serde::{Deserialize, Serialize};
 
 pub use facts::{
-    CertificateFacts, DiskFacts, Facts, HostFacts, LinkFact, NodeFacts, PeerFact, RouteFact,
-    SETTINGS, Size, StoreFacts, TunnelFact, UnderlayFact,
+    CertificateFacts, DiskFacts, Facts, HostFacts, LinkFact, NodeFacts, ParentFact, PeerFact,
+    RouteFact, SETTINGS, Size, StoreFacts, TunnelFact, UnderlayFact,
 };
 
 /// How it stands with something that was looked at.
@@ -146,6 +146,11 @@ pub const CHECKS: &[Check] = &[
         name: "links",
         about: "the underlay's interface, links that others named like ours, default routes",
         judge: judges::host::links,
+    },
+    Check {
+        name: "segments",
+        about: "physical networks: what driver macvlan needs of the kernel, and the parents",
+        judge: judges::segments::segments,
     },
     Check {
         name: "ranges",

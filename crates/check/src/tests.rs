@@ -45,6 +45,20 @@ fn node() -> NodeFacts {
             address: "192.0.2.1/24".parse().unwrap(),
             interface: link("eth0"),
         }],
+        parents: vec![
+            ParentFact {
+                network: name("lan"),
+                interface: link("eth1"),
+                vlan: None,
+                used: true,
+            },
+            ParentFact {
+                network: name("other"),
+                interface: link("eth2"),
+                vlan: Some(7),
+                used: false,
+            },
+        ],
         families: vec![Family::V4],
         has_bridges: true,
         neighbours: 10,
@@ -81,12 +95,15 @@ fn sound() -> Facts {
         node: Ok(node()),
         host: HostFacts {
             refused: Ok(Vec::new()),
+            without_macvlan: None,
+            without_vlans: None,
             settings: settings.into_iter().collect(),
             filter: Ok(Filter::default()),
-            links: ["eth0", "tbx4096"]
+            links: ["eth0", "tbx4096", "eth1", "eth2"]
                 .map(|text| LinkFact {
                     name: link(text),
                     up: true,
+                    carrier: true,
                 })
                 .to_vec(),
             routes: vec![route("0.0.0.0/0", 0, "via 192.0.2.254 dev eth0")],
@@ -351,6 +368,7 @@ fn links_and_routes_of_others() {
         host.links.push(LinkFact {
             name: link("tb0"),
             up: true,
+            carrier: true,
         });
     });
     says(&foreign, &["links Warning tb0", "ip link set tb0 name"]);
@@ -370,6 +388,54 @@ fn links_and_routes_of_others() {
             "10.244.7.0/24 dev br0",
             "boot",
         ],
+    );
+}
+
+#[test]
+fn what_networks_stand_on() {
+    let down = after(|_, host| host.links[2].up = false);
+    says(
+        &down,
+        &["segments Failed eth1", "parent of network lan, and is down"],
+    );
+    let unused = after(|_, host| host.links[3].up = false);
+    says(
+        &unused,
+        &["segments Warning eth2", "parent of network other"],
+    );
+    let loose = after(|_, host| host.links[2].carrier = false);
+    says(&loose, &["segments Failed eth1", "no carrier", "cable"]);
+    let missing = after(|node, _| node.parents[0].interface = link("eth7"));
+    says(
+        &missing,
+        &[
+            "segments Failed eth7",
+            "is not there",
+            "spec.macvlan.parent",
+        ],
+    );
+    let old = after(|_, host| host.without_vlans = Some("it said so".into()));
+    says(
+        &old,
+        &[
+            "segments Failed kernel",
+            "has no 802.1Q VLANs",
+            "modprobe 8021q",
+        ],
+    );
+    // What nobody uses need not be there.
+    let mut facts = sound();
+    facts.host.without_vlans = Some("it said so".into());
+    if let Ok(node) = &mut facts.node {
+        node.parents.clear();
+    }
+    let told: Vec<_> = judge(&facts)
+        .into_iter()
+        .filter(|f| f.check == "segments")
+        .collect();
+    assert!(
+        told.len() == 2 && told.iter().all(|f| f.status == Status::Ok),
+        "{told:?}"
     );
 }
 

@@ -12,7 +12,7 @@ use tombolo_model::IfName;
 use tombolo_plan::objects::{Link, LinkKind, VethPeer};
 use tombolo_plan::{Key, Netns, Object, Op};
 
-use crate::encode::{encode, links_needed, on_a_link, verb};
+use crate::encode::{encode, links_needed, made, on_a_link, verb};
 use crate::error::{KernelError, NetlinkError};
 use crate::kernel::Kernel;
 use crate::netlink::Message;
@@ -152,7 +152,8 @@ impl<'a> Applier<'a> {
 
     fn session(&mut self, netns: &'a Netns) -> Result<&mut Session, KernelError> {
         match netns {
-            Netns::Host => Ok(&mut self.kernel.host),
+            // Only the number is known of a sandbox that nobody names any more; the host asks for it.
+            Netns::Host | Netns::Numbered(_) => Ok(&mut self.kernel.host),
             _ => {
                 if !self.sandboxes.contains_key(netns) {
                     let handle = self.kernel.open_namespace(netns)?;
@@ -182,6 +183,9 @@ impl<'a> Applier<'a> {
     fn queue(&mut self, index: usize, op: &'a Op) -> Outcome {
         let netns = &op.place().netns;
         self.session(netns)?;
+        if let Some((name, link)) = put_inside(op) {
+            return self.put_inside(op, name, link);
+        }
         if !self.pending.settings.is_empty() {
             self.flush(netns);
         }
@@ -215,6 +219,28 @@ impl<'a> Applier<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Makes an interface in a sandbox that stands on one of the host's: the host's namespace makes it
+    /// and puts it there.
+    fn put_inside(&mut self, op: &'a Op, name: &IfName, link: &Link) -> Outcome {
+        let netns = &op.place().netns;
+        self.flush(netns);
+        let sandbox = self.session(netns)?.handle.clone();
+        let host = &mut self.kernel.host;
+        let refused = |cause| refusal(op, netns, cause);
+        // So that what happens to it is heard.
+        nsid::assign(host, &sandbox)?;
+        host.load_links()?;
+        let messages = link::create(name, link, &host.links, Some(&sandbox))?;
+        let made: Result<(), NetlinkError> = host.socket.batch(&messages).into_iter().collect();
+        made.map_err(refused)?;
+        let session = self.session(netns)?;
+        session.links.forget(name);
+        let finish = link::finish(name, link);
+        let finished: Result<(), NetlinkError> =
+            session.socket.batch(&[finish]).into_iter().collect();
+        finished.map_err(refused)
     }
 
     /// The namespace of the other end of a pair that is to be made.
@@ -256,8 +282,7 @@ impl<'a> Applier<'a> {
                     && self.results[index].is_ok()
                     && !is_gone(&ops[index], &cause)
                 {
-                    self.results[index] =
-                        Err(KernelError::refused(verb(&ops[index]), netns, cause));
+                    self.results[index] = Err(refusal(&ops[index], netns, cause));
                 }
             }
         }
@@ -289,11 +314,48 @@ impl<'a> Applier<'a> {
     }
 }
 
+/// An interface that is to be made in a sandbox and stands on one of the host's.
+fn put_inside(op: &Op) -> Option<(&IfName, &Link)> {
+    match (op, &op.place().key, &op.place().netns) {
+        (
+            Op::Create {
+                object: Object::Link(link),
+                ..
+            },
+            Key::Link(name),
+            Netns::Sandbox(_),
+        ) if link.kind.stands_on().is_some() => Some((name, link)),
+        _ => None,
+    }
+}
+
+/// A refusal, with what to do about it where a device needs more of the kernel than others do.
+fn refusal(op: &Op, netns: &Netns, cause: NetlinkError) -> KernelError {
+    let lacks = cause.errno == Errno::EOPNOTSUPP;
+    let busy = matches!(cause.errno, Errno::EBUSY | Errno::EINVAL);
+    let hint = match made(op) {
+        Some(Object::Link(link)) => match &link.kind {
+            LinkKind::Vlan { .. } if lacks => Some(
+                "the kernel has no 802.1Q VLANs: load its module (modprobe 8021q), boot a kernel that has it, or leave vlan out",
+            ),
+            LinkKind::Macvlan { .. } if lacks => Some(
+                "the kernel has no macvlan: load its module (modprobe macvlan), or boot a kernel that has it",
+            ),
+            LinkKind::Macvlan { .. } if busy => Some(
+                "somebody else has the parent for himself: look with `ip -d link` for a port of a bridge or bond, an ipvlan or a macvlan in mode passthru",
+            ),
+            _ => None,
+        },
+        _ => None,
+    };
+    KernelError::refused_with(verb(op), netns, cause, hint)
+}
+
 /// Whether it removes a link of a namespace that is ours, or the host's.
 fn is_own_link_removal(op: &Op) -> bool {
     let place = op.place();
     matches!((op, &place.key), (Op::Remove { .. }, Key::Link(_)))
-        && !matches!(place.netns, Netns::Sandbox(_))
+        && !matches!(place.netns, Netns::Sandbox(_) | Netns::Numbered(_))
 }
 
 /// The other end of a pair that an operation makes.

@@ -54,7 +54,7 @@ pub(crate) fn links_needed(op: &Op) -> Vec<&IfName> {
         (Key::Link(_), Some(Object::Link(link))) => {
             let parent = match &link.kind {
                 LinkKind::Vxlan { parent, .. } if op.place().netns == Netns::Host => Some(parent),
-                _ => None,
+                kind => kind.stands_on(),
             };
             parent
                 .into_iter()
@@ -96,7 +96,10 @@ fn encode_link(op: &Op, name: &IfName, links: &Links, peer: Option<&NetnsHandle>
     match (before(op), made(op)) {
         (None, Some(Object::Link(link))) => link::create(name, link, links, peer),
         (Some(Object::Link(from)), Some(Object::Link(to))) => link::change(name, from, to, links),
-        (_, None) => Ok(vec![link::remove(name)]),
+        (_, None) => Ok(vec![match &op.place().netns {
+            Netns::Numbered(number) => link::remove_numbered(name, *number),
+            _ => link::remove(name),
+        }]),
         _ => Err(mismatch(op)),
     }
 }

@@ -53,6 +53,16 @@ pub enum KernelError {
         /// The missing link.
         link: String,
     },
+    /// An interface cannot stand on the one that it is meant to.
+    #[error("{operation}: its parent {parent} {reason}")]
+    Parent {
+        /// What was attempted, on which object.
+        operation: String,
+        /// The interface of the host.
+        parent: String,
+        /// Why it cannot bear it, and what to do.
+        reason: String,
+    },
     /// A file could not be used.
     #[error("{operation} {path}: {}{}", errno.desc(), Hint(hint))]
     File {
@@ -102,7 +112,17 @@ impl KernelError {
         netns: impl fmt::Display,
         cause: NetlinkError,
     ) -> KernelError {
-        let hint = hint_for(cause.errno);
+        KernelError::refused_with(operation, netns, cause, None)
+    }
+
+    /// A refusal, with a hint of the caller's if he has one, else that which fits the error number.
+    pub(crate) fn refused_with(
+        operation: impl fmt::Display,
+        netns: impl fmt::Display,
+        cause: NetlinkError,
+        hint: Option<&'static str>,
+    ) -> KernelError {
+        let hint = hint.unwrap_or_else(|| hint_for(cause.errno));
         KernelError::Refused {
             operation: operation.to_string(),
             netns: netns.to_string(),

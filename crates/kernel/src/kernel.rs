@@ -28,6 +28,9 @@ use crate::nsid;
 use crate::read::{Scope, read, settings};
 use crate::session::Session;
 use crate::watch::Watcher;
+use inside::tell_parents;
+
+mod inside;
 
 /// How often [`Kernel::converge`] reads and applies at most.
 const MAX_ROUNDS: u32 = 4;
@@ -82,6 +85,8 @@ pub struct Kernel {
     pub(crate) sandbox_port: u32,
     /// The inodes of sandboxes, by path, as the plan has them.
     sandboxes: BTreeMap<String, u64>,
+    /// The number that the host's namespace knows itself by: what stands on its interfaces is told so.
+    number: Option<i32>,
     memory: Memory,
 }
 
@@ -114,7 +119,9 @@ impl Kernel {
     /// # Errors
     /// The namespace cannot be entered, or no netlink socket opened in it.
     pub fn open(host: &NetnsHandle, ownership: Ownership) -> Result<Kernel, KernelError> {
-        let session = Session::open(host.clone(), Netns::Host)?;
+        let mut session = Session::open(host.clone(), Netns::Host)?;
+        // Without CAP_NET_ADMIN there is none, and nothing can be made that needs it.
+        let number = nsid::assign(&mut session, host).ok();
         let table = Table::new(host.clone(), &ownership);
         Ok(Kernel {
             ownership,
@@ -122,6 +129,7 @@ impl Kernel {
             table,
             sandbox_port: random_port(),
             sandboxes: BTreeMap::new(),
+            number,
             memory: Memory::default(),
         })
     }
@@ -157,6 +165,10 @@ impl Kernel {
                 NetnsHandle::open(self.ownership.namespaces.join(name.as_str()))
             }
             Netns::Sandbox(path) => self.open_sandbox(path),
+            // Its number leads nowhere but through the host's own socket.
+            Netns::Numbered(_) => Err(KernelError::SandboxGone {
+                path: netns.to_string(),
+            }),
         }
     }
 
@@ -205,6 +217,7 @@ impl Kernel {
             Ok(handle) => {
                 let mut session = self.session_in(handle, netns)?;
                 let scope = Scope::new(&self.ownership, netns, planned);
+                tell_parents(&mut self.host, &scope, &mut session)?;
                 read(&mut session, &scope)
             }
             Err(KernelError::SandboxGone { .. }) => Ok(Vec::new()),
@@ -217,7 +230,7 @@ impl Kernel {
         let mut wanted = wanted(plan);
         wanted.entry(&Netns::Host).or_default();
         self.sandboxes.clone_from(&plan.sandboxes);
-        self.memory.narrow(&wanted, &self.ownership);
+        let lost_sight = self.memory.narrow(&wanted, &self.ownership);
         let host = wanted.remove(&Netns::Host).unwrap_or_default();
         if look.at_host() || !self.memory.knows_host() {
             let found = self.read_namespace(&Netns::Host, host)?;
@@ -239,6 +252,10 @@ impl Kernel {
                 let found = self.read_namespace(netns, planned)?;
                 self.memory.replace(netns, found);
             }
+        }
+        if look.everything || lost_sight {
+            let strays = self.read_strays(plan)?;
+            self.memory.replace_strays(strays);
         }
         Ok(())
     }
@@ -371,7 +388,12 @@ impl Kernel {
     /// # Errors
     /// A netlink socket cannot be opened or joined to its groups.
     pub fn watch(&self) -> Result<Watcher, KernelError> {
-        Watcher::open(&self.host.handle, &self.ownership, self.ports())
+        Watcher::open(
+            &self.host.handle,
+            &self.ownership,
+            self.ports(),
+            self.number,
+        )
     }
 
     /// The port numbers under which the kernel knows our changes.
@@ -456,6 +478,9 @@ mod tests;
 
 #[cfg(test)]
 mod looking;
+
+#[cfg(test)]
+mod macvlan;
 
 #[cfg(test)]
 mod random;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tombolo_model::IfName;
 use tombolo_plan::diff::satisfies;
 use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place};
@@ -42,10 +43,23 @@ impl Memory {
             })
     }
 
-    /// Sandboxes whose pair is not as wanted on the host: what is remembered of its other end went
-    /// with it.
+    /// Sandboxes whose pair, or what their interface stands on, is not as wanted on the host: what is
+    /// remembered of it in the sandbox went with it.
     pub(crate) fn cut_off<'a>(&self, plan: &'a HostPlan) -> BTreeSet<&'a Netns> {
-        plan.objects
+        let is_right = |place: &Place, wanted: &Object| {
+            let present = self.observed.get(place);
+            present.is_some_and(|present| satisfies(present, wanted))
+        };
+        let standing = plan.objects.iter().filter(|(place, planned)| {
+            let below = stands_on(&planned.object);
+            let below = below.map(|name| Place::host(Key::Link(name.clone())));
+            let wanted = below.and_then(|below| Some((plan.objects.get(&below)?, below)));
+            place.netns != Netns::Host
+                && wanted.is_some_and(|(wanted, below)| !is_right(&below, &wanted.object))
+        });
+        let standing = standing.map(|(place, _)| &place.netns);
+        let pairs = plan
+            .objects
             .iter()
             .filter_map(|(place, planned)| match &planned.object {
                 Object::Link(link) => match &link.kind {
@@ -54,12 +68,9 @@ impl Memory {
                 },
                 _ => None,
             })
-            .filter(|(place, wanted, _)| {
-                let present = self.observed.get(*place);
-                !present.is_some_and(|present| satisfies(present, wanted))
-            })
-            .map(|(_, _, netns)| netns)
-            .collect()
+            .filter(|(place, wanted, _)| !is_right(place, wanted))
+            .map(|(_, _, netns)| netns);
+        pairs.chain(standing).collect()
     }
 
     /// Puts what was read of a namespace in the place of what was remembered of it.
@@ -85,6 +96,13 @@ impl Memory {
         }));
     }
 
+    /// Puts what was found in sandboxes that no plan names in the place of what was remembered.
+    pub(crate) fn replace_strays(&mut self, found: Vec<(Place, Object)>) {
+        let is_stray = |place: &Place| matches!(place.netns, Netns::Numbered(_));
+        self.observed.retain(|place, _| !is_stray(place));
+        self.observed.extend(found);
+    }
+
     /// Notes what was done.
     pub(crate) fn done(&mut self, op: &Op) {
         record(&mut self.observed, op);
@@ -94,6 +112,10 @@ impl Memory {
     pub(crate) fn failed(&mut self, op: &Op) {
         match &op.place().netns {
             Netns::Host => self.knows_host = false,
+            // It is looked for again with everything else.
+            Netns::Numbered(_) => {
+                self.observed.remove(op.place());
+            }
             netns => {
                 self.doubtful.insert(netns.clone());
             }
@@ -106,16 +128,31 @@ impl Memory {
     }
 
     /// Leaves out what a reading for this plan would not find: sandboxes that it does not name, and
-    /// things of others that it does not name either.
-    pub(crate) fn narrow(&mut self, wanted: &Wanted<'_>, ownership: &Ownership) {
-        self.observed.retain(|place, _| {
+    /// things of others that it does not name either. Answers whether there was something of ours
+    /// among it that nothing on the host leads to, so that it must be looked for.
+    pub(crate) fn narrow(&mut self, wanted: &Wanted<'_>, ownership: &Ownership) -> bool {
+        let mut lost_sight = false;
+        self.observed.retain(|place, object| {
             let planned = wanted.get(&place.netns);
-            planned.is_some_and(|planned| {
-                planned.contains_key(&place.key)
-                    || (!matches!(place.netns, Netns::Sandbox(_)) && is_ours(&place.key, ownership))
-            })
+            let stays = matches!(place.netns, Netns::Numbered(_))
+                || planned.is_some_and(|planned| {
+                    planned.contains_key(&place.key)
+                        || (!matches!(place.netns, Netns::Sandbox(_))
+                            && is_ours(&place.key, ownership))
+                });
+            lost_sight |= !stays && stands_on(object).is_some();
+            stays
         });
         self.doubtful.retain(|netns| wanted.contains_key(netns));
+        lost_sight
+    }
+}
+
+/// The host's interface that a link stands on.
+fn stands_on(object: &Object) -> Option<&IfName> {
+    match object {
+        Object::Link(link) => link.kind.stands_on(),
+        _ => None,
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn apply(kernel: &mut Kernel, name: &Name, op: &Op) -> Result<(), Ker
     NetnsHandle::delete(&path)?;
     let made = NetnsHandle::create_at(&path)?;
     // By a number of its own its events are heard.
-    nsid::assign(&mut kernel.host, &made)
+    nsid::assign(&mut kernel.host, &made).map(drop)
 }
 
 /// Removes the links in a namespace first: the kernel takes it apart only some time after its last

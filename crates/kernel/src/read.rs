@@ -1,7 +1,8 @@
 //! Reads what a namespace holds, as far as it concerns us.
 //!
 //! Of the host's own namespace that is everything that is ours (see [`Ownership`]) and what the
-//! plan names besides; of a sandbox, which belongs to somebody else, only what the plan names.
+//! plan names besides; of a sandbox, which belongs to somebody else, only what the plan names, and
+//! interfaces that bear our mark.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +57,15 @@ impl<'a> Scope<'a> {
     /// What the plan wants it to be.
     pub(crate) fn object(&self, key: &Key) -> Option<&'a Object> {
         self.planned.get(key).copied()
+    }
+
+    /// The host's interfaces that something here is to stand on.
+    pub(crate) fn parents(&self) -> BTreeSet<&'a IfName> {
+        let parent = |object: &&'a Object| match object {
+            Object::Link(link) => link.kind.stands_on(),
+            _ => None,
+        };
+        self.planned.values().filter_map(parent).collect()
     }
 
     /// What the plan wants of this namespace.
@@ -141,7 +151,7 @@ fn links(session: &Session, scope: &Scope<'_>) -> Vec<(Key, Object)> {
         let Ok(name) = IfName::new(info.name.as_str()) else {
             continue;
         };
-        let ours = scope.owns_link(&name);
+        let ours = scope.owns_link(&name) || (!scope.is_host() && link::is_marked(info));
         let key = Key::Link(name);
         if ours || scope.planned(&key) {
             found.push((key, Object::Link(link::object(info, &session.links))));

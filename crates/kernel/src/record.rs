@@ -6,6 +6,7 @@
 //! this.
 
 use tombolo_model::IfName;
+use tombolo_plan::diff::above;
 use tombolo_plan::objects::{Link, LinkKind, NextHop};
 use tombolo_plan::{Key, Netns, Object, Observed, Op, Place};
 
@@ -55,6 +56,16 @@ pub fn record(observed: &mut Observed, op: &Op) {
 }
 
 fn forget_link(observed: &mut Observed, netns: &Netns, name: &IfName, object: &Object) {
+    for (netns, name) in above(netns, name, observed) {
+        let key = Key::Link(name.clone());
+        let place = Place {
+            netns: netns.clone(),
+            key,
+        };
+        if let Some(object) = observed.remove(&place) {
+            forget_link(observed, &netns, &name, &object);
+        }
+    }
     observed.retain(|at, object| at.netns != *netns || !is_on(&at.key, object, name));
     if let Object::Link(Link {
         kind: LinkKind::Veth(peer),

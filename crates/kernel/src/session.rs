@@ -106,16 +106,21 @@ impl Session {
         if !host.links.fresh {
             host.load_links()?;
         }
-        nsid::assign(self, &host.handle)?;
-        let number = nsid::of(self, &host.handle);
         let names = host
             .links
             .iter()
             .map(|link| (link.index, link.name.clone()));
-        self.links.outside = number.map(|number| Outside {
-            number,
-            names: names.collect(),
-        });
+        self.tell_outside(&host.handle, names.collect())
+    }
+
+    /// Notes links of the host by their indices, and its number here.
+    pub(crate) fn tell_outside(
+        &mut self,
+        host: &NetnsHandle,
+        names: BTreeMap<u32, String>,
+    ) -> Result<(), KernelError> {
+        let number = nsid::assign(self, host)?;
+        self.links.outside = Some(Outside { number, names });
         Ok(())
     }
 
@@ -136,6 +141,21 @@ impl Links {
     /// The name of a link as a plan writes it.
     pub(crate) fn name(&self, index: u32) -> Option<IfName> {
         IfName::new(self.by_index.get(&index)?.name.as_str()).ok()
+    }
+
+    pub(crate) fn info(&self, name: &IfName) -> Option<&LinkInfo> {
+        self.by_index.get(self.by_name.get(name.as_str())?)
+    }
+
+    /// The interface that one stands on, in the host's namespace.
+    pub(crate) fn parent(&self, link: &LinkInfo) -> Option<IfName> {
+        match link.parent? {
+            (index, None) => self.name(index),
+            (index, Some(number)) => {
+                let outside = self.outside.as_ref().filter(|o| o.number == number)?;
+                IfName::new(outside.names.get(&index)?.as_str()).ok()
+            }
+        }
     }
 
     /// The index of the interface of the host that packets leave by, with the number of the host's

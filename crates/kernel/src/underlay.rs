@@ -28,6 +28,8 @@ pub struct Interface {
     pub mac: Option<MacAddr>,
     /// Whether it is set up.
     pub up: bool,
+    /// Whether frames can leave and come: a cable is plugged in, and somebody at its other end.
+    pub carrier: bool,
     /// Its addresses, with their prefix lengths.
     pub addresses: Vec<IpNet>,
     /// `veth`, `bridge`, …; none for hardware.
@@ -61,6 +63,7 @@ pub fn interfaces(netns: &NetnsHandle) -> Result<Vec<Interface>, KernelError> {
             mtu: link.mtu,
             mac: link.mac,
             up: link.up,
+            carrier: link.carrier,
             addresses: addresses
                 .iter()
                 .filter(|a| a.index == link.index)

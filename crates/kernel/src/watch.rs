@@ -71,6 +71,8 @@ pub struct Watcher {
     nft: Option<Socket>,
     ownership: Ownership,
     own_ports: Vec<u32>,
+    /// The number that the host's namespace knows itself by.
+    own_number: Option<i32>,
 }
 
 impl Watcher {
@@ -78,6 +80,7 @@ impl Watcher {
         netns: &NetnsHandle,
         ownership: &Ownership,
         own_ports: Vec<u32>,
+        own_number: Option<i32>,
     ) -> Result<Watcher, KernelError> {
         let failed = |errno| KernelError::Namespace {
             operation: "listen to changes in",
@@ -104,6 +107,7 @@ impl Watcher {
             nft,
             ownership: ownership.clone(),
             own_ports,
+            own_number,
         })
     }
 
@@ -138,7 +142,7 @@ impl Watcher {
     /// Everything that is waiting, without waiting for more.
     fn take(&mut self) -> Result<Vec<Event>, KernelError> {
         let mut events = Vec::new();
-        let (ownership, ports) = (&self.ownership, &self.own_ports);
+        let (ownership, ports, own) = (&self.ownership, &self.own_ports, self.own_number);
         for socket in std::iter::once(&mut self.route).chain(&mut self.nft) {
             let mut each = |reply: Reply<'_>| {
                 let Some((kind, what)) = describe(&reply, ownership) else {
@@ -149,7 +153,7 @@ impl Watcher {
                     kind,
                     what,
                     own_process,
-                    namespace: reply.namespace,
+                    namespace: reply.namespace.filter(|number| own != Some(*number)),
                 };
                 if events.last() != Some(&event) {
                     events.push(event);

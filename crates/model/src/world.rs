@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use crate::kinds::{Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
 use crate::names::{Name, SharedNames};
 use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
@@ -203,7 +205,7 @@ impl World {
     #[must_use]
     pub fn block_of(&self, network: &Name, address: std::net::IpAddr) -> Option<&Resource<Block>> {
         let pool = self.pool_of(self.space_of(network), address)?;
-        let cidr = ipnet::IpNet::new(address, pool.spec.block_prefix()).ok()?;
+        let cidr = IpNet::new(address, pool.spec.block_prefix()).ok()?;
         let name = Block::resource_name(pool.spec.space.as_ref(), cidr.trunc());
         self.blocks.get(&name)
     }
@@ -231,17 +233,29 @@ impl World {
                 let (name, range) = (other.name(), other.spec.cidr);
                 format!("{cidr} overlaps {range} of IPPool {name}; pools must not share addresses")
             });
-        let underlay = self.nodes.values().flat_map(|node| {
-            let addresses = node.spec.addresses.iter().map(|own| own.address.addr());
-            addresses.filter(|address| cidr.contains(address)).map(move |address| {
-                let name = node.name();
-                format!("{cidr} contains {address}, by which node {name} is reached; choose another range")
-            })
-        });
+        let user = |network: &&Resource<Network>| network.spec.pools.contains(pool.name());
+        let user = self.networks.values().find(user);
+        let underlay = user.and_then(|network| self.underlay_fault(cidr, &network.spec));
         let faults = overlaps.chain(underlay);
         faults
             .map(|message| crate::resource::FieldError::new("spec.cidr", message))
             .collect()
+    }
+
+    /// What is wrong with a range in which nodes' underlay addresses lie: they would be routed to
+    /// containers. On the physical network itself both live side by side, and IPAM spares them.
+    fn underlay_fault(&self, cidr: IpNet, network: &Network) -> Option<String> {
+        if network.macvlan.is_some() {
+            return None;
+        }
+        self.nodes.values().find_map(|node| {
+            let mut addresses = node.spec.addresses.iter().map(|own| own.address.addr());
+            let address = addresses.find(|address| cidr.contains(address))?;
+            let name = node.name();
+            Some(format!(
+                "{cidr} contains {address}, by which node {name} is reached; choose another range"
+            ))
+        })
     }
 
     fn space(&self, pool: &Name) -> Option<&Name> {
@@ -267,6 +281,10 @@ impl World {
             } else if self.space(pool) != self.space(&network.spec.pools[0]) {
                 let first = &network.spec.pools[0];
                 format!("IPPool {pool} is of another address space than {first}; a network has one")
+            } else if let Some(fault) = (self.pools.get(pool))
+                .and_then(|pool| self.underlay_fault(pool.spec.cidr, &network.spec))
+            {
+                fault
             } else {
                 continue;
             };

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use tombolo_model::kinds::TransportSpec;
+use tombolo_model::kinds::{Macvlan, MacvlanMode, TransportSpec};
 use tombolo_model::{AnyResource, FieldError, Name, Network, Resource, World};
 
 use crate::driver::{self, Driver, Reach};
+use crate::naming::LINK_PREFIX;
 use crate::{naming, transport};
 
 /// The faults that the planner sees in a resource.
@@ -68,6 +69,12 @@ fn is_segment(network: &Network) -> bool {
     driver::find(&network.driver).is_some_and(|driver| driver.reach == Reach::Segment)
 }
 
+/// Whether the hosts route none of a network's addresses.
+fn is_apart(network: &Network) -> bool {
+    let on_host = network.macvlan.as_ref().is_none_or(|spec| spec.host_access);
+    is_segment(network) || !on_host
+}
+
 /// The faults that the planner sees in a resource in the light of all others.
 #[must_use]
 pub fn conflicts(world: &World, resource: &AnyResource) -> Vec<FieldError> {
@@ -75,7 +82,7 @@ pub fn conflicts(world: &World, resource: &AnyResource) -> Vec<FieldError> {
         return Vec::new();
     };
     let mut faults = vni_faults(world, network);
-    if !is_segment(&network.spec)
+    if !is_apart(&network.spec)
         && let Some(space) = world.space_of(network.name())
     {
         let message = format!(
@@ -176,6 +183,58 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
             driver.name
         );
         faults.push(FieldError::new("spec.pools", message));
+    }
+    faults.extend(physical_faults(driver, network));
+    faults
+}
+
+/// What only a network on a physical segment has.
+fn physical_faults(driver: &Driver, network: &Network) -> Vec<FieldError> {
+    let is_macvlan = driver.name == "macvlan";
+    let fault = |field: &str, message: String| vec![FieldError::new(field, message)];
+    match &network.macvlan {
+        Some(spec) if is_macvlan => macvlan_faults(spec),
+        Some(_) => fault(
+            "spec.macvlan",
+            format!("only driver macvlan has it, and this is {}; remove it", driver.name),
+        ),
+        None if is_macvlan => fault(
+            "spec.macvlan",
+            "missing: name the host's interface to the physical network, as `macvlan: {parent: eth1}`"
+                .to_owned(),
+        ),
+        None => Vec::new(),
+    }
+}
+
+fn macvlan_faults(spec: &Macvlan) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let parent = spec.parent.as_str();
+    if parent.starts_with(LINK_PREFIX) || parent == "lo" {
+        let whose = if parent == "lo" {
+            "the loopback"
+        } else {
+            "Tombolo's own, by its name"
+        };
+        let message =
+            format!("{parent} is {whose}; name an interface that leads to a physical network");
+        faults.push(FieldError::new("spec.macvlan.parent", message));
+    }
+    let why = match spec.mode {
+        MacvlanMode::Bridge => return faults,
+        MacvlanMode::Private => {
+            "in mode private nobody on the parent is heard by the others, the host's own interface neither"
+        }
+        MacvlanMode::Vepa => {
+            "in mode vepa containers are heard only through the switch outside, and the host's own interface neither"
+        }
+        MacvlanMode::Passthru => {
+            "in mode passthru the parent has one container, and no place for the host's own interface"
+        }
+    };
+    if spec.host_access {
+        let message = format!("{why}; use mode bridge, or set hostAccess to false");
+        faults.push(FieldError::new("spec.macvlan.hostAccess", message));
     }
     faults
 }

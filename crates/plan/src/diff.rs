@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
+use tombolo_model::kinds::MacvlanMode;
 
 use crate::host_plan::HostPlan;
 use crate::objects::{Key, Link, LinkKind, Netns, NextHop, Object, Place};
@@ -112,8 +113,14 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
     // The end of a pair comes with its pair.
     making.retain(|op| !matches!(op, Op::Create { object: Object::Link(link), .. } if link.kind == LinkKind::VethEnd));
     // Stable: a removal stays before the making of the same object, which has the same rank.
-    making.sort_by_key(|op| (rank(&op.place().key), !narrows_container(op)));
-    removing.sort_by_key(|op| std::cmp::Reverse(rank(&op.place().key)));
+    making.sort_by_key(|op| {
+        (
+            rank(&op.place().key),
+            !narrows_container(op),
+            height(op, true),
+        )
+    });
+    removing.sort_by_key(|op| std::cmp::Reverse((rank(&op.place().key), height(op, false))));
     making.extend(removing);
     making
 }
@@ -143,6 +150,18 @@ fn narrows_container(op: &Op) -> bool {
             to: Object::Link(to),
         } => place.netns != Netns::Host && to.mtu < from.mtu,
         _ => false,
+    }
+}
+
+/// The place of a link among links: what stands on others is made after them, and removed before.
+/// What is removed to be made anew goes first of all.
+fn height(op: &Op, making: bool) -> u8 {
+    match op {
+        Op::Remove { .. } if making => 0,
+        Op::Create { object, .. } | Op::Remove { object, .. } => u8::from(
+            matches!(object, Object::Link(link) if matches!(link.kind, LinkKind::Macvlan { .. })),
+        ),
+        Op::Change { .. } => 0,
     }
 }
 
@@ -190,8 +209,12 @@ fn has_lost_its_end(wanted: &Link, observed: &Observed) -> bool {
         })
 }
 
-/// Takes a link away, with all that falls with it; ports of a bridge are no ports then.
+/// Takes a link away, with all that falls with it, wherever that is; ports of a bridge are no ports
+/// then.
 fn take_down(netns: &Netns, name: &IfName, left: &mut Observed) {
+    for (netns, name) in above(netns, name, left) {
+        take_down(&netns, &name, left);
+    }
     left.retain(|place, object| place.netns != *netns || !is_on(name, &place.key, object));
     for (place, object) in left.iter_mut() {
         if let Object::Link(link) = object
@@ -201,6 +224,20 @@ fn take_down(netns: &Netns, name: &IfName, left: &mut Observed) {
             link.port = None;
         }
     }
+}
+
+/// The links that stand on one.
+#[must_use]
+pub fn above(netns: &Netns, name: &IfName, observed: &Observed) -> Vec<(Netns, IfName)> {
+    // What links stand on is the host's.
+    let links = observed.iter().filter(|_| *netns == Netns::Host);
+    let above = links.filter_map(|(place, object)| match (&place.key, object) {
+        (Key::Link(above), Object::Link(link)) if link.kind.stands_on() == Some(name) => {
+            Some((place.netns.clone(), above.clone()))
+        }
+        _ => None,
+    });
+    above.collect()
 }
 
 /// Whether an object is the link, or exists only while it does.
@@ -227,6 +264,7 @@ pub fn satisfies(present: &Object, wanted: &Object) -> bool {
     match (present, wanted) {
         (Object::Link(present), Object::Link(wanted)) => {
             same_device(&present.kind, &wanted.kind)
+                && same_mode(&present.kind, &wanted.kind)
                 && wanted.mtu.is_none_or(|mtu| present.mtu == Some(mtu))
                 && wanted.mac.is_none_or(|mac| present.mac == Some(mac))
                 && (present.up || !wanted.up)
@@ -254,8 +292,29 @@ fn same_device(present: &LinkKind, wanted: &LinkKind) -> bool {
     match (present, wanted) {
         (_, LinkKind::Existing) => true,
         (LinkKind::Veth(_) | LinkKind::VethEnd, LinkKind::Veth(_) | LinkKind::VethEnd) => true,
+        (LinkKind::Macvlan { .. }, LinkKind::Macvlan { .. }) => {
+            let alone = |kind| mode(kind) == Some(MacvlanMode::Passthru);
+            let body = |kind: &LinkKind| match kind {
+                LinkKind::Macvlan { parent, mark, .. } => Some((parent.clone(), mark.clone())),
+                _ => None,
+            };
+            // The kernel changes modes, but not to or from this one.
+            body(present) == body(wanted) && alone(present) == alone(wanted)
+        }
         _ => present == wanted,
     }
+}
+
+fn mode(kind: &LinkKind) -> Option<MacvlanMode> {
+    match kind {
+        LinkKind::Macvlan { mode, .. } => Some(*mode),
+        _ => None,
+    }
+}
+
+/// Whether those on one parent see each other as they should, where that is of any concern.
+fn same_mode(present: &LinkKind, wanted: &LinkKind) -> bool {
+    mode(wanted).is_none_or(|wanted| mode(present) == Some(wanted))
 }
 
 #[cfg(test)]

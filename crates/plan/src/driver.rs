@@ -81,7 +81,21 @@ pub const DRIVERS: &[Driver] = &[
         reach: Reach::Segment,
         has_addresses: true,
     },
+    Driver {
+        name: "macvlan",
+        attachment: &attachment::Macvlan,
+        reach: Reach::Host,
+        has_addresses: true,
+    },
 ];
+
+impl Driver {
+    /// Whether the host forwards packets of its containers.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        self.has_addresses && self.attachment.passes_host()
+    }
+}
 
 /// The driver of a name.
 #[must_use]

@@ -33,6 +33,26 @@ pub fn bridge(network: &Name) -> IfName {
     hashed("tbb", 8, &[network.as_str()])
 }
 
+/// A network's interface of the host's own on a physical segment: `tbm` and eight hexadecimal digits.
+#[must_use]
+pub fn shim(network: &Name) -> IfName {
+    hashed("tbm", 8, &[network.as_str()])
+}
+
+/// The link-layer address of a host's own interface on a physical segment. Other machines there
+/// remember it, so it stays the same when the interface is made anew.
+#[must_use]
+pub fn shim_mac(node: &Name, network: &Name) -> MacAddr {
+    let digest = digest(&["shim", node.as_str(), network.as_str()]);
+    MacAddr::local([digest[0], digest[1], digest[2], digest[3], digest[4]])
+}
+
+/// A VLAN of an interface: `tbl` and eight hexadecimal digits.
+#[must_use]
+pub fn vlan(parent: &IfName, id: u16) -> IfName {
+    hashed("tbl", 8, &[parent.as_str(), &id.to_string()])
+}
+
 /// What the name of every network namespace of ours begins with.
 pub const SEGMENT_PREFIX: &str = "tbn";
 

@@ -350,7 +350,7 @@ fn want_pools(world: &World, family: Family, rules: &mut Vec<Rule>, plan: &mut H
         world.networks.values().any(|network| {
             network.spec.pools.contains(pool)
                 && driver::find(&network.spec.driver)
-                    .is_some_and(|d| d.has_addresses && d.reach != Reach::Segment)
+                    .is_some_and(|d| d.forwards() && d.reach != Reach::Segment)
         })
     };
     // What leaves a segment is known by where it comes from, not by its address.

@@ -174,7 +174,7 @@ fn plan_handed_over(driver: &Driver, site: &attachment::Site, plug: &Plug, plan:
 
 /// Whether an endpoint's addresses have been given to somebody else since. It is so only if a block
 /// says it; an endpoint of whose block nothing is known keeps what it has.
-fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
+pub(crate) fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
     let spec = &endpoint.spec;
     spec.addresses.iter().any(|address| {
         let Some(block) = world.block_of(&spec.network, *address) else {

@@ -25,7 +25,7 @@ pub fn plan(world: &World, node: &Name) -> Option<HostPlan> {
 /// Hosts forward what is not for themselves, in each family that a network has addresses of.
 fn want_forwarding(world: &World, plan: &mut HostPlan) {
     for network in world.networks.values() {
-        if !driver::find(&network.spec.driver).is_some_and(|driver| driver.has_addresses) {
+        if !driver::find(&network.spec.driver).is_some_and(driver::Driver::forwards) {
             continue;
         }
         for pool in network

@@ -18,7 +18,7 @@ use crate::objects::{Key, Netns, NextHop, Object};
 pub fn traffic(world: &World, node: &Name, plan: &HostPlan) -> Vec<Packet> {
     let mut found = Vec::new();
     for network in world.networks.values() {
-        let Some(driver) = driver::find(&network.spec.driver).filter(|d| d.has_addresses) else {
+        let Some(driver) = driver::find(&network.spec.driver).filter(|d| d.forwards()) else {
             continue;
         };
         let pools = network

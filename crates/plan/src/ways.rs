@@ -363,7 +363,8 @@ fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// The networks in which a node needs an address of its own, because a transport ends there.
+/// The networks in which a node needs an address of its own, because a transport ends there, or
+/// because it is to reach its own containers on a physical segment.
 #[must_use]
 pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
     let Some(me) = world.nodes.get(node) else {
@@ -374,6 +375,10 @@ pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
         let Some(driver) = crate::driver::find(&network.spec.driver) else {
             continue;
         };
+        if is_on_segment(world, node, network) {
+            names.push(network.name().clone());
+            continue;
+        }
         // A segment ends nowhere on a host but in its bridge.
         if driver.reach == Reach::Segment {
             continue;
@@ -387,4 +392,16 @@ pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
         }
     }
     names
+}
+
+/// Whether a node has containers on a physical segment on which it is to be itself. Only then: such a
+/// segment's addresses are scarce.
+fn is_on_segment(world: &World, node: &Name, network: &Resource<Network>) -> bool {
+    network
+        .spec
+        .macvlan
+        .as_ref()
+        .is_some_and(|spec| spec.host_access)
+        && (world.endpoints.values())
+            .any(|endpoint| endpoint.spec.node == *node && endpoint.spec.network == *network.name())
 }

@@ -87,6 +87,9 @@ pub(super) fn decide(
         fault.add(0, faults);
         return Err(fault);
     }
+    if let Some(why) = driver.attachment.obstacle(world, &resource) {
+        return Err(Fault::new(FaultKind::Conflict, why));
+    }
     port_clash(world, &resource)?;
     let read = world
         .endpoints

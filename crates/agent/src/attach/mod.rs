@@ -13,12 +13,15 @@ pub(crate) mod taken;
 mod view;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tombolo_api::{AttachRequest, Attached, DetachRequest, Fault, FaultKind};
 use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Sharing;
 use tombolo_model::{Endpoint, Name, ResourceKey, World, Write};
+use tombolo_plan::objects::NextHop;
+use tombolo_plan::{Key, Object, Place};
 use tombolo_store::Revision;
 
 use crate::shared::{AppliedState, Shared};
@@ -64,21 +67,36 @@ pub(crate) async fn attach(shared: &Shared, request: &AttachRequest) -> Result<A
             });
         }
     };
-    let state = shared.wait_applied(revision, APPLY_LIMIT).await;
-    let fault = match &state {
-        Err(fault) => Some(fault.clone()),
-        Ok(state) => unmet(state, &key),
-    };
-    if let Some(fault) = fault {
-        // What was begun is undone; if even that fails, the sweep finds it.
-        if let Err(error) = remove(shared, &key).await {
-            tracing::warn!(%error, endpoint = %key.1, "cannot undo an attachment");
+    let state = match held(shared, revision, request, &key).await {
+        Ok(state) => state,
+        Err(fault) => {
+            // What was begun is undone; if even that fails, the sweep finds it.
+            if let Err(error) = remove(shared, &key).await {
+                tracing::warn!(%error, endpoint = %key.1, "cannot undo an attachment");
+            }
+            return Err(fault);
         }
-        return Err(fault);
-    }
-    let state = state?;
+    };
     view::describe(&shared.world(), &state.plan, &key)
         .ok_or_else(|| Fault::new(FaultKind::Conflict, "the container was detached meanwhile"))
+}
+
+/// Waits until the kernel holds an endpoint, and the host can reach it where it is to.
+async fn held(
+    shared: &Shared,
+    revision: Revision,
+    request: &AttachRequest,
+    key: &EndpointKey,
+) -> Result<Arc<AppliedState>, Fault> {
+    let state = shared.wait_applied(revision, APPLY_LIMIT).await?;
+    if let Some(fault) = unmet(&state, key) {
+        return Err(fault);
+    }
+    let Some(revision) = crate::addresses::on_segment(shared, &request.network).await? else {
+        return Ok(state);
+    };
+    let state = shared.wait_applied(revision, APPLY_LIMIT).await?;
+    unmet(&state, key).map_or(Ok(state), Err)
 }
 
 /// Unplugs a container. Nothing to unplug is success.
@@ -253,14 +271,29 @@ fn unmet(state: &AppliedState, key: &EndpointKey) -> Option<Fault> {
         return Some(Fault::new(FaultKind::System, error.clone()));
     }
     let owner = resource_key(key);
+    let mut problems = state.plan.problems.iter();
+    if let Some(problem) = problems.find(|problem| problem.resource == owner) {
+        return Some(Fault::new(FaultKind::Conflict, problem.message.clone()));
+    }
     let mut objects = state
         .plan
         .objects
         .iter()
         .filter(|(_, p)| p.origin.resource == owner);
-    objects.find_map(|(place, _)| {
+    objects.find_map(|(place, planned)| {
         let why = state.failed.get(&place.to_string())?;
-        Some(Fault::new(FaultKind::System, why.clone()))
+        // Where what it stands on could not be made, that is the reason.
+        let below = match &planned.object {
+            Object::Link(link) => link.kind.stands_on(),
+            Object::Route(route) => match &route.next {
+                NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
+                NextHop::Blackhole => None,
+            },
+            _ => None,
+        };
+        let below = below.map(|link| Place::host(Key::Link(link.clone())).to_string());
+        let deeper = below.and_then(|below| state.failed.get(&below));
+        Some(Fault::new(FaultKind::System, deeper.unwrap_or(why).clone()))
     })
 }
 

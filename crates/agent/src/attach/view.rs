@@ -6,9 +6,9 @@ use tombolo_api::{
     AddressView, Attached, DetachRequest, Fault, FaultKind, Inspected, InterfaceView, RouteView,
 };
 use tombolo_kernel::{Kernel, KernelError, NetnsHandle, Ownership};
-use tombolo_model::{Name, World};
+use tombolo_model::{Endpoint, Name, World};
 use tombolo_plan::objects::{LinkKind, NextHop};
-use tombolo_plan::{HostPlan, Key, Netns, Object, Op, naming};
+use tombolo_plan::{HostPlan, Key, Netns, Object, Op, Place, naming};
 
 use super::claim::driver_of;
 use super::{EndpointKey, find, resource_key};
@@ -57,37 +57,7 @@ pub(super) fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Opt
         if planned.origin.resource != owner {
             continue;
         }
-        match (&place.netns, &place.key, &planned.object) {
-            (Netns::Host | Netns::Segment(_), Key::Link(name), Object::Link(link)) => {
-                let mtu = link.mtu.map(tombolo_model::Mtu::get);
-                attached.host_interface = Some(InterfaceView {
-                    name: name.clone(),
-                    mac: link.mac,
-                    mtu,
-                });
-                if let LinkKind::Veth(peer) = &link.kind {
-                    let mac = Some(peer.mac);
-                    attached.container_interface = Some(InterfaceView {
-                        name: peer.name.clone(),
-                        mac,
-                        mtu,
-                    });
-                }
-                attached.bridge = link.port.as_ref().map(|port| InterfaceView {
-                    name: port.bridge.clone(),
-                    mac: Some(naming::bridge_mac(&spec.node, &spec.network)),
-                    mtu,
-                });
-            }
-            (Netns::Sandbox(_), Key::Route { dst, .. }, Object::Route(route)) => {
-                let gateway = match &route.next {
-                    NextHop::Via { gateway, .. } => Some(*gateway),
-                    _ => None,
-                };
-                attached.routes.push(RouteView { dst: *dst, gateway });
-            }
-            _ => {}
-        }
+        note(&mut attached, spec, place, &planned.object);
     }
     let view = driver.attachment.view(world, spec);
     attached.addresses = view
@@ -96,6 +66,50 @@ pub(super) fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Opt
         .map(|(address, gateway)| AddressView { address, gateway })
         .collect();
     Some(attached)
+}
+
+/// Notes what an object of an endpoint's plan means to the runtime.
+fn note(attached: &mut Attached, spec: &Endpoint, place: &Place, object: &Object) {
+    match (&place.netns, &place.key, object) {
+        (Netns::Host | Netns::Segment(_), Key::Link(name), Object::Link(link)) => {
+            let mtu = link.mtu.map(tombolo_model::Mtu::get);
+            attached.host_interface = Some(InterfaceView {
+                name: name.clone(),
+                mac: link.mac,
+                mtu,
+            });
+            if let LinkKind::Veth(peer) = &link.kind {
+                let mac = Some(peer.mac);
+                attached.container_interface = Some(InterfaceView {
+                    name: peer.name.clone(),
+                    mac,
+                    mtu,
+                });
+            }
+            attached.bridge = link.port.as_ref().map(|port| InterfaceView {
+                name: port.bridge.clone(),
+                mac: Some(naming::bridge_mac(&spec.node, &spec.network)),
+                mtu,
+            });
+        }
+        (Netns::Sandbox(_), Key::Link(name), Object::Link(link)) => {
+            if let LinkKind::Macvlan { mac, .. } = &link.kind {
+                attached.container_interface = Some(InterfaceView {
+                    name: name.clone(),
+                    mac: Some(*mac),
+                    mtu: link.mtu.map(tombolo_model::Mtu::get),
+                });
+            }
+        }
+        (Netns::Sandbox(_), Key::Route { dst, .. }, Object::Route(route)) => {
+            let gateway = match &route.next {
+                NextHop::Via { gateway, .. } => Some(*gateway),
+                _ => None,
+            };
+            attached.routes.push(RouteView { dst: *dst, gateway });
+        }
+        _ => {}
+    }
 }
 
 /// What the kernel lacks of an endpoint, read afresh.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use tombolo_check::{CertificateFacts, DiskFacts, NodeFacts, StoreFacts, UnderlayFact};
-use tombolo_model::{Family, World};
+use tombolo_check::{CertificateFacts, DiskFacts, NodeFacts, ParentFact, StoreFacts, UnderlayFact};
+use tombolo_model::{Family, Name, Network, Resource, World};
 use tombolo_plan::{HostPlan, Key, Netns, driver, peerings, traffic};
 
 use super::{Agent, operate};
@@ -35,8 +35,9 @@ pub(super) async fn facts(State(shared): Agent) -> Json<NodeFacts> {
         repaired: shared.metrics.repairs(),
         peerings: peerings(&world, &node),
         traffic: traffic(&world, &node, &state.plan),
-        pools: world.pools.values().map(|pool| pool.spec.cidr).collect(),
+        pools: pools(&world),
         links: links(&state.plan),
+        parents: parents(&world, &shared),
         underlay: underlay
             .iter()
             .map(|address| UnderlayFact {
@@ -92,11 +93,37 @@ fn links(plan: &HostPlan) -> Vec<tombolo_model::IfName> {
     links.collect()
 }
 
+/// The ranges of pools, but for those that are the subnets of physical networks.
+fn pools(world: &World) -> Vec<ipnet::IpNet> {
+    let physical = |pool: &Name| {
+        let mut networks = world.networks.values();
+        networks.any(|network| network.spec.macvlan.is_some() && network.spec.pools.contains(pool))
+    };
+    let pools = world.pools.values().filter(|pool| !physical(pool.name()));
+    pools.map(|pool| pool.spec.cidr).collect()
+}
+
+/// Interfaces that networks stand on.
+fn parents(world: &World, shared: &Shared) -> Vec<ParentFact> {
+    let parent = |network: &Resource<Network>| {
+        let spec = network.spec.macvlan.as_ref()?;
+        let mut endpoints = world.endpoints.values().map(|endpoint| &endpoint.spec);
+        Some(ParentFact {
+            network: network.name().clone(),
+            interface: spec.parent.clone(),
+            vlan: spec.vlan,
+            used: endpoints.any(|e| e.network == *network.name() && e.node == *shared.node()),
+        })
+    };
+    world.networks.values().filter_map(parent).collect()
+}
+
 /// Families that networks with addresses have pools of.
 fn families(world: &World) -> Vec<Family> {
-    let networks = world.networks.values().filter(|network| {
-        driver::find(&network.spec.driver).is_some_and(|driver| driver.has_addresses)
-    });
+    let networks = world
+        .networks
+        .values()
+        .filter(|network| driver::find(&network.spec.driver).is_some_and(driver::Driver::forwards));
     let pools = networks.flat_map(|network| &network.spec.pools);
     let used: Vec<Family> = pools
         .filter_map(|pool| Some(Family::of_net(world.pools.get(pool)?.spec.cidr)))

@@ -91,6 +91,11 @@ fn answer(
     let here = NetnsHandle::current().map_err(system)?;
     let handle = match &netns {
         Netns::Host | Netns::Segment(_) => here.clone(),
+        // No question names one.
+        Netns::Numbered(number) => {
+            let message = format!("namespace {number} has no path by which to look into it");
+            return Err(Fault::new(FaultKind::NotFound, message));
+        }
         Netns::Sandbox(path) => NetnsHandle::open(Path::new(path)).map_err(system)?,
     };
     // What is ours beside the host's own namespace is the host's too.

@@ -4,3 +4,4 @@ pub(crate) mod filters;
 pub(crate) mod host;
 pub(crate) mod node;
 pub(crate) mod peers;
+pub(crate) mod segments;

@@ -15,6 +15,8 @@ pub(super) fn read(here: &NetnsHandle, node: Option<&NodeFacts>) -> HostFacts {
     let entries = survey(here).unwrap_or_default();
     HostFacts {
         refused: Err("it was not tried".to_owned()),
+        without_macvlan: None,
+        without_vlans: None,
         settings: settings(here, node),
         filter: filters::foreign(here, &Ownership::default()).map_err(|error| error.to_string()),
         links: interfaces
@@ -22,6 +24,7 @@ pub(super) fn read(here: &NetnsHandle, node: Option<&NodeFacts>) -> HostFacts {
             .map(|interface| LinkFact {
                 name: interface.name,
                 up: interface.up,
+                carrier: interface.carrier,
             })
             .collect(),
         routes: entries.iter().filter_map(route).collect(),

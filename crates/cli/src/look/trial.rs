@@ -12,8 +12,29 @@ use tombolo_plan::{HostPlan, Key, Object, Origin, Place};
 /// A node `a` with a peer, networks of every attachment and transport, published ports.
 const WORLD: &str = include_str!("trial.yaml");
 
+/// The same with a network on a physical segment, which not every kernel can make.
+const SEGMENT: &str = include_str!("trial-segment.yaml");
+
+/// Why the kernel makes no macvlan interfaces, and why no VLANs; none where it does, and where
+/// nothing can be tried.
+pub(super) fn segments() -> (Option<String>, Option<String>) {
+    let lacks = |vlan: &str| {
+        let told = tried(&SEGMENT.replace("VLAN}", &format!("{vlan}}}")));
+        told.ok().and_then(|refused| refused.into_iter().next())
+    };
+    match lacks("") {
+        None => (None, lacks(", vlan: 7")),
+        // Of VLANs nothing is known then, and nothing could use them.
+        Some(why) => (Some(why.clone()), Some(why)),
+    }
+}
+
 /// What the kernel refused, in words, each kind of object once; why it was not tried, if it was not.
 pub(super) fn refused() -> Result<Vec<String>, String> {
+    tried(WORLD)
+}
+
+fn tried(world: &str) -> Result<Vec<String>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let host = NetnsHandle::create().map_err(|e| text(&e))?;
     let sandbox = NetnsHandle::create().map_err(|e| text(&e))?;
@@ -22,7 +43,7 @@ pub(super) fn refused() -> Result<Vec<String>, String> {
         std::process::id(),
         sandbox.as_fd().as_raw_fd()
     );
-    let world = tombolo_model::parse::world("trial.yaml", &WORLD.replace("SANDBOX", &path));
+    let world = tombolo_model::parse::world("trial.yaml", &world.replace("SANDBOX", &path));
     let world = world.map_err(|e| text(&e))?;
     let node = Name::new("a").map_err(|e| text(&e))?;
     let mut plan = tombolo_plan::plan(&world, &node).ok_or("the trial has no plan")?;
@@ -100,6 +121,15 @@ mod tests {
             "fib daddr",
         ] {
             assert!(text.contains(sign), "no {sign:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_vlans_says_so() {
+        let (macvlan, vlans) = segments();
+        assert_eq!(macvlan, None, "this test needs root");
+        if let Some(why) = vlans {
+            assert!(why.contains("the kernel has no 802.1Q VLANs"), "{why}");
         }
     }
 

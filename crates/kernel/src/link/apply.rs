@@ -10,10 +10,11 @@
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
-use tombolo_model::IfName;
+use tombolo_model::kinds::MacvlanMode;
+use tombolo_model::{IfName, MacAddr};
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, VethPeer};
 
-use super::{attribute as a, header};
+use super::{MODES, TAGGED, attribute as a, header};
 use crate::error::KernelError;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
@@ -21,7 +22,9 @@ use crate::session::Links;
 
 const UP: u32 = libc::IFF_UP as u32;
 
-/// The messages that make an interface. `peer` is the namespace of a pair's other end.
+/// The messages that make an interface. `peer` is the namespace of a pair's other end; or, of an
+/// interface that stands on one of the host's, the sandbox that it is put into, and then `links` are
+/// the host's, and [`finish`] is left to be done there.
 pub(crate) fn create(
     name: &IfName,
     link: &Link,
@@ -30,7 +33,7 @@ pub(crate) fn create(
 ) -> Result<Vec<Message>, KernelError> {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     // A port goes up when it is one, so that it never speaks outside of its bridge.
-    let up = if link.up && link.port.is_none() {
+    let up = if link.up && link.port.is_none() && !is_macvlan(link) {
         UP
     } else {
         0
@@ -43,12 +46,53 @@ pub(crate) fn create(
     {
         message.put_u32(a::MTU, mtu.get());
     }
-    if let Some(mac) = link.mac {
+    if let Some(mac) = first_mac(link) {
         message.put(a::ADDRESS, &mac.0);
     }
+    if let Some(parent) = link.kind.stands_on() {
+        let index = super::check(&format!("create link {name}"), parent, links)?;
+        message.put_u32(a::LINK, index);
+    }
+    describe(&mut message, (name, link), links, peer)?;
+    let mut messages = vec![message];
+    if let (LinkKind::Bridge, Some(mtu)) = (&link.kind, link.mtu) {
+        messages.push(set(name, 0, |message| {
+            message.put_u32(a::MTU, mtu.get());
+        }));
+    }
+    if is_macvlan(link) && peer.is_none() {
+        messages.push(finish(name, link));
+    }
+    if let Some(port) = &link.port {
+        enslave(name, port, links, &mut messages)?;
+        messages.push(set(name, if link.up { UP } else { 0 }, |_| {}));
+    }
+    Ok(messages)
+}
+
+/// Says what sort of device it is.
+fn describe(
+    message: &mut Message,
+    (name, link): (&IfName, &Link),
+    links: &Links,
+    peer: Option<&NetnsHandle>,
+) -> Result<(), KernelError> {
     match &link.kind {
-        LinkKind::Veth(end) => info(&mut message, "veth", |data| veth(data, end, link, peer)),
-        LinkKind::Bridge => info(&mut message, "bridge", |data| {
+        LinkKind::Macvlan { mode, .. } => {
+            if let Some(sandbox) = peer {
+                let fd = std::os::fd::AsFd::as_fd(sandbox).as_raw_fd();
+                message.put(a::NET_NS_FD, &fd.to_ne_bytes());
+            }
+            info(message, "macvlan", |data| {
+                data.put_u32(a::MACVLAN_MODE, number(*mode));
+            });
+        }
+        LinkKind::Vlan { id, .. } => info(message, "vlan", |data| {
+            data.put(a::VLAN_ID, &id.to_ne_bytes())
+                .put_be16(a::VLAN_PROTOCOL, TAGGED);
+        }),
+        LinkKind::Veth(end) => info(message, "veth", |data| veth(data, end, link, peer)),
+        LinkKind::Bridge => info(message, "bridge", |data| {
             data.put_u32(a::BRIDGE_STP_STATE, 0)
                 .put_u32(a::BRIDGE_FORWARD_DELAY, 0);
         }),
@@ -61,7 +105,7 @@ pub(crate) fn create(
             if let Some(host) = host {
                 message.put(a::LINK_NETNSID, &host.to_ne_bytes());
             }
-            info(&mut message, "vxlan", |data| vxlan(data, &link.kind, index));
+            info(message, "vxlan", |data| vxlan(data, &link.kind, index));
         }
         LinkKind::VethEnd | LinkKind::Existing => {
             return Err(KernelError::Impossible {
@@ -70,17 +114,40 @@ pub(crate) fn create(
             });
         }
     }
-    let mut messages = vec![message];
-    if let (LinkKind::Bridge, Some(mtu)) = (&link.kind, link.mtu) {
-        messages.push(set(name, 0, |message| {
-            message.put_u32(a::MTU, mtu.get());
-        }));
+    Ok(())
+}
+
+fn is_macvlan(link: &Link) -> bool {
+    matches!(link.kind, LinkKind::Macvlan { .. })
+}
+
+/// The link-layer address that an interface starts with, if it is said.
+fn first_mac(link: &Link) -> Option<MacAddr> {
+    match &link.kind {
+        LinkKind::Macvlan { mac, .. } => Some(*mac),
+        _ => link.mac,
     }
-    if let Some(port) = &link.port {
-        enslave(name, port, links, &mut messages)?;
-        messages.push(set(name, if link.up { UP } else { 0 }, |_| {}));
-    }
-    Ok(messages)
+}
+
+/// The message that makes an interface whole that stands on another one: the kernel takes its mark
+/// only of one that is there, and its address, where it has the parent for itself, as well.
+pub(crate) fn finish(name: &IfName, link: &Link) -> Message {
+    set(name, if link.up { UP } else { 0 }, |message| {
+        if let Some(mac) = first_mac(link) {
+            message.put(a::ADDRESS, &mac.0);
+        }
+        if let LinkKind::Macvlan {
+            mark: Some(mark), ..
+        } = &link.kind
+        {
+            message.put(a::IFALIAS, mark.as_str().as_bytes());
+        }
+    })
+}
+
+fn number(mode: MacvlanMode) -> u32 {
+    let found = MODES.iter().find(|(known, _)| *known == mode);
+    found.map_or(0, |(_, number)| *number)
 }
 
 /// The messages that turn an interface as it is into one as it should be.
@@ -104,6 +171,16 @@ pub(crate) fn change(
             })),
         }
     }
+    if let (LinkKind::Macvlan { mode: was, .. }, LinkKind::Macvlan { mode, .. }) =
+        (&from.kind, &to.kind)
+        && was != mode
+    {
+        messages.push(set(name, 0, |message| {
+            info(message, "macvlan", |data| {
+                data.put_u32(a::MACVLAN_MODE, number(*mode));
+            });
+        }));
+    }
     // Behind the bridge: joining one may change the MTU.
     if let Some(mtu) = to.mtu.filter(|mtu| from.mtu != Some(*mtu)) {
         messages.push(set(name, 0, |message| {
@@ -120,6 +197,13 @@ pub(crate) fn change(
 pub(crate) fn remove(name: &IfName) -> Message {
     let mut message = Message::new(libc::RTM_DELLINK, 0, &header(0, 0));
     message.put_text(a::IFNAME, name.as_str());
+    message
+}
+
+/// The message that removes an interface in a namespace that is known by its number only.
+pub(crate) fn remove_numbered(name: &IfName, netns: i32) -> Message {
+    let mut message = remove(name);
+    message.put(a::TARGET_NETNSID, &netns.to_ne_bytes());
     message
 }
 

@@ -1,15 +1,20 @@
-//! Network interfaces: pairs, bridges, VXLAN devices, and what is already there.
+//! Network interfaces: pairs, bridges, VXLAN devices, what stands on another one (macvlan, VLAN), and
+//! what is already there.
 //!
 //! Reading says how a link is in a plan's words; applying makes, changes and removes it. A link of
 //! the host is ours by its name alone. What cannot be changed in place (a VXLAN device's number or
 //! source) is for `plan::diff` to know: here it is removed and made again as two operations.
 
+use tombolo_model::kinds::MacvlanMode;
+
 mod apply;
+mod parent;
 mod read;
 mod removal;
 
-pub(crate) use apply::{change, create, remove, up};
-pub(crate) use read::{LinkInfo, decode, object, read_links};
+pub(crate) use apply::{change, create, finish, remove, remove_numbered, up};
+pub(crate) use parent::{check, find_index};
+pub(crate) use read::{LinkInfo, decode, is_marked, object, read_links, read_numbered};
 pub(crate) use removal::remove_all;
 
 /// `IFLA_*` of linux/if_link.h, as far as they are used here.
@@ -17,11 +22,14 @@ mod attribute {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const IFNAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
+    pub(super) const LINK: u16 = 5;
     pub(super) const MASTER: u16 = 10;
     pub(super) const LINKINFO: u16 = 18;
+    pub(super) const IFALIAS: u16 = 20;
     pub(super) const NET_NS_FD: u16 = 28;
     pub(super) const EXT_MASK: u16 = 29;
     pub(super) const LINK_NETNSID: u16 = 37;
+    pub(super) const TARGET_NETNSID: u16 = 46;
 
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
@@ -29,6 +37,11 @@ mod attribute {
     pub(super) const INFO_SLAVE_DATA: u16 = 5;
 
     pub(super) const VETH_PEER: u16 = 1;
+
+    pub(super) const MACVLAN_MODE: u16 = 1;
+
+    pub(super) const VLAN_ID: u16 = 1;
+    pub(super) const VLAN_PROTOCOL: u16 = 5;
 
     pub(super) const BRIDGE_FORWARD_DELAY: u16 = 1;
     pub(super) const BRIDGE_STP_STATE: u16 = 5;
@@ -49,6 +62,17 @@ mod attribute {
     pub(super) const VXLAN_ZERO_CSUM6_TX: u16 = 19;
     pub(super) const VXLAN_ZERO_CSUM6_RX: u16 = 20;
 }
+
+/// `MACVLAN_MODE_*` of linux/if_link.h.
+const MODES: [(MacvlanMode, u32); 4] = [
+    (MacvlanMode::Private, 1),
+    (MacvlanMode::Vepa, 2),
+    (MacvlanMode::Bridge, 4),
+    (MacvlanMode::Passthru, 8),
+];
+
+/// `ETH_P_8021Q` (linux/if_ether.h).
+const TAGGED: u16 = 0x8100;
 
 /// `struct ifinfomsg` (linux/rtnetlink.h), with the flags to set.
 fn header(index: u32, flags: u32) -> [u8; 16] {

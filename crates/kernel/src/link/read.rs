@@ -3,15 +3,18 @@
 use std::net::IpAddr;
 
 use tombolo_model::{IfName, MacAddr, Mtu, Vni};
+use tombolo_plan::naming::LINK_PREFIX;
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations};
 
-use super::{attribute as a, header};
+use super::{MODES, TAGGED, attribute as a, header};
 use crate::error::KernelError;
 use crate::netlink::{Attribute, Message, attributes};
 use crate::session::{Links, Session};
 
 /// `RTEXT_FILTER_SKIP_STATS`: counters are most of a link's message, and not needed.
 const SKIP_STATISTICS: u32 = 1 << 3;
+/// `IFF_LOWER_UP` (linux/if.h).
+const LOWER_UP: u32 = 1 << 16;
 
 /// An interface as the kernel tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,16 @@ pub(crate) struct LinkInfo {
     pub stations: Stations,
     pub vxlan: Option<Vxlan>,
     pub loopback: bool,
+    /// Whether frames can leave and come (`IFF_LOWER_UP`).
+    pub carrier: bool,
+    /// Index of the interface that it stands on, or of its pair's other end, with the number of the
+    /// namespace that that one is in, if it is another.
+    pub parent: Option<(u32, Option<i32>)>,
+    pub alias: Option<String>,
+    /// `MACVLAN_MODE_*`.
+    pub macvlan_mode: Option<u32>,
+    /// Number and protocol of a VLAN.
+    pub vlan: Option<(u16, u16)>,
 }
 
 /// What only a VXLAN device has.
@@ -49,6 +62,20 @@ pub(crate) fn read_links(session: &mut Session) -> Result<Vec<LinkInfo>, KernelE
     session.dump("links", &message, |reply| decode(reply.body))
 }
 
+/// The interfaces on others that are in a namespace which the host knows by number. One that is gone
+/// by now has none.
+pub(crate) fn read_numbered(host: &mut Session, netns: i32) -> Vec<LinkInfo> {
+    let mut message = Message::new(libc::RTM_GETLINK, 0, &header(0, 0));
+    message
+        .put_u32(a::EXT_MASK, SKIP_STATISTICS)
+        .put(a::TARGET_NETNSID, &netns.to_ne_bytes());
+    message.nest(a::LINKINFO, |info| {
+        info.put_text(a::INFO_KIND, "macvlan");
+    });
+    let found = host.dump("links", &message, |reply| decode(reply.body));
+    found.unwrap_or_default()
+}
+
 /// An interface from the body of an `RTM_NEWLINK`.
 pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
     let word = |at: usize| Some(u32::from_ne_bytes(body.get(at..at + 4)?.try_into().ok()?));
@@ -66,17 +93,27 @@ pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
         stations: Stations::Learned,
         vxlan: None,
         loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
+        carrier: flags & LOWER_UP != 0,
+        parent: None,
+        alias: None,
+        macvlan_mode: None,
+        vlan: None,
     };
+    let mut parent_netns = None;
     for attribute in attributes(body.get(16..)?) {
         match attribute.kind {
             a::IFNAME => link.name = attribute.text()?.to_owned(),
             a::MTU => link.mtu = attribute.u32()?,
             a::ADDRESS => link.mac = attribute.mac(),
             a::MASTER => link.master = attribute.u32().filter(|index| *index != 0),
+            a::LINK => link.parent = attribute.u32().map(|index| (index, None)),
+            a::LINK_NETNSID => parent_netns = attribute.u32().map(u32::cast_signed),
+            a::IFALIAS => link.alias = attribute.text().map(str::to_owned),
             a::LINKINFO => decode_info(&attribute, &mut link),
             _ => {}
         }
     }
+    link.parent = link.parent.map(|(index, _)| (index, parent_netns));
     (!link.name.is_empty()).then_some(link)
 }
 
@@ -87,6 +124,14 @@ fn decode_info(info: &Attribute<'_>, link: &mut LinkInfo) {
         .map(str::to_owned);
     if link.kind.as_deref() == Some("vxlan") {
         link.vxlan = info.find(a::INFO_DATA).map(|data| decode_vxlan(&data));
+    }
+    let data = info.find(a::INFO_DATA);
+    match link.kind.as_deref() {
+        Some("macvlan") => {
+            link.macvlan_mode = data.and_then(|data| data.find(a::MACVLAN_MODE)?.u32());
+        }
+        Some("vlan") => link.vlan = data.and_then(|data| decode_vlan(&data)),
+        _ => {}
     }
     let slave = info.find(a::INFO_SLAVE_KIND).and_then(|kind| kind.text());
     if slave == Some("bridge")
@@ -112,6 +157,12 @@ fn stations(learning: bool, flood: bool, suppress: bool) -> Stations {
         (_, _, false) | (false, false, true) => Stations::Remote,
         (_, _, true) => Stations::Told,
     }
+}
+
+fn decode_vlan(data: &Attribute<'_>) -> Option<(u16, u16)> {
+    let id = data.find(a::VLAN_ID)?.data.get(..2)?;
+    let id = u16::from_ne_bytes(id.try_into().ok()?);
+    Some((id, data.find(a::VLAN_PROTOCOL)?.be16()?))
 }
 
 fn decode_vxlan(data: &Attribute<'_>) -> Vxlan {
@@ -159,8 +210,39 @@ fn kind(link: &LinkInfo, links: &Links) -> LinkKind {
             .as_ref()
             .and_then(|vxlan| vxlan_kind(vxlan, links))
             .unwrap_or(LinkKind::Existing),
+        Some("macvlan") => macvlan_kind(link, links).unwrap_or(LinkKind::Existing),
+        Some("vlan") => vlan_kind(link, links).unwrap_or(LinkKind::Existing),
         _ => LinkKind::Existing,
     }
+}
+
+fn macvlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
+    let mode = link.macvlan_mode?;
+    let (mode, _) = MODES.iter().find(|(_, number)| *number == mode)?;
+    Some(LinkKind::Macvlan {
+        parent: links.parent(link)?,
+        mode: *mode,
+        mark: mark(link),
+        mac: link.mac?,
+    })
+}
+
+fn vlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
+    let (id, _) = link.vlan.filter(|(_, protocol)| *protocol == TAGGED)?;
+    let parent = links.parent(link)?;
+    Some(LinkKind::Vlan { parent, id })
+}
+
+/// What an interface in a sandbox bears if it is ours.
+fn mark(link: &LinkInfo) -> Option<IfName> {
+    let alias = link.alias.as_deref()?;
+    let ours = link.kind.as_deref() == Some("macvlan") && alias.starts_with(LINK_PREFIX);
+    IfName::new(alias).ok().filter(|_| ours)
+}
+
+/// Whether it was put into its sandbox by us, and not by somebody else.
+pub(crate) fn is_marked(link: &LinkInfo) -> bool {
+    mark(link).is_some()
 }
 
 fn vxlan_kind(vxlan: &Vxlan, links: &Links) -> Option<LinkKind> {

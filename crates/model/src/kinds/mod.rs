@@ -3,6 +3,7 @@
 mod block;
 mod endpoint;
 mod handle;
+mod macvlan;
 mod network;
 mod node;
 mod pool;
@@ -12,6 +13,7 @@ mod token;
 pub use block::{Allocation, Block, Purpose, Sharing};
 pub use endpoint::Endpoint;
 pub use handle::Handle;
+pub use macvlan::{Macvlan, MacvlanMode};
 pub(crate) use network::overlap;
 pub use network::{MtuChoice, Network, TransportSpec};
 pub use node::{Node, NodeAddress, NodeNetworkStatus, NodeStatus};

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::macvlan::Macvlan;
 use crate::names::Name;
 use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
@@ -19,7 +20,7 @@ use crate::resource::FieldError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `none`, `host` or `container`.
+    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `macvlan`, `none`, `host` or `container`.
     pub driver: Name,
     /// How packets leave for another node; only for drivers that span nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +41,9 @@ pub struct Network {
     /// Which of the node's addresses is used to reach peers that have both families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub underlay: Option<Family>,
+    /// How its containers are put on a physical network; only for driver `macvlan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macvlan: Option<Macvlan>,
 }
 
 /// How packets leave for another node.
@@ -183,7 +187,15 @@ impl Network {
                 ));
             }
         }
+        faults.extend(self.macvlan.iter().flat_map(Macvlan::faults));
         faults
+    }
+
+    /// The router of its segment in a family; none for a network without a way out.
+    #[must_use]
+    pub fn way_out(&self, family: Family) -> Option<IpAddr> {
+        let mut gateways = self.gateway.iter().copied();
+        gateways.find(|gateway| !self.internal && Family::of(*gateway) == family)
     }
 }
 

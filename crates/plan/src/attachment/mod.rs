@@ -4,6 +4,7 @@
 //! container will see, which is what the runtime is told. It never looks at other nodes.
 
 mod bridge;
+mod macvlan;
 pub(crate) mod overlay;
 mod routed;
 mod shared;
@@ -17,6 +18,7 @@ use crate::host_plan::{HostPlan, Origin};
 use crate::objects::{Key, Link, LinkKind, Netns, Object, Place};
 
 pub use bridge::Bridge;
+pub use macvlan::Macvlan;
 pub use overlay::Overlay;
 pub use routed::Routed;
 pub use shared::{None, Shared};
@@ -34,6 +36,17 @@ pub trait Attachment: Sync {
 
     /// How many places at the start and the end of a block no endpoint may have.
     fn reserved(&self) -> (u32, u32);
+
+    /// Why a new endpoint cannot be had beside those that are there, and what to do about it.
+    fn obstacle(&self, _: &World, _: &Resource<Endpoint>) -> Option<String> {
+        Option::None
+    }
+
+    /// Whether the containers' packets pass the host's own routing, so that it must forward them,
+    /// and may translate and filter them.
+    fn passes_host(&self) -> bool {
+        true
+    }
 
     /// Addresses of the network's pools that no endpoint may have.
     fn kept(&self, _: &World, _: &Network) -> Vec<IpAddr> {

@@ -17,6 +17,9 @@ fn networks_that_are_right() {
         json!({"driver": "container"}),
         json!({"driver": "ptp", "pools": ["p"]}),
         json!({"driver": "bridge", "pools": ["p"]}),
+        json!({"driver": "macvlan", "pools": ["p"], "macvlan": {"parent": "eth1", "hostAccess": true}}),
+        json!({"driver": "macvlan", "pools": ["p"], "gateway": ["10.0.0.1", "fd00::1"], "internal": true,
+               "macvlan": {"parent": "eth1", "mode": "passthru", "vlan": 4094}}),
         json!({"driver": "routed", "pools": ["p"], "transport": {"type": "direct"}}),
         json!({"driver": "routed", "pools": ["p"], "transport": {"type": "direct", "crossSubnet": true}}),
         json!({"driver": "routed", "pools": ["p"], "transport": {"type": "vxlan"}}),
@@ -37,7 +40,7 @@ fn faults_of_networks() {
             "spec.driver",
             [
                 "token-ring is no driver",
-                "none, host, container, ptp, bridge, routed",
+                "none, host, container, ptp, bridge, routed, overlay, macvlan",
             ],
         ),
         (
@@ -89,6 +92,44 @@ fn faults_of_networks() {
             routed(json!({"type": "vxlan", "port": 65_536})),
             "spec.transport.port",
             ["65536 is not allowed", "between 1 and 65535"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"]}),
+            "spec.macvlan",
+            ["missing", "`macvlan: {parent: eth1}`"],
+        ),
+        (
+            json!({"driver": "bridge", "pools": ["p"], "macvlan": {"parent": "eth1"}}),
+            "spec.macvlan",
+            ["only driver macvlan has it", "this is bridge"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"], "macvlan": {"parent": "tbx4096"}}),
+            "spec.macvlan.parent",
+            ["tbx4096 is Tombolo's own", "name an interface"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"], "macvlan": {"parent": "lo"}}),
+            "spec.macvlan.parent",
+            ["lo is the loopback", "name an interface"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"],
+                   "macvlan": {"parent": "eth1", "mode": "private", "hostAccess": true}}),
+            "spec.macvlan.hostAccess",
+            ["in mode private nobody", "use mode bridge"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"],
+                   "macvlan": {"parent": "eth1", "mode": "vepa", "hostAccess": true}}),
+            "spec.macvlan.hostAccess",
+            ["in mode vepa", "use mode bridge"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"],
+                   "macvlan": {"parent": "eth1", "mode": "passthru", "hostAccess": true}}),
+            "spec.macvlan.hostAccess",
+            ["the parent has one container", "use mode bridge"],
         ),
         (
             json!({"driver": "ptp"}),

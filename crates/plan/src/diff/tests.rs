@@ -1,6 +1,7 @@
 use super::*;
 use crate::host_plan::{Origin, Planned};
 use crate::objects::{BridgePort, NextHop, Route, Stations, VethPeer};
+use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
 
 fn origin() -> Origin {
@@ -305,4 +306,93 @@ fn a_container_is_narrowed_before_its_host_end_and_widened_after_it() {
         assert_eq!(ops.len(), 2, "{ops:?}");
         assert!(ops[0].starts_with(first), "{ops:?}");
     }
+}
+
+/// A VLAN on the host, and a container's interface on it.
+fn on_vlan(id: u16, mode: MacvlanMode) -> Vec<(Place, Object)> {
+    let link = |kind| Link {
+        kind,
+        mtu: None,
+        mac: None,
+        up: true,
+        port: None,
+    };
+    let vlan = LinkKind::Vlan {
+        parent: name("eth1"),
+        id,
+    };
+    let macvlan = LinkKind::Macvlan {
+        parent: name("tbl1"),
+        mode,
+        mark: Some(name("tbv1")),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+    };
+    let address = Key::Address {
+        link: name("eth0"),
+        net: "10.0.0.5/24".parse().unwrap(),
+    };
+    // The VLAN is behind the shim by name.
+    vec![
+        (
+            Place::host(Key::Link(name("tba1"))),
+            Object::Link(link(macvlan.clone())),
+        ),
+        (
+            Place::host(Key::Link(name("tbl1"))),
+            Object::Link(link(vlan)),
+        ),
+        (
+            Place::sandbox("/c", Key::Link(name("eth0"))),
+            Object::Link(link(macvlan)),
+        ),
+        (Place::sandbox("/c", address), Object::Address),
+    ]
+}
+
+#[test]
+fn what_stands_on_a_link_is_made_after_it_and_removed_before() {
+    let objects = on_vlan(7, MacvlanMode::Bridge);
+    let making: Vec<String> = text(&diff(&plan(objects.clone()), &Observed::new()));
+    let order: Vec<&str> = making
+        .iter()
+        .filter_map(|op| op.split(' ').nth(3))
+        .collect();
+    assert_eq!(order[..2], ["tbl1", "tba1"], "{making:?}");
+    let observed: Observed = objects.into_iter().collect();
+    let removing = text(&diff(&HostPlan::default(), &observed));
+    assert_eq!(removing.last().unwrap(), "remove host link tbl1");
+}
+
+#[test]
+fn with_a_vlan_goes_what_stands_on_it_in_every_namespace() {
+    let observed: Observed = on_vlan(7, MacvlanMode::Bridge).into_iter().collect();
+    let ops = text(&diff(&plan(on_vlan(8, MacvlanMode::Bridge)), &observed));
+    let begins: Vec<&str> = ops
+        .iter()
+        .map(|op| op.split(" on ").next().unwrap())
+        .collect();
+    assert_eq!(
+        begins,
+        [
+            "remove host link tbl1",
+            "create host link tbl1 vlan",
+            "create host link tba1 macvlan",
+            "create /c link eth0 macvlan",
+            "create /c address 10.0.0.5/24 dev eth0 ",
+        ]
+    );
+}
+
+#[test]
+fn a_mode_is_changed_in_place_where_the_kernel_can() {
+    let observed: Observed = on_vlan(7, MacvlanMode::Bridge).into_iter().collect();
+    let ops = diff(&plan(on_vlan(7, MacvlanMode::Private)), &observed);
+    assert!(
+        ops.iter().all(|op| matches!(op, Op::Change { .. })),
+        "{ops:?}"
+    );
+    assert_eq!(ops.len(), 2);
+    let ops = text(&diff(&plan(on_vlan(7, MacvlanMode::Passthru)), &observed));
+    assert!(ops.contains(&"remove /c link eth0".to_owned()), "{ops:?}");
+    assert_eq!(ops.len(), 5, "{ops:?}");
 }

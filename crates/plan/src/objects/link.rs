@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, MacAddr, Mtu, Vni};
 
 use super::Netns;
@@ -83,6 +84,25 @@ pub enum LinkKind {
         /// The underlay's interface.
         parent: IfName,
     },
+    /// An interface of its own on another one, with a link-layer address of its own.
+    Macvlan {
+        /// The interface below it, in the host's namespace.
+        parent: IfName,
+        /// How those on one parent see each other.
+        mode: MacvlanMode,
+        /// What it bears (`IFLA_IFALIAS`) so that it is known as ours in somebody else's namespace,
+        /// where its name is not ours to choose; another for each endpoint.
+        mark: Option<IfName>,
+        /// The link-layer address that it starts with: a later plugin may change a container's.
+        mac: MacAddr,
+    },
+    /// The tagged frames of one VLAN of another interface (IEEE 802.1Q).
+    Vlan {
+        /// The interface below it.
+        parent: IfName,
+        /// The VLAN's number.
+        id: u16,
+    },
     /// A device that is not ours, as `lo`: it is never made nor removed, only set up.
     Existing,
 }
@@ -101,6 +121,17 @@ pub struct VethPeer {
     /// and stays down until that one sets it up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_over: bool,
+}
+
+impl LinkKind {
+    /// The interface of the host without which it cannot be.
+    #[must_use]
+    pub fn stands_on(&self) -> Option<&IfName> {
+        match self {
+            LinkKind::Macvlan { parent, .. } | LinkKind::Vlan { parent, .. } => Some(parent),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Link {
@@ -153,6 +184,16 @@ impl fmt::Display for LinkKind {
                     "vxlan id {vni} port {port} local {local} dev {parent} nolearning"
                 )
             }
+            LinkKind::Macvlan {
+                parent,
+                mode,
+                mark,
+                mac,
+            } => {
+                write!(f, "macvlan on {parent} mode {mode} from {mac}")?;
+                mark.iter().try_for_each(|mark| write!(f, " alias {mark}"))
+            }
+            LinkKind::Vlan { parent, id } => write!(f, "vlan on {parent} id {id}"),
             LinkKind::Existing => f.write_str("existing"),
         }
     }

@@ -38,6 +38,9 @@ pub enum Netns {
     Segment(Name),
     /// A sandbox, by its path.
     Sandbox(String),
+    /// A sandbox that no plan names any more, by the number that the host's namespace knows it under
+    /// (`NETNSA_NSID`): only observed, never planned.
+    Numbered(i32),
 }
 
 impl fmt::Display for Netns {
@@ -46,6 +49,7 @@ impl fmt::Display for Netns {
             Netns::Host => f.pad("host"),
             Netns::Segment(name) => f.pad(name.as_str()),
             Netns::Sandbox(path) => f.pad(path),
+            Netns::Numbered(number) => f.pad(&format!("nsid:{number}")),
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use tombolo_model::IfName;
+use tombolo_plan::diff::above;
 use tombolo_plan::objects::{Link, LinkKind, NextHop, Route, VethPeer};
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place};
 
@@ -136,6 +137,13 @@ impl FakeKernel {
                 NextHop::Blackhole => None,
             },
             (Key::Link(_), Object::Link(Link { port: Some(p), .. })) => link(&p.bridge),
+            (Key::Link(_), Object::Link(Link { kind, .. })) => {
+                let parent = kind.stands_on()?;
+                let there = Place::host(Key::Link(parent.clone()));
+                let is_foreign = !parent.as_str().starts_with("tb");
+                (!is_foreign && !self.objects.contains_key(&there))
+                    .then(|| format!("link {parent}"))
+            }
             (Key::NftElement { set, .. }, _) => {
                 let set_place = Place::host(Key::NftSet(set.clone()));
                 (!self.objects.contains_key(&set_place)).then(|| format!("set {set}"))
@@ -171,6 +179,14 @@ impl FakeKernel {
             };
             !(on_link && place.netns == *netns)
         });
+        for (netns, name) in above(netns, name, &self.objects) {
+            let key = Key::Link(name.clone());
+            self.objects.remove(&Place {
+                netns: netns.clone(),
+                key,
+            });
+            self.drop_with_link(&netns, &name);
+        }
         for object in self.objects.values_mut() {
             if let Object::Link(link) = object
                 && link.port.as_ref().is_some_and(|p| p.bridge == *name)

@@ -1,0 +1,278 @@
+//! Containers directly on a physical network: each has an interface of its own on one of the
+//! host's, with a link-layer address of its own, and no packet of theirs passes the host's routing.
+//!
+//! ```text
+//!   sandbox  eth0 192.0.2.10/24 ──┐ macvlan
+//!   sandbox  eth0 192.0.2.11/24 ──┤ macvlan
+//!                                 ├── eth1 ─────── the physical network
+//!   host     tbm… 192.0.2.12/32 ──┘ the shim, where hostAccess asks for it
+//! ```
+//!
+//! The pool is the subnet of the segment, so addresses have its prefix length, and the default route
+//! is the segment's own router. The kernel hands nothing over between an interface and those on it:
+//! a host does not reach its own containers. Where it shall, it gets an interface among them, the
+//! shim, with an address of its own, and a route to each of its containers through it
+//! (docs/decisions/0015-macvlan-shim.md).
+//!
+//! To see it: `ip -d link` in the sandbox and on the host; `ip route get ADDRESS` on the host.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::kinds::{Macvlan as Spec, MtuChoice};
+use tombolo_model::{Endpoint, Family, IfName, Mtu, Name, Network, Resource, World};
+
+use super::{Attachment, ContainerView, Plug, Site};
+use crate::host_plan::HostPlan;
+use crate::naming;
+use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+
+mod obstacle;
+mod shim;
+
+/// Containers directly on a physical network.
+pub struct Macvlan;
+
+impl Attachment for Macvlan {
+    fn plan_network(&self, site: &Site, plan: &mut HostPlan) {
+        let pools = site.network.spec.pools.iter();
+        for pool in pools.filter_map(|name| site.world.pools.get(name)) {
+            if pool.spec.nat_outgoing {
+                let message = format!(
+                    "natOutgoing has no effect: packets of network {} do not pass the host, which \
+                     could translate them; set it to false",
+                    site.network.name()
+                );
+                plan.problem(pool.key(), message);
+            }
+        }
+    }
+
+    fn plan_endpoint(&self, site: &Site, plug: &Plug, plan: &mut HostPlan) {
+        let Some(spec) = &site.network.spec.macvlan else {
+            let message =
+                "its network has driver macvlan, but no spec.macvlan; name a parent there";
+            return plan.problem(plug.endpoint.key(), message);
+        };
+        let goes_first = |other: &_| obstacle::is_before(other, plug.endpoint);
+        if let Some(why) = obstacle::of(site.world, plug.endpoint, spec, goes_first) {
+            return plan.problem(plug.endpoint.key(), why);
+        }
+        plug.want_loopback(plan);
+        let parent = want_parent(site, spec, plan);
+        want_interface(site, plug, (&parent, spec), plan);
+        for address in &plug.endpoint.spec.addresses {
+            want_address(site, plug, *address, plan);
+        }
+        want_ways(site, plug, plan);
+        if spec.host_access {
+            shim::want(site, plug, &parent, plan);
+        }
+    }
+
+    fn view(&self, world: &World, endpoint: &Endpoint) -> ContainerView {
+        let network = world.networks.get(&endpoint.network);
+        let gateway = |family| network.and_then(|network| network.spec.way_out(family));
+        let addresses = endpoint.addresses.iter();
+        let view = |address: &IpAddr| {
+            (
+                on_segment(world, &endpoint.network, *address),
+                gateway(Family::of(*address)),
+            )
+        };
+        ContainerView {
+            addresses: addresses.map(view).collect(),
+        }
+    }
+
+    /// Who is there already stays.
+    fn obstacle(&self, world: &World, endpoint: &Resource<Endpoint>) -> Option<String> {
+        let network = world.networks.get(&endpoint.spec.network)?;
+        obstacle::of(world, endpoint, network.spec.macvlan.as_ref()?, |_| true)
+    }
+
+    fn reserved(&self) -> (u32, u32) {
+        (0, 0)
+    }
+
+    /// What is others' on the segment: its routers, the nodes themselves where it is the underlay too,
+    /// the subnet's own address (RFC 919; for IPv6 the routers' anycast address, RFC 4291), and for
+    /// IPv4 its broadcast address.
+    fn kept(&self, world: &World, network: &Network) -> Vec<IpAddr> {
+        let mut kept = network.gateway.clone();
+        let pools = network.pools.iter();
+        for pool in pools.filter_map(|name| world.pools.get(name)) {
+            let range = pool.spec.cidr;
+            let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
+            let nodes = nodes.map(|own| own.address.addr());
+            kept.extend(nodes.filter(|address| range.contains(address)));
+            kept.push(range.network());
+            kept.extend(Some(range.broadcast()).filter(IpAddr::is_ipv4));
+        }
+        kept
+    }
+
+    fn passes_host(&self) -> bool {
+        false
+    }
+}
+
+/// An address with the prefix length of its segment.
+fn on_segment(world: &World, network: &Name, address: IpAddr) -> IpNet {
+    match world.pool_of(world.space_of(network), address) {
+        Some(pool) => IpNet::new_assert(address, pool.spec.cidr.prefix_len()),
+        None => Family::host_net(address),
+    }
+}
+
+/// The interface that containers stand on: the parent, or a VLAN of it, which is ours.
+fn want_parent(site: &Site, spec: &Spec, plan: &mut HostPlan) -> IfName {
+    let Some(id) = spec.vlan else {
+        return spec.parent.clone();
+    };
+    let name = naming::vlan(&spec.parent, id);
+    let parent = spec.parent.clone();
+    let link = link(LinkKind::Vlan { parent, id }, None);
+    plan.want(
+        Place::host(Key::Link(name.clone())),
+        Object::Link(link),
+        site.origin("attachment/macvlan: the VLAN of the parent"),
+    );
+    name
+}
+
+fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut HostPlan) {
+    let (parent, spec) = on;
+    let endpoint = &plug.endpoint.spec;
+    let kind = LinkKind::Macvlan {
+        parent: parent.clone(),
+        mode: spec.mode,
+        mark: Some(plug.host_end.clone()),
+        mac: endpoint.mac,
+    };
+    plan.want(
+        plug.inside(Key::Link(endpoint.interface.clone())),
+        Object::Link(link(kind, mtu(site))),
+        plug.origin("attachment/macvlan: the container's interface"),
+    );
+    if knows_v6(site) {
+        plan.want(
+            plug.inside(no_advertisements(&endpoint.interface)),
+            Object::Sysctl("0".to_owned()),
+            plug.origin("attachment/macvlan: routers' advertisements are not heard"),
+        );
+    }
+}
+
+fn want_address(site: &Site, plug: &Plug, address: IpAddr, plan: &mut HostPlan) {
+    let link = plug.endpoint.spec.interface.clone();
+    let net = on_segment(site.world, site.network.name(), address);
+    plan.want(
+        plug.inside(Key::Address { link, net }),
+        Object::Address,
+        plug.origin("attachment/macvlan: the container's address"),
+    );
+}
+
+/// The container's routes: everybody on the segment directly, all else by the segment's router.
+fn want_ways(site: &Site, plug: &Plug, plan: &mut HostPlan) {
+    let endpoint = &plug.endpoint.spec;
+    for family in Family::ALL {
+        if !endpoint.addresses.iter().any(|a| Family::of(*a) == family) {
+            continue;
+        }
+        for range in site.ranges().filter(|r| Family::of_net(*r) == family) {
+            want_way(plug, range, NextHop::Link(endpoint.interface.clone()), plan);
+        }
+        if let Some(gateway) = site
+            .network
+            .spec
+            .way_out(family)
+            .filter(|_| plug.is_default)
+        {
+            let next = NextHop::Via {
+                gateway,
+                link: endpoint.interface.clone(),
+                onlink: true,
+            };
+            want_way(plug, family.default_net(), next, plan);
+        }
+    }
+}
+
+fn want_way(plug: &Plug, dst: IpNet, next: NextHop, plan: &mut HostPlan) {
+    let rule = match next {
+        NextHop::Via { .. } => "attachment/macvlan: the segment's router",
+        _ => "attachment/macvlan: the container's segment",
+    };
+    let place = plug.inside(Key::Route {
+        table: MAIN_TABLE,
+        dst,
+        metric: 0,
+    });
+    plan.want(place, Object::Route(route(next, None)), plug.origin(rule));
+}
+
+/// The MTU, if it is not to be the parent's, which the kernel takes by itself.
+fn mtu(site: &Site) -> Option<Mtu> {
+    match site.network.spec.mtu {
+        MtuChoice::Fixed(mtu) => Some(mtu),
+        MtuChoice::Auto => None,
+    }
+}
+
+fn link(kind: LinkKind, mtu: Option<Mtu>) -> Link {
+    Link {
+        kind,
+        mtu,
+        mac: None,
+        up: true,
+        port: None,
+    }
+}
+
+fn route(next: NextHop, source: Option<IpAddr>) -> Route {
+    Route {
+        next,
+        source,
+        mtu: None,
+    }
+}
+
+/// Addresses and routes are the plan's to give. Of a router on the segment that advertises itself
+/// (RFC 4861) the kernel would take more.
+fn no_advertisements(interface: &IfName) -> Key {
+    Key::Sysctl(format!("net/ipv6/conf/{interface}/accept_ra"))
+}
+
+/// Whether the host is known to have IPv6: without, its settings are not there.
+fn knows_v6(site: &Site) -> bool {
+    site.ranges()
+        .any(|range| Family::of_net(range) == Family::V6)
+        || site.me.spec.address(Family::V6).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_others_on_the_segment_is_kept() {
+        let text = include_str!("../../tests/cases/24-macvlan-shim/world.yaml");
+        let world = tombolo_model::parse::world("world.yaml", text).unwrap();
+        let network = world.networks.values().next().unwrap();
+        let mut kept = Macvlan.kept(&world, &network.spec);
+        kept.sort();
+        kept.dedup();
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        let v4 = [
+            "192.0.2.0",
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.254",
+            "192.0.2.255",
+        ];
+        let v6 = ["2001:db8::", "2001:db8::1", "2001:db8::ff"];
+        assert_eq!(kept, [&v4[..], &v6].concat());
+    }
+}
