@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::Settings;
+use crate::bell::Bell;
 use crate::namer::Namer;
 use crate::state::State;
 
@@ -50,6 +51,7 @@ pub struct Plugin {
     pub(crate) settings: Settings,
     pub(crate) state: State,
     pub(crate) namer: Namer,
+    pub(crate) mirror: Bell,
 }
 
 /// The names of IPAM's address spaces. There is one truth for all hosts, so one is as good as the
@@ -67,6 +69,7 @@ impl Plugin {
             settings,
             state,
             namer: Namer::default(),
+            mirror: Bell::default(),
         })
     }
 
@@ -140,3 +143,6 @@ fn with<T: DeserializeOwned, A: Serialize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

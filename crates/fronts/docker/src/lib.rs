@@ -11,10 +11,12 @@
 //! ```
 
 mod agent;
+mod bell;
 mod dispatch;
 mod endpoint;
 mod engine;
 mod ipam;
+mod mirror;
 mod namer;
 mod network;
 mod options;
@@ -74,6 +76,7 @@ pub fn run(settings: Settings) -> Result<()> {
         .name("namer".to_owned())
         .spawn(move || namer::run(&named))
         .context("cannot start a thread")?;
+    mirror::start(&plugin).context("cannot start a thread")?;
     runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let listener = listen(&socket)?;

@@ -5,13 +5,14 @@
 //! the engine would wait for itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tombolo_model::Name;
 
 use crate::agent::Agent;
+use crate::bell::Bell;
 use crate::dispatch::Plugin;
 use crate::engine::{Engine, Silence};
 use crate::network::{settle, stand_in};
@@ -34,39 +35,24 @@ const REPEAT: Duration = Duration::from_secs(30);
 /// The bell of the thread, and what it is rung for besides the state.
 #[derive(Default)]
 pub(crate) struct Namer {
-    work: Mutex<Work>,
-    rung: Condvar,
-}
-
-#[derive(Default)]
-struct Work {
-    rung: bool,
-    lost: BTreeSet<String>,
+    bell: Bell,
+    lost: Mutex<BTreeSet<String>>,
 }
 
 impl Namer {
     /// There is something to do.
     pub fn wake(&self) {
-        self.lock().rung = true;
-        self.rung.notify_all();
+        self.bell.ring();
     }
 
     /// A network is not known here; the engine may know it.
     pub fn heal(&self, id: &str) {
-        self.lock().lost.insert(id.to_owned());
+        self.lost().insert(id.to_owned());
         self.wake();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the bell, or that long. Answers whether it was rung.
-    fn wait(&self, pause: Duration) -> bool {
-        let work = self.lock();
-        let waited = self.rung.wait_timeout_while(work, pause, |work| !work.rung);
-        let mut work = waited.unwrap_or_else(PoisonError::into_inner).0;
-        std::mem::take(&mut work.rung)
+    fn lost(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,7 +62,7 @@ pub(crate) fn run(plugin: &Arc<Plugin>) {
     let mut pause = FIRST_PAUSE;
     loop {
         let left = work(plugin, &mut since);
-        let rung = plugin.namer.wait(if left == 0 { IDLE } else { pause });
+        let rung = plugin.namer.bell.wait(if left == 0 { IDLE } else { pause });
         pause = match rung {
             true => FIRST_PAUSE,
             false => (pause * 2).min(LONGEST_PAUSE),
@@ -86,7 +72,7 @@ pub(crate) fn run(plugin: &Arc<Plugin>) {
 
 /// Does what can be done, and answers how much is left. `since` says when each was first tried.
 fn work(plugin: &Plugin, since: &mut BTreeMap<String, Instant>) -> usize {
-    for id in std::mem::take(&mut plugin.namer.lock().lost) {
+    for id in std::mem::take(&mut *plugin.namer.lost()) {
         find_again(plugin, &id);
     }
     let memory = plugin.state.read(Clone::clone);
@@ -107,8 +93,9 @@ fn work(plugin: &Plugin, since: &mut BTreeMap<String, Instant>) -> usize {
             Some(Next::Forget) => plugin.state.change(|memory| {
                 memory.networks.remove(id);
             }),
-            _ => Ok(()),
+            _ => continue,
         };
+        plugin.mirror.ring();
         if let Err(error) = outcome {
             tracing::error!(error, "cannot keep a network's name");
         }

@@ -65,14 +65,17 @@ impl Plugin {
         let Some(Record { stage, .. }) = known else {
             return Ok(json!({}));
         };
-        if let Stage::Is(name) = stage
-            && self.is_last(&call.network, &name)
-        {
-            delete(&Agent::new(&self.settings), &name)?;
-        }
+        let deleted = match stage {
+            Stage::Is(name) if self.is_last(&call.network, &name) => {
+                delete(&Agent::new(&self.settings), &name)
+            }
+            _ => Ok(()),
+        };
+        // Docker forgets it whatever it is told; if it is still a network, the mirror brings it back.
         self.state
             .change(|memory| memory.networks.remove(&call.network))?;
-        Ok(json!({}))
+        self.mirror.ring();
+        deleted.map(|()| json!({}))
     }
 
     /// Whether no other network of this engine is the same one of Tombolo's.

@@ -114,6 +114,21 @@ pub(crate) fn read(call: &CreateNetwork) -> Result<Wish, Refused> {
             transport.entry("type").or_insert_with(|| TRANSPORT.into());
         }
     }
+    let driver = wish.driver().to_owned();
+    for (group, fits) in [("transport", spans_nodes), ("macvlan", driver == "macvlan")] {
+        if let Some(given) = wish.spec.get(group).filter(|_| !fits) {
+            let names: Vec<&str> = given
+                .as_object()
+                .into_iter()
+                .flat_map(Map::keys)
+                .map(option_of)
+                .collect();
+            return Err(format!(
+                "option {}: not with driver {driver}",
+                names.join(", option ")
+            ));
+        }
+    }
     for data in call.v4.iter().chain(&call.v6) {
         wish.subnets.extend(subnet(data)?);
     }
@@ -166,6 +181,16 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
         }
     }
     Ok(())
+}
+
+/// The option that a field of a group comes from.
+fn option_of(field: &String) -> &str {
+    match field.as_str() {
+        "type" => "transport",
+        "mode" => "macvlan_mode",
+        "hostAccess" => "host_access",
+        same => same,
+    }
 }
 
 fn unknown(name: &str) -> Refused {

@@ -40,7 +40,11 @@ impl PoolId {
 
     /// The first address, which is the gateway's unless somebody says otherwise.
     pub fn first(&self) -> IpAddr {
-        self.pool.hosts().next().unwrap_or(self.pool.network())
+        let network = self.pool.network();
+        // Of IPv6 ranges the network's own address is among the hosts': it is the routers' anycast
+        // address (RFC 4291, section 2.6.1).
+        let mut hosts = self.pool.hosts();
+        hosts.find(|host| *host != network).unwrap_or(network)
     }
 
     /// Where addresses are chosen from, if not in all of it.
@@ -217,7 +221,7 @@ mod tests {
         assert!(
             range("Pool", "10.1.0.0/24", true)
                 .unwrap_err()
-                .contains("IPv6")
+                .contains("ipv6")
         );
     }
 }

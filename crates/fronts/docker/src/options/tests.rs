@@ -72,6 +72,14 @@ fn what_is_wrong_is_named() {
         (json!({"mtu": "big"}), "option mtu: \"big\" is no number"),
         (json!({"network": "-"}), "option network: name \"-\""),
         (json!({"host_access": "maybe"}), "option host_access"),
+        (
+            json!({"driver": "bridge", "vni": "7"}),
+            "option vni: not with driver bridge",
+        ),
+        (
+            json!({"parent": "eth0"}),
+            "option parent: not with driver overlay",
+        ),
         (json!({"vni": 7}), "option vni: 7 is no text"),
     ] {
         let error = with(options).unwrap_err();
