@@ -12,6 +12,7 @@
 //! makes a container a place of the lab, `HOST/NAME`.
 
 mod groups;
+mod plugin;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 use crate::{Cluster, DEADLINE, Shape};
 use groups::Groups;
+pub use plugin::Plugin;
 
 /// The image that every engine has.
 pub const IMAGE: &str = "box";
@@ -46,6 +48,19 @@ impl Docker {
     pub fn alone(name: &str, shape: &Shape, words: &[&str]) -> Docker {
         let lab = crate::lab(name, shape);
         Docker::on(Cluster { lab }, words)
+    }
+
+    /// A cluster whose hosts have the plugin and an engine each.
+    ///
+    /// # Panics
+    /// One of them does not come up.
+    #[must_use]
+    pub fn up(name: &str, shape: &Shape) -> Docker {
+        let cluster = Cluster::up(name, shape);
+        for host in cluster.lab.hosts() {
+            Plugin::of(&cluster, host).start();
+        }
+        Docker::on(cluster, &[])
     }
 
     /// Engines in the hosts of a cluster that is up, each with further words for `dockerd`.
@@ -95,6 +110,12 @@ pub struct Engine<'a> {
 }
 
 impl Engine<'_> {
+    /// The plugin of its host.
+    #[must_use]
+    pub fn plugin(&self) -> Plugin<'_> {
+        Plugin::of(self.cluster, self.host)
+    }
+
     fn prepare(&self) {
         // Docker's storage does not work on an overlay file system, which the host's /var/lib is.
         let script = "set -e
