@@ -56,11 +56,20 @@ impl Docker {
     /// One of them does not come up.
     #[must_use]
     pub fn up(name: &str, shape: &Shape) -> Docker {
+        Docker::up_with(name, shape, &[])
+    }
+
+    /// The same with further words for `dockerd`.
+    ///
+    /// # Panics
+    /// As [`Docker::up`].
+    #[must_use]
+    pub fn up_with(name: &str, shape: &Shape, words: &[&str]) -> Docker {
         let cluster = Cluster::up(name, shape);
         for host in cluster.lab.hosts() {
             Plugin::of(&cluster, host).start();
         }
-        Docker::on(cluster, &[])
+        Docker::on(cluster, words)
     }
 
     /// Engines in the hosts of a cluster that is up, each with further words for `dockerd`.
@@ -91,6 +100,38 @@ impl Docker {
             group: self.groups.name(),
             host,
         }
+    }
+
+    /// Waits until every engine lists a network.
+    ///
+    /// # Panics
+    /// One of them does not within the deadline.
+    pub fn know(&self, network: &str) {
+        for engine in self.engines() {
+            let what = format!("{} lists {network}", engine.host);
+            engine.until(&what, || engine.lists(network).then_some(()));
+        }
+    }
+
+    /// Waits until no engine lists a network.
+    ///
+    /// # Panics
+    /// One of them still does after the deadline.
+    pub fn forget(&self, network: &str) {
+        for engine in self.engines() {
+            let what = format!("{} no longer lists {network}", engine.host);
+            engine.until(&what, || (!engine.lists(network)).then_some(()));
+        }
+    }
+
+    /// Waits until a place reaches an address.
+    ///
+    /// # Panics
+    /// It does not within the deadline.
+    pub fn reaches(&self, place: &str, address: &str) {
+        let what = format!("{place} reaches {address}");
+        let pings = || self.cluster.pings(place, address).then_some(());
+        self.cluster.until(&what, pings);
     }
 
     /// All of them.
@@ -255,6 +296,16 @@ impl Engine<'_> {
         let _ = self.cluster.sh(self.host, &script);
     }
 
+    /// Whether `docker network ls` has a network.
+    ///
+    /// # Panics
+    /// The engine does not answer.
+    #[must_use]
+    pub fn lists(&self, network: &str) -> bool {
+        let names = self.docker(&["network", "ls", "--format", "{{.Name}}"]);
+        names.lines().any(|name| name == network)
+    }
+
     /// `docker inspect` of a container, network or image.
     ///
     /// # Panics
@@ -373,7 +424,7 @@ impl Engine<'_> {
     /// The end of the engine's log.
     #[must_use]
     pub fn log(&self) -> String {
-        let script = "tail -n 25 /run/dockerd.log";
+        let script = "tail -n 25 /run/dockerd.log; tail -n 25 /run/tombolo/docker.log 2> /dev/null";
         let output = self.cluster.try_sh(self.host, script);
         let text = String::from_utf8_lossy(&output.stdout);
         format!("--- engine of {}\n{text}", self.host)
