@@ -111,12 +111,12 @@ fn containers_come_back_in_any_order() {
         "its address, when it comes back"
     );
 
-    // The engine first, then the plugin, then the agent: as after a boot that goes wrong.
+    // The engine first, which waits for the plugin, then the agent: as after a boot that goes wrong.
     down(&docker, a);
     a.start(&[]);
-    bounded("an engine's start with nobody there", || a.ready());
-    assert!(a.lists("blue"));
     a.plugin().start();
+    bounded("an engine's start before the plugin's", || a.ready());
+    assert!(a.lists("blue"));
     lab.start_agent("a", &[]).unwrap();
     lab.ready("a").unwrap();
     both_ways(&docker);
