@@ -159,13 +159,15 @@ impl Engine<'_> {
 
     fn prepare(&self) {
         // Docker's storage does not work on an overlay file system, which the host's /var/lib is.
+        // Where Docker is the first to turn forwarding on, it drops what it does not know.
         let script = "set -e
             mkdir -p /var/lib/docker /run/box/bin /run/box/tmp /run/box/www
             mount -t tmpfs tmpfs /var/lib/docker
             cp $(command -v busybox) /run/box/bin/busybox
             chroot /run/box /bin/busybox --install -s /bin
             hostname > /run/box/www/index.html
-            tar -C /run/box -cf /run/box.tar .";
+            tar -C /run/box -cf /run/box.tar .
+            for tables in iptables ip6tables; do $tables -P FORWARD DROP; done";
         let _ = self.cluster.sh(self.host, script);
     }
 

@@ -182,7 +182,7 @@ fn ports_are_published_and_docker_keeps_its_rules() {
     let [a, b, c] = ["a", "b", "c"].map(|host| docker.engine(host));
     a.run_with("own", &["-p", "8081:80"], &["httpd", "-f", "-h", "/www"]);
     let before = rules(cluster, "a");
-    assert!(before.contains(":FORWARD DROP"), "{before}");
+    assert_eq!(before.matches(":FORWARD DROP").count(), 2, "{before}");
     create(b, "blue", &["--subnet", "10.66.0.0/16"]);
     docker.know("blue");
     let ports = [
