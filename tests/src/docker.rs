@@ -124,6 +124,25 @@ impl Docker {
         }
     }
 
+    /// Lets containers out of every host and in by published ports, by what `tombolo check` says
+    /// where Docker drops what is forwarded.
+    ///
+    /// # Panics
+    /// It does not say that.
+    pub fn let_out(&self) {
+        for host in self.cluster.lab.hosts() {
+            let said = self.cluster.try_sh(host, "tombolo check -o json");
+            let said: Value = serde_json::from_slice(&said.stdout).expect("check answers JSON");
+            let said = said.to_string();
+            let rules = said
+                .split('`')
+                .filter(|text| text.contains("-I DOCKER-USER"));
+            let rules: Vec<&str> = rules.collect();
+            assert!(!rules.is_empty(), "{host} is not told what to do: {said}");
+            let _ = self.cluster.sh(host, &rules.join("; "));
+        }
+    }
+
     /// Waits until a place reaches an address.
     ///
     /// # Panics

@@ -58,6 +58,7 @@ fn a_network_spans_hosts() {
     a.run("one", &["--network", "blue"]);
     b.run("two", &["--network", "blue"]);
     c.run("three", &["--network", "blue"]);
+    docker.let_out();
     let ways = [(a, "one"), (b, "two"), (c, "three")];
     for (from, me) in ways {
         for (to, other) in ways {
@@ -191,6 +192,7 @@ fn nothing_left(cluster: &Cluster) {
 fn networks_are_told_apart() {
     let docker = Docker::up("dapart", &Shape::hosts(2));
     let (a, b) = (docker.engine("a"), docker.engine("b"));
+    docker.let_out();
     // Made by an operator, they are Docker's too; the same addresses are in both.
     docker.cluster.apply("a", &twins("red", "black"));
     docker.know("red");
