@@ -17,6 +17,7 @@ use tombolo_lab::{Lab, LabSpec, Topology};
 
 pub mod cnm;
 pub mod damage;
+pub mod docker;
 pub mod plugin;
 
 /// How long anything may take before a scenario fails.
