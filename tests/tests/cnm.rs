@@ -413,6 +413,36 @@ fn libnetwork_107_addresses_are_taken_once_kept_and_freed() {
 }
 
 #[test]
+fn libnetwork_105_a_subnet_that_nobody_named_is_nobody_elses() {
+    let cluster = Cluster::up("cnm-pools", &Shape::hosts(1));
+    let a = Plugin::start(&cluster, "a");
+    let ask = |v6: bool| {
+        let body = json!({"AddressSpace": "tombolo-global", "Pool": "", "SubPool": "",
+                          "Options": {}, "V6": v6});
+        let said = a.done("/IpamDriver.RequestPool", &body);
+        said["Pool"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (ask(false), ask(false));
+    assert_ne!(first, second);
+    let (third, fourth) = (ask(true), ask(true));
+    assert!(
+        third.starts_with("fd") && third.ends_with("::/64"),
+        "{third}"
+    );
+    assert_ne!(third, fourth);
+    // One that a network names is that network's, with its gateway.
+    one_network(&a, "n", SUBNET, &json!({"network": "blue"}));
+    let body = json!({"AddressSpace": "tombolo-local", "Pool": "", "SubPool": "",
+                      "Options": {"network": "blue"}, "V6": false});
+    let said = a.done("/IpamDriver.RequestPool", &body);
+    assert_eq!(said["Pool"], SUBNET.0);
+    assert_eq!(said["Data"]["com.docker.network.gateway"], SUBNET.1);
+    let none = json!({"Pool": "", "Options": {"network": "blue"}, "V6": true});
+    let error = a.refused("/IpamDriver.RequestPool", &none);
+    assert!(error.contains("network blue has no ipv6 range"), "{error}");
+}
+
+#[test]
 fn two_networks_of_one_subnet_share_no_address_by_mistake() {
     let cluster = Cluster::up("cnm-twins", &Shape::hosts(1));
     let a = Plugin::start(&cluster, "a");

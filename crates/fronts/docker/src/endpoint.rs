@@ -31,22 +31,7 @@ impl Plugin {
         let (container_id, interface) = agent::named(&call.endpoint)?;
         let (network, wish) = self.network_of(&call.network, &agent)?;
         let asked = &call.interface;
-        let mut addresses = Vec::new();
-        for (field, text) in [
-            ("Address", &asked.address),
-            ("AddressIPv6", &asked.address_v6),
-        ] {
-            if !text.is_empty() {
-                addresses.push(address(field, text)?);
-            }
-        }
-        let mac: Option<MacAddr> = match asked.mac_address.as_str() {
-            "" => None,
-            text => Some(
-                text.parse()
-                    .map_err(|error| format!("MacAddress: {error}"))?,
-            ),
-        };
+        let (addresses, mac) = self::asked(asked)?;
         let request = AttachRequest {
             container_id,
             interface,
@@ -201,6 +186,29 @@ impl Plugin {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// The addresses and the link-layer address that an interface must have.
+pub(crate) fn asked(
+    interface: &EndpointInterface,
+) -> Result<(Vec<IpAddr>, Option<MacAddr>), Refused> {
+    let mut addresses = Vec::new();
+    for (field, text) in [
+        ("Address", &interface.address),
+        ("AddressIPv6", &interface.address_v6),
+    ] {
+        if !text.is_empty() {
+            addresses.push(address(field, text)?);
+        }
+    }
+    let mac = match interface.mac_address.as_str() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .map_err(|error| format!("MacAddress: {error}"))?,
+        ),
+    };
+    Ok((addresses, mac))
 }
 
 /// What the driver adds to an interface. What Docker has given must not come back.

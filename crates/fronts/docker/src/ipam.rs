@@ -178,6 +178,24 @@ impl Plugin {
     }
 }
 
+/// What a fuzzer may reach of a pool's request.
+pub(crate) fn fuzz_pool(call: &RequestPool) {
+    let network = pool::network_option(call);
+    if let (Ok(network), Ok(cidr)) = (network, pool::range("Pool", &call.pool, call.v6)) {
+        let id = PoolId::new(cidr, &call.sub_pool, network);
+        let text = id.map(|id| id.to_string()).unwrap_or_default();
+        let again = text.parse::<PoolId>().map(|id| id.to_string());
+        assert!(text.is_empty() || again == Ok(text));
+    }
+}
+
+/// What a fuzzer may reach of an address's request.
+pub(crate) fn fuzz_address(call: &PoolCall) {
+    if let Ok(id) = call.pool.parse::<PoolId>() {
+        let _ = (id.first(), id.range(), address("Address", &call.address));
+    }
+}
+
 /// The networks that a pool's addresses are of.
 fn networks(memory: &Memory, id: &PoolId) -> Vec<Name> {
     let mut found: Vec<Name> = Vec::new();

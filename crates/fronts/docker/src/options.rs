@@ -121,7 +121,7 @@ pub(crate) fn read(call: &CreateNetwork) -> Result<Wish, Refused> {
                 .as_object()
                 .into_iter()
                 .flat_map(Map::keys)
-                .map(option_of)
+                .map(|field| option_of(field))
                 .collect();
             return Err(format!(
                 "option {}: not with driver {driver}",
@@ -184,8 +184,8 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
 }
 
 /// The option that a field of a group comes from.
-fn option_of(field: &String) -> &str {
-    match field.as_str() {
+fn option_of(field: &str) -> &str {
+    match field {
         "type" => "transport",
         "mode" => "macvlan_mode",
         "hostAccess" => "host_access",
