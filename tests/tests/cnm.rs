@@ -61,7 +61,7 @@ fn bare(address: &str) -> &str {
 fn libnetwork_8_one_container_from_nothing_to_nothing() {
     let cluster = Cluster::up("cnm-one", &Shape::hosts(2));
     let (a, b) = (Plugin::start(&cluster, "a"), Plugin::start(&cluster, "b"));
-    let options = json!({"network": "blue"});
+    let options = json!({"network": "blue", "egress": "network"});
     let pool = json!({"AddressSpace": "tombolo-local", "Pool": SUBNET.0, "SubPool": "",
                       "Options": null, "V6": false});
     let pool = a.done("/IpamDriver.RequestPool", &pool)["PoolID"].clone();
@@ -277,7 +277,12 @@ fn libnetwork_4_bad_requests_leave_nothing_behind() {
 fn libnetwork_18_ports_are_published_and_withdrawn() {
     let cluster = Cluster::up("cnm-ports", &Shape::hosts(2));
     let a = Plugin::start(&cluster, "a");
-    one_network(&a, "n", SUBNET, &json!({"network": "blue"}));
+    one_network(
+        &a,
+        "n",
+        SUBNET,
+        &json!({"network": "blue", "egress": "network"}),
+    );
     let (_, joined) = container(&a, "n", SUBNET.0, "c1", "02:42:00:00:00:01");
     let _server = cluster
         .lab

@@ -5,7 +5,7 @@
 //! is arithmetic. If several networks of this engine have the same subnet, an address is taken in
 //! each, and [`crate::endpoint`] keeps the one that is used.
 
-mod pool;
+pub(crate) mod pool;
 
 use std::net::IpAddr;
 
@@ -75,7 +75,7 @@ impl Plugin {
         });
         used.extend(pools.iter().chain(&nodes).flat_map(pool::ranges_of));
         let family = if v6 { Family::V6 } else { Family::V4 };
-        pool::free(family, &used)
+        pool::free(family, pool::CHOSEN_SIZE, &used)
             .ok_or_else(|| "no free subnet is left to choose from; name one by --subnet".to_owned())
     }
 
