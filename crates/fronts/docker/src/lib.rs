@@ -52,6 +52,12 @@ pub struct Settings {
 
 /// The annotation of a network that holds the labels that it was made with.
 pub(crate) const LABELS: &str = "docker.tombolo.dev/labels";
+/// The annotation of a network that holds the options that it was made with.
+pub(crate) const OPTIONS: &str = "docker.tombolo.dev/options";
+/// The option by which the mirror says which network it means. It is Docker's own for what the
+/// platform calls a network, elsewhere of use only on Windows: compose takes a network for another
+/// one if its options differ, but for this and two more (`OPTS_EXCEPTIONS`, compose/network.py).
+pub(crate) const MIRRORED: &str = "com.docker.network.windowsshim.networkname";
 
 impl Settings {
     /// The name that Docker knows the plugin by: that of its socket.

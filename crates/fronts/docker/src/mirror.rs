@@ -320,8 +320,13 @@ fn make(
 fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> Value {
     let name = network.name();
     let config: Vec<Value> = ranges.iter().map(|cidr| json!({"Subnet": cidr})).collect();
-    let labels = network.metadata.annotations.get(crate::LABELS);
-    let labels = labels.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let kept = |annotation| {
+        let text = network.metadata.annotations.get(annotation)?;
+        serde_json::from_str::<Value>(text).ok()
+    };
+    let labels = kept(crate::LABELS);
+    let mut options = kept(crate::OPTIONS).unwrap_or_else(|| json!({}));
+    options[crate::MIRRORED] = json!(name);
     json!({
         "Name": shown_as(name),
         "CheckDuplicate": true,
@@ -329,7 +334,7 @@ fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> V
         "Internal": network.spec.internal,
         "EnableIPv6": ranges.iter().any(|cidr| Family::of_net(*cidr) == Family::V6),
         "IPAM": {"Driver": driver, "Config": config, "Options": {"network": name}},
-        "Options": {"network": name},
+        "Options": options,
         "Labels": labels.unwrap_or_else(|| json!({})),
     })
 }
@@ -341,7 +346,8 @@ mod tests {
     #[test]
     fn the_engine_is_told_all_that_its_users_see() {
         let value = json!({"metadata": {"name": "default", "annotations": {
-                crate::LABELS: "{\"com.docker.compose.project\": \"p\"}"}},
+                crate::LABELS: "{\"com.docker.compose.project\": \"p\"}",
+                crate::OPTIONS: "{\"mtu\": \"1400\"}"}},
             "spec": {"driver": "overlay", "internal": true, "pools": ["a", "b"]}});
         let network: Resource<Network> = Resource::from_value(value).unwrap();
         let ranges = ["10.1.0.0/24", "fd00::/64"].map(|net| net.parse().unwrap());
@@ -351,7 +357,7 @@ mod tests {
                 "Internal": true, "EnableIPv6": true,
                 "IPAM": {"Driver": "tombolo", "Options": {"network": "default"},
                          "Config": [{"Subnet": "10.1.0.0/24"}, {"Subnet": "fd00::/64"}]},
-                "Options": {"network": "default"},
+                "Options": {crate::MIRRORED: "default", "mtu": "1400"},
                 "Labels": {"com.docker.compose.project": "p"}})
         );
     }

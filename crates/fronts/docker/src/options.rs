@@ -150,7 +150,7 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
             .as_str()
             .ok_or_else(|| format!("option {name}: {value} is no text"))?;
         match name.as_str() {
-            "network" => {
+            "network" | crate::MIRRORED => {
                 let network = Name::new(text).map_err(|e| format!("option network: {e}"))?;
                 wish.network = Some(network);
             }
