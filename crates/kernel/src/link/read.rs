@@ -224,6 +224,7 @@ fn macvlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
         mode: *mode,
         mark: mark(link),
         mac: link.mac?,
+        handed_over: false,
     })
 }
 

@@ -149,10 +149,20 @@ fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut Hos
         mode: spec.mode,
         mark: Some(plug.host_end.clone()),
         mac: endpoint.mac,
+        handed_over: endpoint.handover.is_some(),
+    };
+    let mut interface = link(kind, mtu(site));
+    let place = match &endpoint.handover {
+        // The runtime takes it from here, and sets it up where it puts it.
+        Some(name) => {
+            interface.up = false;
+            Place::host(Key::Link(name.clone()))
+        }
+        None => plug.inside(Key::Link(endpoint.interface.clone())),
     };
     plan.want(
-        plug.inside(Key::Link(endpoint.interface.clone())),
-        Object::Link(link(kind, mtu(site))),
+        place,
+        Object::Link(interface),
         plug.origin("attachment/macvlan: the container's interface"),
     );
     if knows_v6(site) {
