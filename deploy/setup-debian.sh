@@ -29,6 +29,8 @@ test ctr      containerd       another real runtime
 test runc     runc             what containerd starts containers with
 test busybox  busybox-static   the whole of the images that the runtimes run
 test /usr/lib/cni/ptp containernetworking-plugins the reference plugins, to chain with and to measure by
+test dockerd  docker.io        the real engine, and its Swarm to measure by
+test docker-compose docker-compose what people describe their containers with
 test iptables iptables         rules of others that check must find, of both kinds
 ci   g++      g++              libFuzzer
 LIST
@@ -88,7 +90,7 @@ if ! install 2>/dev/null; then
 fi
 # Debian starts daemons of its own when their packages come in; tests start theirs themselves.
 if [[ -d /run/systemd/system ]]; then
-    for daemon in etcd-server:etcd containerd:containerd; do
+    for daemon in etcd-server:etcd containerd:containerd docker.io:docker; do
         if [[ " ${missing[*]} " == *" ${daemon%:*} "* ]]; then
             "${as_root[@]}" systemctl disable --quiet --now "${daemon#*:}"
         fi

@@ -7,22 +7,15 @@
 //! What is wrong with a packet (a checksum, a header, a fragment) is counted in every namespace
 //! that takes part, and one such packet fails the run.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
-use tombolo_bench::{Figure, Goal, Inside, Report, interleave, median, serve};
-use tombolo_lab::{Lab, measure};
+use anyhow::{Context, Result, bail};
+use tombolo_bench::path::{Path, Question, Seen, answer};
+use tombolo_bench::{Figure, Goal, Report, interleave, serve};
+use tombolo_lab::Lab;
 use tombolo_tests::{Cluster, Shape, lab};
 
 const ROUNDS: usize = 15;
-/// How long one TCP connection sends, in milliseconds.
-const SEND: u32 = 800;
-/// Round trips of one measurement, of a datagram of so many bytes.
-const ROUND_TRIPS: usize = 1500;
-const DATAGRAM: usize = 64;
 
 /// Counters of the kernel that grow when a packet is wrong (RFC 4293, RFC 4022, RFC 4113 and
 /// Linux's own of TCP and UDP).
@@ -79,100 +72,6 @@ nft add table ip by-hand
 nft add chain ip by-hand out '{ type nat hook postrouting priority srcnat; }'
 nft add rule ip by-hand out ip saddr 10.91.0.0-10.92.255.255 ip daddr != 10.91.0.0-10.93.255.255 masquerade
 "#;
-
-/// What the processes at the two ends of a way are asked.
-#[derive(Serialize, Deserialize)]
-enum Question {
-    /// Echo datagrams: on which port?
-    Echo,
-    /// The median round trip to an echo, in microseconds?
-    RoundTrip(SocketAddr),
-}
-
-fn answer(question: &Question) -> Result<f64> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("bind a UDP socket")?;
-    match question {
-        Question::Echo => {
-            let port = socket.local_addr().context("ask for the port")?.port();
-            // Ends with the process.
-            std::thread::spawn(move || {
-                let mut datagram = [0; DATAGRAM];
-                while let Ok((length, from)) = socket.recv_from(&mut datagram) {
-                    let _ = socket.send_to(&datagram[..length], from);
-                }
-            });
-            Ok(port.into())
-        }
-        Question::RoundTrip(to) => {
-            socket.connect(to).context("connect to the echo")?;
-            let patience = Some(Duration::from_secs(2));
-            socket.set_read_timeout(patience).context("set a timeout")?;
-            (0..ROUND_TRIPS)
-                .map(|_| round_trip(&socket))
-                .collect::<Result<Vec<f64>>>()
-                .map(|trips| median(&trips))
-        }
-    }
-}
-
-fn round_trip(socket: &UdpSocket) -> Result<f64> {
-    let mut datagram = [0; DATAGRAM];
-    let begun = Instant::now();
-    socket.send(&datagram).context("send a datagram")?;
-    let length = socket.recv(&mut datagram).context("a datagram was lost")?;
-    ensure!(
-        length == DATAGRAM,
-        "a datagram came back with {length} bytes"
-    );
-    Ok(begun.elapsed().as_secs_f64() * 1e6)
-}
-
-/// A way from one place to another, with an echo at its far end.
-struct Path<'a> {
-    lab: &'a Lab,
-    from: String,
-    to: String,
-    address: IpAddr,
-    near: Inside,
-    _far: Inside,
-    echo: SocketAddr,
-}
-
-/// What was measured on it once.
-#[derive(Clone, Copy)]
-struct Seen {
-    gigabits: f64,
-    microseconds: f64,
-}
-
-impl<'a> Path<'a> {
-    /// The way from a place on `a` to the same on `b`, which has this address.
-    fn new(lab: &'a Lab, place: &str, address: IpAddr) -> Result<Path<'a>> {
-        let (from, to) = (format!("a{place}"), format!("b{place}"));
-        let near = Inside::start(lab, from.as_str())?;
-        let mut far = Inside::start(lab, to.as_str())?;
-        let port: f64 = far.ask(&Question::Echo)?;
-        Ok(Path {
-            lab,
-            from,
-            to,
-            address,
-            near,
-            _far: far,
-            echo: format!("{address}:{port}").parse()?,
-        })
-    }
-
-    fn measure(&mut self) -> Result<Seen> {
-        let (from, to) = (self.from.as_str(), self.to.as_str());
-        let bits = measure::throughput(self.lab, from, to, self.address, SEND)?;
-        let microseconds = self.near.ask(&Question::RoundTrip(self.echo))?;
-        Ok(Seen {
-            gigabits: bits / 1e9,
-            microseconds,
-        })
-    }
-}
 
 /// The sum of all counters of wrong packets in the namespaces of ours.
 fn faults(lab: &Lab) -> Result<u64> {

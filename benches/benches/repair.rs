@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tombolo_bench::{Figure, Goal, Report};
-use tombolo_tests::damage::{DAMAGES, Victim, differences};
+use tombolo_tests::damage::{Victim, damages, differences};
 
 const ROUNDS: usize = 9;
 /// Looking everywhere comes after half a minute and would repair it too.
@@ -14,9 +14,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn main() -> Result<()> {
     let victim = Victim::up("bench-repair");
     let whole = victim.picture();
-    let mut samples = vec![Vec::new(); DAMAGES.len()];
+    let mut samples = vec![Vec::new(); damages().count()];
     for _ in 0..ROUNDS {
-        for (damage, samples) in DAMAGES.iter().zip(&mut samples) {
+        for (damage, samples) in damages().zip(&mut samples) {
             victim.suffer(damage);
             let begun = Instant::now();
             // Looking takes some 50 ms, all of which count: it is whole at the latest when it was seen.
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
         }
     }
     let mut report = Report::new("repair");
-    for (damage, samples) in DAMAGES.iter().zip(&samples) {
+    for (damage, samples) in damages().zip(&samples) {
         let case = format!("{}: {}", damage.kind, damage.what);
         report.add(Figure::alone(case, "ms", samples).goal(Goal::AtMost(1000.0)));
     }

@@ -23,9 +23,10 @@ mod figures;
 mod inside;
 pub mod large;
 mod memory;
+pub mod path;
 mod rounds;
 
 pub use figures::{Figure, Goal, Report};
 pub use inside::{Inside, serve};
-pub use memory::resident;
+pub use memory::{resident, resident_of};
 pub use rounds::{interleave, median, milliseconds};

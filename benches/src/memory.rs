@@ -1,12 +1,13 @@
-//! How much memory an agent of the lab takes.
+//! How much memory a program in the lab takes.
 
 use anyhow::{Context, Result};
 use tombolo_lab::Lab;
 
-/// Prints the resident memory of the host's own agent, in kB (`VmRSS`, proc_pid_status(5)).
+/// Prints the resident memory of the host's own processes of a name with a word among theirs, in kB
+/// (`VmRSS`, proc_pid_status(5)).
 const ASK: &str = r#"for p in /proc/[0-9]*; do
     [ "$(readlink $p/ns/net)" = "$(readlink /proc/self/ns/net)" ] || continue
-    [ "$(cat $p/comm)" = tombolo ] && grep -qz '^agent$' $p/cmdline || continue
+    [ "$(cat $p/comm)" = $1 ] && grep -qz "$2" $p/cmdline || continue
     sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' $p/status
 done"#;
 
@@ -15,10 +16,22 @@ done"#;
 /// # Errors
 /// No agent runs there.
 pub fn resident(lab: &Lab, host: &str) -> Result<f64> {
-    let said = lab.output(host, &["sh", "-c", ASK])?;
+    ask(lab, host, "tombolo", "^agent$")
+}
+
+/// The resident memory of the one process of a host that has this name, in MB of a million bytes.
+///
+/// # Errors
+/// None runs there, or several do.
+pub fn resident_of(lab: &Lab, host: &str, program: &str) -> Result<f64> {
+    ask(lab, host, program, "")
+}
+
+fn ask(lab: &Lab, host: &str, program: &str, word: &str) -> Result<f64> {
+    let said = lab.output(host, &["sh", "-c", ASK, "ask", program, word])?;
     let kilobytes: f64 = said
         .trim()
         .parse()
-        .with_context(|| format!("read the memory of the agent on {host} from {said:?}"))?;
+        .with_context(|| format!("read the memory of {program} on {host} from {said:?}"))?;
     Ok(kilobytes * 1024.0 / 1_000_000.0)
 }

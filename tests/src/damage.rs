@@ -2,7 +2,8 @@
 //! repaired and for the benchmark that says how soon.
 //!
 //! The node is `a` of two, each with a container `c1` on the routed network `default` (over vxlan)
-//! and a container `c2` with published ports on the bridge network `br`.
+//! a container `c2` with published ports on the bridge network `br`, and a container `c3` on the
+//! segment `seg`.
 
 use serde_json::json;
 
@@ -37,7 +38,7 @@ const fn damage(
 }
 
 /// Every kind of object, deleted or changed.
-pub const DAMAGES: &[Damage] = &[
+const DAMAGES: &[Damage] = &[
     damage(
         "link",
         "a VXLAN device is deleted",
@@ -192,6 +193,81 @@ pub const DAMAGES: &[Damage] = &[
     ),
 ];
 
+/// The same of a segment, in its namespace and at its gateway.
+const SEGMENT_DAMAGES: &[Damage] = &[
+    damage(
+        "station",
+        "a segment's bridge forgets a station",
+        "a",
+        "ip netns exec $SEGMENT bridge fdb del $STATION dev $DEVICE master",
+    ),
+    damage(
+        "station",
+        "a station is said to be elsewhere",
+        "a",
+        "ip netns exec $SEGMENT bridge fdb replace $STATION dev $GATE_PORT master static",
+    ),
+    damage(
+        "fdb",
+        "frames for all go nowhere",
+        "a",
+        "ip netns exec $SEGMENT bridge fdb del 00:00:00:00:00:00 dev $DEVICE",
+    ),
+    damage(
+        "fdb",
+        "a stranger gets a copy of frames for all",
+        "a",
+        "ip netns exec $SEGMENT bridge fdb append 00:00:00:00:00:00 dev $DEVICE dst 192.0.2.9",
+    ),
+    damage(
+        "neighbour",
+        "a segment's addresses are forgotten",
+        "a",
+        "ip netns exec $SEGMENT ip neigh flush all nud permanent",
+    ),
+    damage(
+        "link",
+        "a segment's device is deleted",
+        "a",
+        "ip netns exec $SEGMENT ip link del $DEVICE",
+    ),
+    damage(
+        "link",
+        "a segment's device learns",
+        "a",
+        "ip netns exec $SEGMENT bridge link set dev $DEVICE learning on flood on",
+    ),
+    damage(
+        "link",
+        "a segment's gateway is deleted",
+        "a",
+        "ip link del $GATE",
+    ),
+    damage(
+        "link",
+        "a container's interface on a segment is deleted",
+        "a/c3",
+        "ip link del eth0",
+    ),
+    damage(
+        "rule",
+        "the rule that leads to a segment's table is deleted",
+        "a",
+        "ip rule del priority $PRIORITY",
+    ),
+    damage(
+        "route",
+        "a segment's table is flushed",
+        "a",
+        "ip route flush table $TABLE",
+    ),
+];
+
+/// Every damage.
+pub fn damages() -> impl Iterator<Item = &'static Damage> {
+    DAMAGES.iter().chain(SEGMENT_DAMAGES)
+}
+
 /// A node with something of every kind.
 pub struct Victim {
     /// Its cluster.
@@ -215,6 +291,16 @@ apiVersion: tombolo.dev/v1
 kind: Network
 metadata: {name: br}
 spec: {driver: bridge, pools: [br-v4]}
+---
+apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: seg}
+spec: {cidr: 10.89.0.0/24, space: seg, natOutgoing: true}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: seg}
+spec: {driver: overlay, transport: {type: vxlan}, pools: [seg]}
 ",
         );
         let mut published = Lab::config("br");
@@ -223,6 +309,7 @@ spec: {driver: bridge, pools: [br-v4]}
         for host in ["a", "b"] {
             let _ = cluster.container(host, "c1", "default");
             let _ = cluster.container_with(host, "c2", &published);
+            let _ = cluster.container(host, "c3", "seg");
         }
         cluster.settle();
         let names = cluster.sh(
@@ -232,6 +319,14 @@ spec: {driver: bridge, pools: [br-v4]}
              echo BRIDGE=$(ip -o link show type bridge | grep -o 'tbb[0-9a-f]*' | head -n1)
              echo BLOCK=$(ip route show proto 84 dev tbx4096 | head -n1 | cut -d' ' -f1)
              echo MAC=$(bridge fdb show dev tbx4096 | grep ' dst ' | head -n1 | cut -d' ' -f1)
+             echo SEGMENT=$(ls /run/netns | grep tbn)
+             inside=\"ip netns exec $(ls /run/netns | grep tbn)\"
+             echo DEVICE=$($inside ip -br link | grep -o 'tbx[0-9]*')
+             echo STATION=$($inside bridge fdb show dev $($inside ip -br link | grep -o 'tbx[0-9]*') | grep static | cut -d' ' -f1)
+             echo GATE_PORT=$($inside ip -br link | grep -o 'tbp[0-9a-f]*')
+             echo GATE=$(ip -br link | grep -o 'tbg[0-9a-f]*')
+             echo PRIORITY=$(ip rule | grep fwmark | cut -d: -f1)
+             echo TABLE=$(ip rule | grep fwmark | sed 's/.*lookup //; s/ .*//')
              echo PORTS=$(nft list maps | grep -o 'map ports[^ ]*' | head -n1 | cut -d' ' -f2)",
         );
         assert!(
@@ -249,7 +344,8 @@ spec: {driver: bridge, pools: [br-v4]}
             ip -o link | grep -o 'tb[a-z0-9@]*:.* mtu [0-9]*' | cut -d' ' -f1,3-5 | sed 's/@[a-z0-9]*//'
             ip -o link | grep -o ' tb[a-z0-9]*.* master [a-z0-9]*' | sed 's/.*master/master/'
             ip -br addr | grep '^tb' | sed 's/@[a-z0-9]*//; s/fe80::[^ ]*//g'
-            ip route show proto 84; ip -6 route show proto 84
+            ip route show table all proto 84; ip -6 route show proto 84; ip rule
+            ip netns exec $SEGMENT sh -c 'ip -br link | cut -d\"<\" -f1 | sed s/@[a-z0-9]*//; bridge fdb | grep -v permanent; ip neigh show nud permanent; bridge -d link | grep -o \"learning.*\"'
             ip neigh show nud permanent | grep tb; bridge fdb show dev tbx4096 | grep ' dst '
             nft list ruleset
             sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv4.conf.$BRIDGE.route_localnet";
@@ -271,10 +367,11 @@ spec: {driver: bridge, pools: [br-v4]}
             lines.join("\n")
         };
         format!(
-            "{}\n{}\n{}",
+            "{}\n{}\n{}\n{}",
             see("a", host),
             see("a/c1", container),
-            see("a/c2", container)
+            see("a/c2", container),
+            see("a/c3", container)
         )
     }
 

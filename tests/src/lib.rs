@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tombolo_lab::{Lab, LabSpec, Topology};
 
+pub mod cnm;
 pub mod damage;
+pub mod docker;
 pub mod plugin;
 
 /// How long anything may take before a scenario fails.

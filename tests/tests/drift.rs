@@ -1,7 +1,7 @@
 //! What others delete or change is restored at once, with a log line and a count that name it.
 
 use tombolo_tests::Cluster;
-use tombolo_tests::damage::{DAMAGES, Damage, Victim, differences};
+use tombolo_tests::damage::{Damage, Victim, damages, differences};
 
 /// How often objects of a kind were repaired, as the metrics say.
 fn repairs(cluster: &Cluster, kind: &str) -> u64 {
@@ -43,7 +43,7 @@ fn is_repaired(victim: &Victim, damage: &Damage, whole: &str) {
 fn every_kind_of_object_is_restored() {
     let victim = Victim::up("drift");
     let whole = victim.picture();
-    for damage in DAMAGES {
+    for damage in damages() {
         is_repaired(&victim, damage, &whole);
     }
     let there = victim.cluster.sh("b/c1", "ip -br -4 addr show eth0");

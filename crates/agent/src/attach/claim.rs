@@ -176,7 +176,6 @@ impl Take<'_> {
         let (head, tail) = attachment.reserved();
         let network = world.networks.get(&request.network);
         let kept = network.map(|network| attachment.kept(world, &network.spec));
-        let kept = kept.unwrap_or_default();
         let handle = world.handles.get(&endpoint.handle);
         let holder = handle.and_then(|handle| handle.spec.node.as_ref());
         let request = Request {
@@ -188,7 +187,7 @@ impl Take<'_> {
             wanted: &request.addresses,
             ranges: &request.ranges,
             reserve: Reserve { head, tail },
-            kept: &kept,
+            kept: &kept.unwrap_or_default(),
             take_over: holder.is_some_and(|node| self.how.absent.contains(node)),
             offline: self.how.offline,
         };

@@ -5,6 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::Settings;
+use crate::bell::Bell;
+use crate::namer::Namer;
+use crate::state::State;
 
 /// Why a call cannot be carried out, in words for the user.
 pub(crate) type Refused = String;
@@ -46,6 +49,9 @@ impl Reply {
 /// The plugin: what its calls share.
 pub struct Plugin {
     pub(crate) settings: Settings,
+    pub(crate) state: State,
+    pub(crate) namer: Namer,
+    pub(crate) mirror: Bell,
 }
 
 /// The names of IPAM's address spaces. There is one truth for all hosts, so one is as good as the
@@ -58,7 +64,13 @@ impl Plugin {
     /// # Errors
     /// Its state cannot be read.
     pub fn new(settings: Settings) -> anyhow::Result<Plugin> {
-        Ok(Plugin { settings })
+        let state = State::open(&settings.state_dir)?;
+        Ok(Plugin {
+            settings,
+            state,
+            namer: Namer::default(),
+            mirror: Bell::default(),
+        })
     }
 
     /// Carries a call out.
@@ -80,6 +92,19 @@ impl Plugin {
                 Reply::done(&json!({"Scope": "local", "ConnectivityScope": "global"}))
             }
             // Nodes are found by the agents themselves.
+            "/NetworkDriver.CreateNetwork" => with(path, body, |call| self.create_network(&call)),
+            "/NetworkDriver.DeleteNetwork" => with(path, body, |call| self.delete_network(&call)),
+            "/NetworkDriver.CreateEndpoint" => with(path, body, |call| self.create_endpoint(&call)),
+            "/NetworkDriver.DeleteEndpoint" => with(path, body, |call| self.delete_endpoint(&call)),
+            "/NetworkDriver.EndpointOperInfo" => with(path, body, |call| self.oper_info(&call)),
+            "/NetworkDriver.Join" => with(path, body, |call| self.join(&call)),
+            "/NetworkDriver.Leave" => with(path, body, |call| self.leave(&call)),
+            "/NetworkDriver.ProgramExternalConnectivity" => {
+                with(path, body, |call| self.publish(&call))
+            }
+            "/NetworkDriver.RevokeExternalConnectivity" => {
+                with(path, body, |call| self.revoke(&call))
+            }
             "/NetworkDriver.DiscoverNew" | "/NetworkDriver.DiscoverDelete" => {
                 with(path, body, |_: Value| Ok(json!({})))
             }
@@ -89,6 +114,10 @@ impl Plugin {
             "/IpamDriver.GetDefaultAddressSpaces" => Reply::done(&json!({
                 "LocalDefaultAddressSpace": SPACES[0], "GlobalDefaultAddressSpace": SPACES[1],
             })),
+            "/IpamDriver.RequestPool" => with(path, body, |call| self.request_pool(&call)),
+            "/IpamDriver.ReleasePool" => with(path, body, |call| self.release_pool(&call)),
+            "/IpamDriver.RequestAddress" => with(path, body, |call| self.request_address(&call)),
+            "/IpamDriver.ReleaseAddress" => with(path, body, |call| self.release_address(&call)),
             _ => Reply::refused(404, format!("{path} is no call of this plugin")),
         }
     }
@@ -114,3 +143,6 @@ fn with<T: DeserializeOwned, A: Serialize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

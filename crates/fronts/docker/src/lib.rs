@@ -10,8 +10,19 @@
 //!     └──── names, mirrored networks ◄── namer, mirror ◄──agent────────┘
 //! ```
 
+mod agent;
+mod bell;
 mod dispatch;
+mod endpoint;
+mod engine;
+mod ipam;
+mod mirror;
+mod namer;
+mod network;
+mod options;
+mod ports;
 mod serve;
+mod state;
 mod wire;
 
 use std::os::fd::AsFd;
@@ -38,6 +49,17 @@ pub struct Settings {
     pub state_dir: PathBuf,
 }
 
+/// The annotation of a network that holds the labels that it was made with.
+pub(crate) const LABELS: &str = "docker.tombolo.dev/labels";
+
+impl Settings {
+    /// The name that Docker knows the plugin by: that of its socket.
+    pub(crate) fn driver(&self) -> String {
+        let stem = self.socket.file_stem().unwrap_or_default();
+        stem.to_string_lossy().into_owned()
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -49,6 +71,12 @@ pub fn run(settings: Settings) -> Result<()> {
         .context("cannot start")?;
     let socket = settings.socket.clone();
     let plugin = Arc::new(Plugin::new(settings)?);
+    let named = Arc::clone(&plugin);
+    std::thread::Builder::new()
+        .name("namer".to_owned())
+        .spawn(move || namer::run(&named))
+        .context("cannot start a thread")?;
+    mirror::start(&plugin).context("cannot start a thread")?;
     runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let listener = listen(&socket)?;

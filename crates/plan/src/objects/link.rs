@@ -119,8 +119,9 @@ pub struct VethPeer {
     pub name: IfName,
     /// The link-layer address that it starts with.
     pub mac: MacAddr,
-    /// Whether it is made for a runtime to take it from there: from then on it is the runtime's, and
-    /// stays down until that one sets it up.
+    /// Whether it is made for a runtime to take it from there: from then on it is the runtime's,
+    /// and stays down until that one sets it up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_over: bool,
 }
 
@@ -166,7 +167,11 @@ impl fmt::Display for LinkKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LinkKind::Veth(peer) => {
-                write!(f, "veth peer {} {} mac {}", peer.netns, peer.name, peer.mac)
+                write!(f, "veth peer {} {} mac {}", peer.netns, peer.name, peer.mac)?;
+                if peer.handed_over {
+                    write!(f, " handed-over")?;
+                }
+                Ok(())
             }
             LinkKind::VethEnd => f.write_str("veth end"),
             LinkKind::Bridge => f.write_str("bridge"),
