@@ -435,12 +435,16 @@ fn two_networks_of_one_subnet_share_no_address_by_mistake() {
         &endpoint("red", "c3", &first, "02:42:00:00:00:03"),
     );
     let handles = cluster.json("a", &["get", "handles", "-o", "json"]);
-    let waiting = handles["items"].as_array().unwrap().iter().filter(|handle| {
-        let spec = &handle["spec"];
-        !spec["node"].is_null()
-            && spec["endpoint"].is_null()
-            && spec["identity"].as_str().unwrap().starts_with("taken/")
-    });
+    let waiting = handles["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|handle| {
+            let spec = &handle["spec"];
+            !spec["node"].is_null()
+                && spec["endpoint"].is_null()
+                && spec["identity"].as_str().unwrap().starts_with("taken/")
+        });
     assert_eq!(waiting.count(), 0, "{handles}");
 }
 

@@ -127,10 +127,7 @@ fn differences(node: &Name, plan: &HostPlan, key: &EndpointKey) -> Result<Vec<St
     // A later plugin that changes the MAC empties the neighbour table; the gateway then answers.
     own.objects
         .retain(|place, _| !matches!(place.key, Key::Neighbour { .. }));
-    // One that a runtime has taken is where nobody names it.
-    observed.retain(|place, _| {
-        own.objects.contains_key(place) || matches!(place.netns, Netns::Numbered(_))
-    });
+    observed.retain(|place, _| own.objects.contains_key(place));
     Ok(tombolo_plan::diff(&own, &observed)
         .iter()
         .map(|op| match op {

@@ -1,7 +1,7 @@
 //! What we put into sandboxes and nothing on the host leads to: interfaces that stand on one of the
 //! host's. They are found again by their mark, also when no plan names their sandbox any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
 use tombolo_plan::diff::{handed_mark, mark};
@@ -31,7 +31,8 @@ pub(super) fn tell_parents(
 }
 
 impl Kernel {
-    /// Adds interfaces that a runtime has taken from the host's namespace.
+    /// Adds interfaces that a runtime has taken from the host's namespace, as if they still were where
+    /// they were made.
     pub(super) fn read_taken(
         &mut self,
         plan: &HostPlan,
@@ -39,15 +40,17 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let handed = plan.objects.iter();
         let handed = handed.filter(|(place, _)| !observed.contains_key(*place));
-        let gone: BTreeSet<&IfName> = handed
-            .filter_map(|(_, planned)| handed_mark(&planned.object))
+        let gone: BTreeMap<&IfName, &Place> = handed
+            .filter_map(|(place, planned)| Some((handed_mark(&planned.object)?, place)))
             .collect();
         if gone.is_empty() {
             return Ok(());
         }
-        let mut found = self.read_strays(plan)?;
-        found.retain(|(_, object)| mark(object).is_some_and(|mark| gone.contains(mark)));
-        observed.extend(found);
+        for (_, object) in self.read_strays(plan)? {
+            if let Some(place) = mark(&object).and_then(|mark| gone.get(mark)) {
+                observed.insert((*place).clone(), object);
+            }
+        }
         Ok(())
     }
 

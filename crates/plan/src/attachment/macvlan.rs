@@ -58,6 +58,9 @@ impl Attachment for Macvlan {
         if let Some(why) = obstacle::of(site.world, plug.endpoint, spec, goes_first) {
             return plan.problem(plug.endpoint.key(), why);
         }
+        if let Some(why) = obstacle::ports(&plug.endpoint.spec) {
+            plan.problem(plug.endpoint.key(), why);
+        }
         plug.want_loopback(plan);
         let parent = want_parent(site, spec, plan);
         want_interface(site, plug, (&parent, spec), plan);
@@ -88,7 +91,8 @@ impl Attachment for Macvlan {
     /// Who is there already stays.
     fn obstacle(&self, world: &World, endpoint: &Resource<Endpoint>) -> Option<String> {
         let network = world.networks.get(&endpoint.spec.network)?;
-        obstacle::of(world, endpoint, network.spec.macvlan.as_ref()?, |_| true)
+        let spec = network.spec.macvlan.as_ref()?;
+        obstacle::ports(&endpoint.spec).or_else(|| obstacle::of(world, endpoint, spec, |_| true))
     }
 
     fn reserved(&self) -> (u32, u32) {
