@@ -24,6 +24,8 @@ impl Segment {
     fn new() -> Segment {
         let host = Host::new();
         let machine = NetnsHandle::create().unwrap();
+        // A sandbox's interface may be called as one of the host's.
+        host.run("ip link add eth0 type bridge");
         let segment = Segment { host, machine };
         segment.wire("up0");
         segment
