@@ -11,12 +11,12 @@ export TOMBOLO_BIN_DIR ?= $(TARGET_DIR)/debug
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the two programs, tombolo and tombolo-cni, for use
-	$(CARGO) build --release -p tombolo -p tombolo-cni
+build: ## build the programs, tombolo, tombolo-cni and tombolo-docker, for use
+	$(CARGO) build --release -p tombolo -p tombolo-cni -p tombolo-docker
 
 demo: ## three hosts, six containers, one network, on this machine; nothing stays behind
 	deploy/setup-debian.sh demo
-	$(CARGO) build --release -p tombolo -p tombolo-cni
+	$(CARGO) build --release -p tombolo -p tombolo-cni -p tombolo-docker
 	$(TARGET_DIR)/release/tombolo lab demo
 
 test: ## install what the tests need, and run them all
@@ -38,7 +38,7 @@ lint: ## formatting, clippy, sizes, dependency arrows, ledgers
 bench: export TOMBOLO_BIN_DIR = $(TARGET_DIR)/release
 bench: ## measure, ours beside the peers: everything, or one by NAME=cni|datapath|docker|planner|repair
 	deploy/setup-debian.sh test
-	$(CARGO) build --release -p tombolo -p tombolo-cni
+	$(CARGO) build --release -p tombolo -p tombolo-cni -p tombolo-docker
 	$(CARGO) bench -p tombolo-bench $(if $(NAME),--bench $(NAME),--benches)
 
 clean: ## remove what was built

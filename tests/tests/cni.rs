@@ -230,13 +230,16 @@ fn cni_2_20_check_finds_what_is_missing() {
     ] {
         let cluster = one_host("cni-damage");
         let result = added(&cluster, "c1");
-        // The agent repairs it too; CHECK comes before that, sooner or later.
+        // The agent repairs it as soon as it sees it, so it is damaged as often as can be.
+        let damages = format!("while :; do {damage} 2>/dev/null; done");
+        let damages = ["sh", "-c", &damages];
+        let damages = cluster.lab.spawn("a/c1", &damages).unwrap();
         let message = cluster.until("CHECK finds it", || {
-            let _ = cluster.try_sh("a/c1", damage);
             let call = Call::new("CHECK", "c1").with("prevResult", result.clone());
             let answer = call.on(&cluster);
             (answer.status != 0).then(|| answer.failed(100))
         });
+        drop(damages);
         assert!(message.contains(sign), "{damage}: {message}");
     }
 }

@@ -61,7 +61,7 @@ fn bare(address: &str) -> &str {
 fn libnetwork_8_one_container_from_nothing_to_nothing() {
     let cluster = Cluster::up("cnm-one", &Shape::hosts(2));
     let (a, b) = (Plugin::start(&cluster, "a"), Plugin::start(&cluster, "b"));
-    let options = json!({"network": "blue"});
+    let options = json!({"network": "blue", "egress": "network"});
     let pool = json!({"AddressSpace": "tombolo-local", "Pool": SUBNET.0, "SubPool": "",
                       "Options": null, "V6": false});
     let pool = a.done("/IpamDriver.RequestPool", &pool)["PoolID"].clone();
@@ -277,7 +277,12 @@ fn libnetwork_4_bad_requests_leave_nothing_behind() {
 fn libnetwork_18_ports_are_published_and_withdrawn() {
     let cluster = Cluster::up("cnm-ports", &Shape::hosts(2));
     let a = Plugin::start(&cluster, "a");
-    one_network(&a, "n", SUBNET, &json!({"network": "blue"}));
+    one_network(
+        &a,
+        "n",
+        SUBNET,
+        &json!({"network": "blue", "egress": "network"}),
+    );
     let (_, joined) = container(&a, "n", SUBNET.0, "c1", "02:42:00:00:00:01");
     let _server = cluster
         .lab
@@ -410,6 +415,36 @@ fn libnetwork_107_addresses_are_taken_once_kept_and_freed() {
         b.done(path, &ask(bare(&second), "02:42:00:00:00:08"))["Address"],
         *second
     );
+}
+
+#[test]
+fn libnetwork_105_a_subnet_that_nobody_named_is_nobody_elses() {
+    let cluster = Cluster::up("cnm-pools", &Shape::hosts(1));
+    let a = Plugin::start(&cluster, "a");
+    let ask = |v6: bool| {
+        let body = json!({"AddressSpace": "tombolo-global", "Pool": "", "SubPool": "",
+                          "Options": {}, "V6": v6});
+        let said = a.done("/IpamDriver.RequestPool", &body);
+        said["Pool"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (ask(false), ask(false));
+    assert_ne!(first, second);
+    let (third, fourth) = (ask(true), ask(true));
+    assert!(
+        third.starts_with("fd") && third.ends_with("::/64"),
+        "{third}"
+    );
+    assert_ne!(third, fourth);
+    // One that a network names is that network's, with its gateway.
+    one_network(&a, "n", SUBNET, &json!({"network": "blue"}));
+    let body = json!({"AddressSpace": "tombolo-local", "Pool": "", "SubPool": "",
+                      "Options": {"network": "blue"}, "V6": false});
+    let said = a.done("/IpamDriver.RequestPool", &body);
+    assert_eq!(said["Pool"], SUBNET.0);
+    assert_eq!(said["Data"]["com.docker.network.gateway"], SUBNET.1);
+    let none = json!({"Pool": "", "Options": {"network": "blue"}, "V6": true});
+    let error = a.refused("/IpamDriver.RequestPool", &none);
+    assert!(error.contains("network blue has no ipv6 range"), "{error}");
 }
 
 #[test]

@@ -4,20 +4,21 @@
 use tombolo_tests::docker::{Docker, Engine};
 use tombolo_tests::{Shape, runtime};
 
-/// One file for all hosts: each starts the service that is for it.
 const FILE: &str = "version: '3.5'
 services:
-  a: &service
+  SERVICE:
     image: box
-    networks: [own, shared]
-  b: *service
+    networks: [NETWORKS]
 networks:
-  own:
+  shared:
+    external: true
+";
+
+/// What the first host has besides, a network of compose's own.
+const OWN: &str = "  own:
     driver: tombolo
     driver_opts: {mtu: '1400'}
     ipam: {driver: tombolo}
-  shared:
-    external: true
 ";
 
 fn compose(docker: &Docker, engine: Engine<'_>, words: &[&str]) -> String {
@@ -48,30 +49,24 @@ fn compose_on_two_hosts() {
         "shared",
     ]);
     docker.know("shared");
-    for engine in [a, b] {
-        runtime::write(
-            &docker.cluster.lab,
-            engine.host,
-            "/run/docker-compose.yml",
-            FILE,
-        );
+    for (engine, networks, own) in [(a, "own, shared", OWN), (b, "shared", "")] {
+        let file = FILE.replace("SERVICE", engine.host) + own;
+        let file = file.replace("NETWORKS", networks);
+        let path = "/run/docker-compose.yml";
+        runtime::write(&docker.cluster.lab, engine.host, path, &file);
         compose(&docker, engine, &["up", "-d", engine.host]);
-        docker.know("shop_own");
     }
+    docker.know("shop_own");
     docker.cluster.settle();
     for (engine, other) in [(a, b), (b, a)] {
-        let (mine, theirs) = (name(engine), name(other));
-        engine.place(&mine);
-        for network in ["shop_own", "shared"] {
-            let there = other.address(&theirs, network);
-            docker.reaches(&format!("{}/{mine}", engine.host), &there);
-            compose(
-                &docker,
-                engine,
-                &["exec", "-T", engine.host, "ping", "-c1", &there],
-            );
-        }
+        let there = other.address(&name(other), "shared");
+        let words = ["exec", "-T", engine.host, "ping", "-c1", &there];
+        compose(&docker, engine, &words);
     }
+    // Any other engine may use what compose made.
+    b.run("guest", &["--network", "shop_own"]);
+    docker.reaches("b/guest", &a.address(&name(a), "shop_own"));
+    b.docker(&["rm", "-f", "guest"]);
     // As is: nothing is made anew.
     let id = a.look(&name(a), "{{.Id}}");
     compose(&docker, a, &["up", "-d", "a"]);

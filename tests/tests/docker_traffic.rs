@@ -64,9 +64,14 @@ fn all_of_a_network_and_nobody_else_are_told() {
     let _capture = cluster.lab.spawn("c", &words).unwrap();
     let _ = cluster.sh("c", "until grep -q listening /run/ready; do :; done");
 
+    let from = a.address("from", "blue");
     for (to, words) in [
         ("10.66.255.255:7000,broadcast", "to-all"),
-        ("239.1.2.3:7000", "to-group"),
+        // Docker's own bridge has the default route.
+        (
+            &format!("239.1.2.3:7000,ip-multicast-if={from}"),
+            "to-group",
+        ),
     ] {
         let script = format!("echo {words} | socat -u - UDP4-DATAGRAM:{to}");
         let _ = cluster.sh("a/from", &script);
@@ -168,62 +173,67 @@ fn rules(cluster: &Cluster, host: &str) -> String {
         .collect()
 }
 
-#[test]
-fn ports_are_published_and_docker_keeps_its_rules() {
-    let six = [
-        "--ipv6",
-        "--fixed-cidr-v6",
-        "fd00:d0::/64",
-        "--experimental",
-        "--ip6tables",
-    ];
-    let docker = Docker::up_with("dports", &Shape::hosts(3), &six);
-    let cluster = &docker.cluster;
-    let [a, b, c] = ["a", "b", "c"].map(|host| docker.engine(host));
-    a.run_with("own", &["-p", "8081:80"], &["httpd", "-f", "-h", "/www"]);
-    docker.let_out();
-    let before = rules(cluster, "a");
-    assert_eq!(before.matches(":FORWARD DROP").count(), 2, "{before}");
-    create(b, "blue", &["--subnet", "10.66.0.0/16"]);
-    docker.know("blue");
-    let ports = [
-        "-p",
-        "8080:80",
-        "-p",
-        "5353:53/udp",
-        "-p",
-        "9000-9002:9000-9002",
-    ];
-    let mut words = vec!["--network", "blue"];
-    words.extend(ports);
+/// Publishes ports of a container on `a`, asks at them, and takes them back.
+fn publish(docker: &Docker, network: &str, udp_from: &[&str]) {
+    let (cluster, a) = (&docker.cluster, docker.engine("a"));
+    let ports = ["8080:80", "5353:53/udp", "9000-9002:9000-9002"];
+    let mut words = vec!["--network", network];
+    words.extend(ports.iter().flat_map(|port| ["-p", *port]));
     a.run("web", &words);
-    b.run("peer", &["--network", "blue"]);
     cluster.settle();
-    let servers = serve(cluster, "a/web");
+    let _servers = serve(cluster, "a/web");
     let there = cluster.lab.address("a").unwrap().to_string();
-    // From another host, from the one that publishes, from a container of it, from the same network.
+    // From another host, from the one that publishes, from Docker's own network, from the same one.
     for from in ["c", "a", "a/own", "b/peer"] {
         for port in [8080, 9000, 9001, 9002] {
             let said = ask(cluster, from, &format!("TCP4:{there}:{port}"));
-            assert_eq!(said, "a/web", "from {from}, port {port}");
+            assert_eq!(said, "a/web", "{network} from {from}, port {port}");
         }
+    }
+    for from in udp_from {
         let said = ask(cluster, from, &format!("UDP4:{there}:5353"));
-        assert_eq!(said, "a/web", "from {from} by UDP");
+        assert_eq!(said, "a/web", "{network} from {from} by UDP");
     }
     assert_eq!(ask(cluster, "a", "TCP4:127.0.0.1:8080"), "a/web");
-    let page = format!("http://{there}:8081/");
-    b.exec("peer", &["wget", "-qO-", &page]);
-    assert_eq!(rules(cluster, "a"), before, "rules of Docker's changed");
-
-    let second = ["run", "-d", "--network", "blue", "-p", "8080:80", "box"];
+    let second = ["run", "--rm", "--network", network, "-p", "8080:80", "box"];
     let said = a.try_docker(&second).unwrap_err();
     assert!(said.contains("8080"), "{said}");
-    drop(servers);
+}
+
+#[test]
+fn ports_are_published_and_docker_keeps_its_rules() {
+    let six = ["--ipv6", "--fixed-cidr-v6", "fd00:d0::/64"];
+    let six = [&six[..], &["--experimental", "--ip6tables"]].concat();
+    let docker = Docker::up_with("dports", &Shape::hosts(3), &six);
+    let cluster = &docker.cluster;
+    let (a, b) = (docker.engine("a"), docker.engine("b"));
+    a.run_with("own", &["-p", "8081:80"], &["httpd", "-f", "-h", "/www"]);
+    create(b, "docker", &["--subnet", "10.66.0.0/16"]);
+    let words = ["--subnet", "10.67.0.0/16", "-o", "egress=network"];
+    create(a, "ours", &words);
+    docker.know("docker");
+    docker.know("ours");
+    docker.let_out();
+
+    // Docker's own way out and in: what it adds to its rules is of its own bridge.
+    a.docker(&["run", "--rm", "--network", "docker", "box", "true"]);
+    let before = rules(cluster, "a");
+    assert_eq!(before.matches(":FORWARD DROP").count(), 2, "{before}");
+    b.run("peer", &["--network", "docker"]);
+    // Its proxy answers a container on another bridge by another address than was asked.
+    publish(&docker, "docker", &["c", "a", "b/peer"]);
+    let shown = a.docker(&["port", "web"]);
+    assert!(shown.contains("80/tcp -> 0.0.0.0:8080"), "{shown}");
     a.docker(&["rm", "-f", "web"]);
-    c.run("web", &["--network", "blue", "-p", "8080:80"]);
-    cluster.settle();
-    let _servers = serve(cluster, "c/web");
-    assert_eq!(ask(cluster, "a", &format!("TCP4:{there}:8080")), "");
-    let there = cluster.lab.address("c").unwrap();
-    assert_eq!(ask(cluster, "a", &format!("TCP4:{there}:8080")), "c/web");
+    assert_eq!(rules(cluster, "a"), before);
+    b.docker(&["rm", "-f", "peer"]);
+
+    // Ours: nothing is added.
+    b.run("peer", &["--network", "ours"]);
+    publish(&docker, "ours", &["c", "a", "a/own", "b/peer"]);
+    assert_eq!(rules(cluster, "a"), before);
+    let there = cluster.lab.address("a").unwrap().to_string();
+    b.exec("peer", &["wget", "-qO-", &format!("http://{there}:8081/")]);
+    a.docker(&["rm", "-f", "web"]);
+    assert_eq!(ask(cluster, "c", &format!("TCP4:{there}:8080")), "");
 }

@@ -268,7 +268,11 @@ fn segments_that_cannot_be_are_refused() {
         (network("x", "transport: {type: vxlan}, pools: [x], gateway: [10.7.0.1]"), "lies in none of the network's pools"),
         (network("x", "transport: {type: vxlan}, pools: [x, blue]"), "belongs to network blue already"),
         (network("x", "transport: {type: vxlan}"), "needs addresses"),
-        (pool("y", "192.168.50.0/24"), "by which node a is reached"),
+        (format!(
+                "{}\n---\n{}",
+                pool("y", "192.168.50.0/24"),
+                network("y", "transport: {type: vxlan}, pools: [y]")
+            ), "by which node a is reached"),
         ("{apiVersion: tombolo.dev/v1, kind: Network, metadata: {name: r}, spec: {driver: routed, transport: {type: direct}, pools: [x]}}".to_owned(), "its addresses are of space x"),
     ] {
         let error = cluster.try_apply("a", &text).unwrap_err();

@@ -175,12 +175,15 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
 #[derive(Default)]
 struct Unclaimed {
     endpoints: BTreeMap<(Name, Name), u32>,
-    handles: BTreeMap<(Name, u64), u32>,
+    handles: BTreeMap<Taken, u32>,
 }
+
+/// A handle with its generation.
+type Taken = (Name, u64);
 
 impl Unclaimed {
     /// Looks once more, and answers what nobody will come for.
-    fn look(&mut self, shared: &Shared) -> (Vec<(Name, Name)>, Vec<(Name, u64)>) {
+    fn look(&mut self, shared: &Shared) -> (BTreeSet<(Name, Name)>, Vec<Taken>) {
         let world = shared.world();
         let here = links_here();
         let endpoints = world.endpoints.iter().filter(|(_, endpoint)| {
@@ -188,6 +191,7 @@ impl Unclaimed {
             endpoint.spec.node == *shared.node() && end.is_some_and(|end| here.contains(end))
         });
         let endpoints = count(&mut self.endpoints, endpoints.map(|(key, _)| key.clone()));
+        let endpoints = endpoints.into_iter().collect();
         let handles = world
             .handles
             .iter()
@@ -225,7 +229,7 @@ fn links_here() -> BTreeSet<IfName> {
 }
 
 /// Frees addresses that were taken and that nobody has come for.
-async fn free_taken(shared: &Shared, handles: &[(Name, u64)]) -> Result<(), Fault> {
+async fn free_taken(shared: &Shared, handles: &[Taken]) -> Result<(), Fault> {
     for (name, generation) in handles {
         tracing::info!(handle = %name, "freeing addresses that were taken and never used");
         let decide = |world: &World| Ok((tombolo_ipam::release(world, name, *generation), ()));

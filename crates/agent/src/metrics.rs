@@ -110,11 +110,10 @@ impl Metrics {
 
     /// Restored objects of each kind.
     pub fn repairs(&self) -> BTreeMap<String, u64> {
-        KINDS
-            .iter()
+        order::kinds()
             .filter_map(|kind| {
-                let count = self.repairs.get(&vec![("kind", (*kind).to_owned())])?.get();
-                Some(((*kind).to_owned(), count))
+                let count = self.repairs.get(&vec![("kind", kind.to_owned())])?.get();
+                Some((kind.to_owned(), count))
             })
             .collect()
     }
@@ -140,20 +139,6 @@ impl Metrics {
         text
     }
 }
-
-/// Every kind of object, as [`order::kind`] names them.
-const KINDS: [&str; 10] = [
-    "nft set",
-    "nft element",
-    "nft chain",
-    "link",
-    "sysctl",
-    "address",
-    "neighbour",
-    "fdb",
-    "route",
-    "rule",
-];
 
 /// Planned objects of each kind.
 pub(crate) fn count(plan: &HostPlan) -> BTreeMap<String, usize> {

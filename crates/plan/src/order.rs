@@ -70,6 +70,11 @@ pub fn kind(key: &Key) -> &'static str {
     }
 }
 
+/// Every kind, in the order of making.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    ORDER.iter().map(|(kind, _)| *kind)
+}
+
 /// The place of a key's kind in the order of making.
 #[must_use]
 pub fn rank(key: &Key) -> usize {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use tombolo_api::{DeleteRequest, Fault, FaultKind, MOST_WRITES};
-use tombolo_model::{FieldError, KindName, ResourceKey, World, Write};
+use tombolo_model::{FieldError, KindName, Name, ResourceKey, World, Write};
 
 use super::resources::{InNamespace, endpoints_of, key, missing};
 use super::{Agent, Body, Refusal};
@@ -22,7 +22,11 @@ pub(super) async fn one(
 ) -> Result<Json<()>, Refusal> {
     let key = key(&kinds, &name, place)?;
     shared
-        .commit(|world| Ok((vec![removal(world, world, &key)?], ())))
+        .commit(|world| {
+            let mut writes = vec![removal(world, world, &key)?];
+            with_blocks(world, &mut writes);
+            Ok((writes, ()))
+        })
         .await?;
     Ok(Json(()))
 }
@@ -67,10 +71,31 @@ fn removals(world: &World, keys: &[ResourceKey]) -> Result<Vec<Write>, Fault> {
         }
     }
     if refused.faults.is_empty() {
+        with_blocks(world, &mut writes);
         Ok(writes)
     } else {
         Err(refused)
     }
+}
+
+/// With a pool go its blocks, in which no address is in use any more. What does not fit into the
+/// transaction stays, is nobody's, and is taken over by a pool of the same name.
+fn with_blocks(world: &World, writes: &mut Vec<Write>) {
+    let gone: BTreeSet<Name> = writes
+        .iter()
+        .filter(|write| write.key.kind == KindName::IpPool)
+        .map(|write| write.key.name.clone())
+        .collect();
+    let blocks = world
+        .blocks
+        .values()
+        .filter(|block| gone.contains(&block.spec.pool) && block.spec.allocations.is_empty());
+    let room = MOST_WRITES.saturating_sub(writes.len());
+    let removals = blocks.take(room).map(|block| {
+        let version = block.metadata.resource_version.unwrap_or_default();
+        Write::delete(block.key(), version)
+    });
+    writes.extend(removals.collect::<Vec<_>>());
 }
 
 /// The write that deletes a resource, if nobody that stays needs it.

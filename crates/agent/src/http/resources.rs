@@ -144,7 +144,12 @@ pub(super) async fn apply(
         let (_, would) = decide(&shared.world(), &resources)?;
         return Ok(Json(would));
     }
-    let (_, applied) = shared.commit(|world| decide(world, &resources)).await?;
+    let (revision, applied) = shared.commit(|world| decide(world, &resources)).await?;
+    // Who asks next, for a network that was made just now, is answered from a World that has it. It
+    // is written also where that takes long.
+    if let Err(fault) = shared.wait_seen(revision).await {
+        tracing::warn!(%fault, "applied, but the World lags");
+    }
     Ok(Json(applied))
 }
 

@@ -1,5 +1,8 @@
 //! Which call is which: path and body in, status and JSON out.
 
+use std::sync::Mutex;
+
+use ipnet::IpNet;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -52,6 +55,8 @@ pub struct Plugin {
     pub(crate) state: State,
     pub(crate) namer: Namer,
     pub(crate) mirror: Bell,
+    /// The ranges of the bridge by which Docker leads containers out.
+    pub(crate) exits: Mutex<Vec<IpNet>>,
 }
 
 /// The names of IPAM's address spaces. There is one truth for all hosts, so one is as good as the
@@ -70,6 +75,7 @@ impl Plugin {
             state,
             namer: Namer::default(),
             mirror: Bell::default(),
+            exits: Mutex::default(),
         })
     }
 

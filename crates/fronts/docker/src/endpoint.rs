@@ -4,6 +4,7 @@
 //! sets its addresses and routes, and puts it back when the container leaves.
 
 use std::net::IpAddr;
+use std::sync::PoisonError;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -11,12 +12,12 @@ use tombolo_api::{
     AddressView, AmendRequest, AttachRequest, Attached, DetachRequest, FaultKind, GiveRequest,
     Inspected,
 };
-use tombolo_model::{Family, MacAddr, Name};
+use tombolo_model::{Family, MacAddr, Name, Network, Resource};
 
 use crate::agent::{self, Agent};
 use crate::dispatch::{Plugin, Refused};
-use crate::network::required;
-use crate::options::{Wish, address};
+use crate::network::{network, required};
+use crate::options::{Egress, Wish, address};
 use crate::wire::{
     CreateEndpoint, EndpointInterface, InterfaceName, Join, Joined, Named, StaticRoute,
 };
@@ -31,22 +32,7 @@ impl Plugin {
         let (container_id, interface) = agent::named(&call.endpoint)?;
         let (network, wish) = self.network_of(&call.network, &agent)?;
         let asked = &call.interface;
-        let mut addresses = Vec::new();
-        for (field, text) in [
-            ("Address", &asked.address),
-            ("AddressIPv6", &asked.address_v6),
-        ] {
-            if !text.is_empty() {
-                addresses.push(address(field, text)?);
-            }
-        }
-        let mac: Option<MacAddr> = match asked.mac_address.as_str() {
-            "" => None,
-            text => Some(
-                text.parse()
-                    .map_err(|error| format!("MacAddress: {error}"))?,
-            ),
-        };
+        let (addresses, mac) = self::asked(asked)?;
         let request = AttachRequest {
             container_id,
             interface,
@@ -131,7 +117,7 @@ impl Plugin {
         required("EndpointID", &call.endpoint)?;
         required("SandboxKey", &call.sandbox_key)?;
         let agent = Agent::new(&self.settings);
-        let (_, wish) = self.network_of(&call.network, &agent)?;
+        let (name, wish) = self.network_of(&call.network, &agent)?;
         let attached = match self.amend_sandbox(&agent, &call.endpoint, &call.sandbox_key) {
             Ok(attached) => attached,
             // A container starts also without the store, which is only told where it is.
@@ -144,21 +130,36 @@ impl Plugin {
                 call.endpoint
             )
         })?;
+        let network = network(&agent, &name)?;
+        let by_docker = self.leaves_by_docker(&network, &wish);
         let mut joined = Joined {
             interface_name: InterfaceName {
                 src_name: end.name.to_string(),
                 dst_prefix: PREFIX.to_owned(),
             },
             // Else Docker plugs the container into a bridge of its own besides, by which it gets out.
-            disable_gateway_service: !wish.leaves_by_docker(),
+            disable_gateway_service: !by_docker,
             ..Joined::default()
         };
-        if !wish.is_internal() && !wish.leaves_by_docker() {
+        if !network.spec.internal && !by_docker {
             for view in &attached.addresses {
                 ways_out(view, &wish, &mut joined);
             }
         }
         Ok(joined)
+    }
+
+    /// Whether Docker leads a network's containers out, by a bridge of its own. It cannot where that
+    /// bridge has addresses of the network.
+    fn leaves_by_docker(&self, network: &Resource<Network>, wish: &Wish) -> bool {
+        let bridges = self.exits.lock().unwrap_or_else(PoisonError::into_inner);
+        let meets = wish.subnets.iter().any(|subnet| {
+            let cidr = subnet.cidr;
+            bridges
+                .iter()
+                .any(|bridge| bridge.contains(&cidr) || cidr.contains(bridge))
+        });
+        Egress::of(network) == Egress::Docker && !network.spec.internal && !meets
     }
 
     pub(crate) fn leave(&self, call: &Named) -> Result<Value, Refused> {
@@ -201,6 +202,29 @@ impl Plugin {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// The addresses and the link-layer address that an interface must have.
+pub(crate) fn asked(
+    interface: &EndpointInterface,
+) -> Result<(Vec<IpAddr>, Option<MacAddr>), Refused> {
+    let mut addresses = Vec::new();
+    for (field, text) in [
+        ("Address", &interface.address),
+        ("AddressIPv6", &interface.address_v6),
+    ] {
+        if !text.is_empty() {
+            addresses.push(address(field, text)?);
+        }
+    }
+    let mac = match interface.mac_address.as_str() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .map_err(|error| format!("MacAddress: {error}"))?,
+        ),
+    };
+    Ok((addresses, mac))
 }
 
 /// What the driver adds to an interface. What Docker has given must not come back.

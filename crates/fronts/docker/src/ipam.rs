@@ -5,7 +5,7 @@
 //! is arithmetic. If several networks of this engine have the same subnet, an address is taken in
 //! each, and [`crate::endpoint`] keeps the one that is used.
 
-mod pool;
+pub(crate) mod pool;
 
 use std::net::IpAddr;
 
@@ -75,7 +75,7 @@ impl Plugin {
         });
         used.extend(pools.iter().chain(&nodes).flat_map(pool::ranges_of));
         let family = if v6 { Family::V6 } else { Family::V4 };
-        pool::free(family, &used)
+        pool::free(family, pool::CHOSEN_SIZE, &used)
             .ok_or_else(|| "no free subnet is left to choose from; name one by --subnet".to_owned())
     }
 
@@ -175,6 +175,24 @@ impl Plugin {
             })
             .collect()
         })
+    }
+}
+
+/// What a fuzzer may reach of a pool's request.
+pub(crate) fn fuzz_pool(call: &RequestPool) {
+    let network = pool::network_option(call);
+    if let (Ok(network), Ok(cidr)) = (network, pool::range("Pool", &call.pool, call.v6)) {
+        let id = PoolId::new(cidr, &call.sub_pool, network);
+        let text = id.map(|id| id.to_string()).unwrap_or_default();
+        let again = text.parse::<PoolId>().map(|id| id.to_string());
+        assert!(text.is_empty() || again == Ok(text));
+    }
+}
+
+/// What a fuzzer may reach of an address's request.
+pub(crate) fn fuzz_address(call: &PoolCall) {
+    if let Ok(id) = call.pool.parse::<PoolId>() {
+        let _ = (id.first(), id.range(), address("Address", &call.address));
     }
 }
 

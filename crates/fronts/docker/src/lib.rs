@@ -15,6 +15,7 @@ mod bell;
 mod dispatch;
 mod endpoint;
 mod engine;
+pub mod fuzzing;
 mod ipam;
 mod mirror;
 mod namer;

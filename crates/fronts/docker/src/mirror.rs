@@ -6,7 +6,7 @@
 //! one of Tombolo's it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use tombolo_model::{AnyResource, Family, KindName, Name, Network, Resource};
 use crate::agent::Agent;
 use crate::dispatch::Plugin;
 use crate::engine::{Engine, Silence};
+use crate::ipam::pool;
 use crate::network::{list, pools_of};
 use crate::state::{Memory, Stage};
 
@@ -34,6 +35,9 @@ const SURELY_FORGOTTEN: Duration = Duration::from_secs(30);
 const REFUSED: Duration = Duration::from_secs(30);
 /// Names that Docker keeps for itself (`runconfig.IsPreDefinedNetwork`).
 const RESERVED: &[&str] = &["default", "bridge", "host", "none"];
+/// Docker's bridge for containers that have no other way out, and how large its range is made.
+const EXIT: &str = "docker_gwbridge";
+const EXIT_SIZE: u8 = 20;
 /// New and removed networks, as the engine's events are asked for.
 const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22network%22%5D%2C%22event%22%3A%5B%22create%22%2C%22destroy%22%5D%7D";
 
@@ -122,6 +126,7 @@ fn look(plugin: &Plugin, times: &mut Times) -> Result<bool, String> {
             seen.networks.insert(network.name().clone(), network);
         }
     }
+    keep_exit(plugin, &engine, &agent)?;
     let mut whole = remove_gone(&engine, &seen, times);
     forget(plugin, &seen, times)?;
     let mut records = seen.memory.networks.values();
@@ -146,6 +151,59 @@ fn look(plugin: &Plugin, times: &mut Times) -> Result<bool, String> {
         }
     }
     Ok(whole)
+}
+
+/// The bridge by which Docker leads containers out of networks that have no way out themselves. Docker
+/// makes it when it needs it, and then chooses addresses that may be a network's of other hosts, of
+/// which its own IPAM knows nothing. So it is made before, as Docker's documentation of Swarm has it,
+/// with addresses that are no network's; one that is there stays as it is.
+fn keep_exit(plugin: &Plugin, engine: &Engine<'_>, agent: &Agent<'_>) -> Result<(), String> {
+    let ranges = match engine.get(&format!("/networks/{EXIT}")) {
+        Ok(known) => {
+            let configs = known["IPAM"]["Config"].as_array();
+            let subnets = configs
+                .into_iter()
+                .flatten()
+                .map(|config| &config["Subnet"]);
+            subnets
+                .filter_map(|net| net.as_str()?.parse().ok())
+                .collect()
+        }
+        Err(Silence::NotFound) => {
+            let pools = list(agent, KindName::IpPool)?;
+            let nodes = list(agent, KindName::Node)?;
+            let used: Vec<_> = pools
+                .iter()
+                .chain(&nodes)
+                .flat_map(pool::ranges_of)
+                .collect();
+            let Some(range) = pool::free(Family::V4, EXIT_SIZE, &used) else {
+                return Ok(());
+            };
+            let made = engine.post("/networks/create", &exit(range));
+            made.map_err(|why| format!("{EXIT}: {why:?}"))?;
+            tracing::info!(%range, "made the bridge by which Docker leads containers out");
+            vec![range]
+        }
+        Err(why) => return Err(format!("{EXIT}: {why:?}")),
+    };
+    *plugin.exits.lock().unwrap_or_else(PoisonError::into_inner) = ranges;
+    Ok(())
+}
+
+/// The bridge as Docker makes it itself (`libnetwork`, `createGWNetwork`), but for its addresses.
+fn exit(range: ipnet::IpNet) -> Value {
+    json!({
+        "Name": EXIT,
+        "CheckDuplicate": true,
+        "Driver": "bridge",
+        "IPAM": {"Config": [{"Subnet": range}]},
+        "Options": {
+            "com.docker.network.bridge.name": EXIT,
+            "com.docker.network.bridge.enable_icc": "false",
+            "com.docker.network.bridge.enable_ip_masquerade": "true",
+        },
+    })
 }
 
 fn is_recent(refused: &BTreeMap<Name, Instant>, name: &Name) -> bool {

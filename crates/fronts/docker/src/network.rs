@@ -144,6 +144,12 @@ pub(crate) fn settle(
     }
 }
 
+/// A network that exists.
+pub(crate) fn network(agent: &Agent<'_>, name: &Name) -> Result<Resource<Network>, Refused> {
+    let present = agent.client().get::<Value>(&format!("/v1/networks/{name}"));
+    read_network(present.map_err(|error| error.to_string())?)
+}
+
 /// A network as the agent tells it.
 pub(crate) fn read_network(mut value: Value) -> Result<Resource<Network>, Refused> {
     if let Some(fields) = value.as_object_mut() {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tombolo_model::{Family, Name};
+use tombolo_model::{Family, Name, Network, Resource};
 
 use crate::dispatch::{Refused, SPACES};
 use crate::wire::{CreateNetwork, IpamData};
@@ -52,6 +52,18 @@ pub(crate) enum Egress {
     Network,
 }
 
+impl Egress {
+    /// What a network says: those of a segment are led out by Docker unless told otherwise.
+    pub fn of(network: &Resource<Network>) -> Egress {
+        match network.metadata.annotations.get(EGRESS).map(String::as_str) {
+            Some("docker") => Egress::Docker,
+            Some(_) => Egress::Network,
+            None if network.spec.driver.as_str() == "overlay" => Egress::Docker,
+            None => Egress::Network,
+        }
+    }
+}
+
 /// One subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,15 +82,6 @@ impl Wish {
     /// The driver.
     pub fn driver(&self) -> &str {
         self.spec["driver"].as_str().unwrap_or_default()
-    }
-
-    /// Whether Docker leads its containers out: those of a segment, unless told otherwise.
-    pub fn leaves_by_docker(&self) -> bool {
-        let egress = self.egress.unwrap_or(match self.driver() {
-            "overlay" => Egress::Docker,
-            _ => Egress::Network,
-        });
-        egress == Egress::Docker && !self.is_internal()
     }
 
     /// Whether it has no way out.
@@ -121,7 +124,7 @@ pub(crate) fn read(call: &CreateNetwork) -> Result<Wish, Refused> {
                 .as_object()
                 .into_iter()
                 .flat_map(Map::keys)
-                .map(option_of)
+                .map(|field| option_of(field))
                 .collect();
             return Err(format!(
                 "option {}: not with driver {driver}",
@@ -184,8 +187,8 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
 }
 
 /// The option that a field of a group comes from.
-fn option_of(field: &String) -> &str {
-    match field.as_str() {
+fn option_of(field: &str) -> &str {
+    match field {
         "type" => "transport",
         "mode" => "macvlan_mode",
         "hostAccess" => "host_access",
@@ -270,6 +273,8 @@ pub(crate) fn address(field: &str, text: &str) -> Result<IpAddr, Refused> {
 
 /// Where the resources of a network come from, so that Docker deletes only its own.
 pub(crate) const ORIGIN: &str = "docker.tombolo.dev/origin";
+/// Who leads a network's containers out (`docker` or `network`), where that was said.
+pub(crate) const EGRESS: &str = "docker.tombolo.dev/egress";
 
 /// The resources that make a network. `taken` are names that pools must not have.
 pub(crate) fn resources(
@@ -282,6 +287,9 @@ pub(crate) fn resources(
     let mut names: Vec<String> = Vec::new();
     let mut reserved: Vec<IpNet> = Vec::new();
     let mut metadata = json!({"name": name, "annotations": {ORIGIN: "docker"}});
+    if let Some(egress) = wish.egress {
+        metadata["annotations"][EGRESS] = json!(egress);
+    }
     for (key, value) in annotations {
         metadata["annotations"][key] = value.clone().into();
     }

@@ -178,7 +178,7 @@ impl Transport for Vxlan {
             let link = Link {
                 kind,
                 mtu: Some(segment.mtu),
-                mac: None,
+                mac: Some(naming::tunnel_mac(site.me, &device)),
                 up: true,
                 port: Some(BridgePort {
                     bridge: segment.bridge.clone(),

@@ -13,7 +13,7 @@ use crate::wire::RequestPool;
 
 /// Where IPv4 subnets are chosen from (RFC 1918), and how large they are.
 const CHOICE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 200, 0, 0), 13);
-const CHOSEN_SIZE: u8 = 24;
+pub(crate) const CHOSEN_SIZE: u8 = 24;
 
 /// What was asked for: the same makes the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub(super) fn range(field: &str, text: &str, v6: bool) -> Result<IpNet, Refused>
 }
 
 /// The ranges that a resource uses.
-pub(super) fn ranges_of(resource: &AnyResource) -> Vec<IpNet> {
+pub(crate) fn ranges_of(resource: &AnyResource) -> Vec<IpNet> {
     match resource {
         AnyResource::IpPool(pool) => vec![pool.spec.cidr],
         AnyResource::Node(node) => {
@@ -145,8 +145,8 @@ pub(super) fn ranges_of(resource: &AnyResource) -> Vec<IpNet> {
     }
 }
 
-/// A range that shares no address with any of some.
-pub(super) fn free(family: Family, used: &[IpNet]) -> Option<IpNet> {
+/// A range that shares no address with any of some; of IPv6 always a subnet.
+pub(crate) fn free(family: Family, size: u8, used: &[IpNet]) -> Option<IpNet> {
     let is_free = |net: &IpNet| {
         !used
             .iter()
@@ -155,7 +155,7 @@ pub(super) fn free(family: Family, used: &[IpNet]) -> Option<IpNet> {
     match family {
         Family::V4 => {
             let (base, prefix) = CHOICE;
-            let all = Ipv4Net::new(base, prefix).ok()?.subnets(CHOSEN_SIZE).ok()?;
+            let all = Ipv4Net::new(base, prefix).ok()?.subnets(size).ok()?;
             all.map(IpNet::from).find(is_free)
         }
         Family::V6 => {
@@ -203,11 +203,11 @@ mod tests {
     #[test]
     fn what_is_chosen_is_used_by_nobody() {
         let net = |text: &str| text.parse::<IpNet>().unwrap();
-        assert_eq!(free(Family::V4, &[]), Some(net("10.200.0.0/24")));
+        assert_eq!(free(Family::V4, 24, &[]), Some(net("10.200.0.0/24")));
         let used = [net("10.200.0.0/23"), net("10.200.2.128/26")];
-        assert_eq!(free(Family::V4, &used), Some(net("10.200.3.0/24")));
-        assert_eq!(free(Family::V4, &[net("10.0.0.0/8")]), None);
-        let chosen = free(Family::V6, &[]).unwrap();
+        assert_eq!(free(Family::V4, 24, &used), Some(net("10.200.3.0/24")));
+        assert_eq!(free(Family::V4, 24, &[net("10.0.0.0/8")]), None);
+        let chosen = free(Family::V6, 64, &[]).unwrap();
         assert!(net("fd00::/8").contains(&chosen) && chosen.prefix_len() == 64);
         assert_eq!(chosen.trunc(), chosen);
     }
