@@ -186,6 +186,7 @@ impl<'a> Applier<'a> {
         if let Some(parent) = parent_outside(op) {
             self.flush(netns);
             self.look_outside(op, parent)?;
+            return self.put_inside(op);
         }
         if !self.pending.settings.is_empty() {
             self.flush(netns);
@@ -223,8 +224,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Prepares for an interface in a sandbox that stands on one of the host's: it is made there, on a
-    /// parent that the sandbox knows by its number and the host's. Made by the host, it could not have
-    /// the name of an interface of the host's before Linux 6.14.
+    /// parent that the sandbox knows by its number and the host's.
     fn look_outside(&mut self, op: &'a Op, parent: &IfName) -> Outcome {
         let netns = &op.place().netns;
         let sandbox = self.session(netns)?.handle.clone();
@@ -236,6 +236,31 @@ impl<'a> Applier<'a> {
         let host = host.handle.clone();
         let names = BTreeMap::from([(index, parent.to_string())]);
         self.session(netns)?.tell_outside(&host, names)
+    }
+
+    /// Makes it, under its mark at first: while it is made, no interface of the host's may have its name
+    /// (before Linux 6.14).
+    fn put_inside(&mut self, op: &'a Op) -> Outcome {
+        let netns = &op.place().netns;
+        let (Key::Link(name), Some(Object::Link(link))) = (&op.place().key, made(op)) else {
+            return Ok(());
+        };
+        let session = self.session(netns)?;
+        let first = match &link.kind {
+            LinkKind::Macvlan {
+                mark: Some(mark), ..
+            } => mark,
+            _ => name,
+        };
+        let messages = link::create(first, link, &session.links, None)?;
+        let made: Result<(), NetlinkError> = session.socket.batch(&messages).into_iter().collect();
+        made.map_err(|cause| refusal(op, netns, cause))?;
+        session.links.forget(name);
+        let index = link::find_index(session, first).unwrap_or(0);
+        let finish = [link::finish(index, name, link)];
+        let finished: Result<(), NetlinkError> =
+            session.socket.batch(&finish).into_iter().collect();
+        finished.map_err(|cause| refusal(op, netns, cause))
     }
 
     /// The namespace of the other end of a pair that is to be made.

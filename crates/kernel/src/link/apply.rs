@@ -68,8 +68,9 @@ pub(crate) fn create(
             message.put_u32(a::MTU, mtu.get());
         }));
     }
-    if is_macvlan(link) {
-        messages.push(finish(name, link));
+    let is_inside = links.looks_outside();
+    if is_macvlan(link) && !is_inside {
+        messages.push(finish(0, name, link));
     }
     if let Some(port) = &link.port {
         enslave(name, port, links, &mut messages)?;
@@ -132,19 +133,22 @@ fn first_mac(link: &Link) -> Option<MacAddr> {
 }
 
 /// The message that makes an interface whole that stands on another one: the kernel takes its mark
-/// only of one that is there, and its address, where it has the parent for itself, as well.
-fn finish(name: &IfName, link: &Link) -> Message {
-    set(name, if link.up { UP } else { 0 }, |message| {
-        if let Some(mac) = first_mac(link) {
-            message.put(a::ADDRESS, &mac.0);
-        }
-        if let LinkKind::Macvlan {
-            mark: Some(mark), ..
-        } = &link.kind
-        {
-            message.put(a::IFALIAS, mark.as_str().as_bytes());
-        }
-    })
+/// only of one that is there, and its address, where it has the parent for itself, as well. By its
+/// index it is given its name too.
+pub(crate) fn finish(index: u32, name: &IfName, link: &Link) -> Message {
+    let up = if link.up { UP } else { 0 };
+    let mut message = Message::new(libc::RTM_NEWLINK, 0, &header(index, up));
+    message.put_text(a::IFNAME, name.as_str());
+    if let Some(mac) = first_mac(link) {
+        message.put(a::ADDRESS, &mac.0);
+    }
+    if let LinkKind::Macvlan {
+        mark: Some(mark), ..
+    } = &link.kind
+    {
+        message.put(a::IFALIAS, mark.as_str().as_bytes());
+    }
+    message
 }
 
 fn number(mode: MacvlanMode) -> u32 {

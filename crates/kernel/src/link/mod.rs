@@ -12,7 +12,7 @@ mod parent;
 mod read;
 mod removal;
 
-pub(crate) use apply::{change, create, remove, remove_numbered, up};
+pub(crate) use apply::{change, create, finish, remove, remove_numbered, up};
 pub(crate) use parent::{check, find_index};
 pub(crate) use read::{LinkInfo, decode, is_marked, object, read_links, read_numbered};
 pub(crate) use removal::remove_all;
