@@ -539,3 +539,68 @@ fn detaching_leaves_nothing_in_a_sandbox_that_lives_on() {
     cluster.lab.detach("a", "c3", &Lab::config("lan")).unwrap();
     assert!(!cluster.sh("a/c3", "ip -o link").contains("eth0"));
 }
+
+/// A call of the agent's API on host `a`, and its answer.
+fn call(cluster: &Cluster, path: &str, body: &Value) -> Value {
+    let script = format!(
+        "curl -s --unix-socket /run/tombolo/tombolo.sock -H 'content-type: application/json' -d '{body}' http://tombolo/v1/{path}"
+    );
+    let text = cluster.sh("a", &script);
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+/// As Docker does it: the runtime takes the interface from the host, puts it into the sandbox under
+/// another name, and brings it back; or the sandbox goes while it is there.
+#[test]
+fn a_runtime_that_takes_the_interface_itself_finds_it_on_the_host() {
+    let cluster = hosts("mv-handed", 2, &segment("{parent: eth0, hostAccess: true}"));
+    let there = cluster.container("b", "c1", "lan");
+    let plug =
+        json!({"containerID": "d1", "interface": "eth0", "handover": true, "network": "lan"});
+    let told = call(&cluster, "attach", &plug);
+    let name = told["containerInterface"]["name"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(name.starts_with("tbc"), "{told:#}");
+    assert_eq!(told["hostInterface"], Value::Null, "{told:#}");
+    let addresses: Vec<(String, String)> = told["addresses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|view| view["address"].as_str().unwrap().to_owned())
+        .map(|net| (net.split('/').next().unwrap().to_owned(), net))
+        .collect();
+    let given: Vec<String> = addresses
+        .iter()
+        .map(|(address, _)| address.clone())
+        .collect();
+    cluster.lab.container("a", "d1").unwrap();
+    let put = |cluster: &Cluster| {
+        let _ = cluster.sh("a", &format!("ip link set {name} netns d1"));
+        let mut script = format!("ip link set {name} name eth0; ip link set eth0 up");
+        for (_, net) in &addresses {
+            script += &format!("; ip addr add {net} dev eth0 nodad");
+        }
+        let _ = cluster.sh("a/d1", &script);
+        reaches(cluster, "a/d1", &there);
+        reaches(cluster, "a", &given);
+    };
+    put(&cluster);
+    // Nothing is repaired, and nothing made a second time, also when everything is read again.
+    cluster.lab.kill_agent("a").unwrap();
+    cluster.lab.start_agent("a", &[]).unwrap();
+    cluster.settle();
+    assert!(!cluster.sh("a", "ip -o link").contains("tbc"));
+    assert_eq!(cluster.status("a")["problems"], json!([]));
+    reaches(&cluster, "a/d1", &there);
+    let _ = cluster.sh(
+        "a/d1",
+        &format!("ip link set eth0 down; ip link set eth0 name {name}; ip link set {name} netns 1"),
+    );
+    put(&cluster);
+    let unplug = json!({"containerID": "d1", "interface": "eth0"});
+    let _ = call(&cluster, "detach", &unplug);
+    assert!(!cluster.sh("a/d1", "ip -o link").contains("eth0"));
+    let links = cluster.sh("a", "ip -o link");
+    assert!(!links.contains("tbc") && !links.contains("tbm"), "{links}");
+}

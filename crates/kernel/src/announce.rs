@@ -4,13 +4,15 @@
 //! have moved to another host since. So each host tells its own containers as soon as it knows: by
 //! an ARP announcement (RFC 5227, section 3) or an unsolicited neighbour advertisement (RFC 4861,
 //! section 7.2.6) in the name of the station. The frames leave by the segment's bridge, which keeps
-//! them from other hosts: those know as well.
+//! them from other hosts: those know as well. On a physical segment nobody knows, so whoever gets an
+//! address there announces it to all.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use tombolo_model::{IfName, MacAddr};
-use tombolo_plan::{Key, Netns, Object, Op};
+use tombolo_plan::objects::LinkKind;
+use tombolo_plan::{Key, Netns, Object, Op, Place};
 
 use crate::error::KernelError;
 use crate::kernel::Kernel;
@@ -29,32 +31,54 @@ const ICMPV6: u8 = 58;
 /// Announces what operations have changed, of those that succeeded. It is a courtesy: where it fails
 /// the containers find out by themselves, later.
 pub(crate) fn announce<'a>(kernel: &mut Kernel, done: impl Iterator<Item = &'a Op>) {
-    let mut frames: Vec<(&Netns, &IfName, Vec<u8>)> = Vec::new();
-    for op in done {
-        let (place, Some(Object::Neighbour(mac))) = (op.place(), crate::encode::made(op)) else {
-            continue;
-        };
-        if let (Netns::Segment(_), Key::Neighbour { link, address }) = (&place.netns, &place.key) {
-            frames.push((&place.netns, link, frame(*address, *mac)));
+    let done: Vec<&Op> = done.collect();
+    let mut told: Vec<(&Netns, &IfName, Announced)> = Vec::new();
+    for op in &done {
+        let netns = &op.place().netns;
+        match (netns, &op.place().key, crate::encode::made(op)) {
+            (Netns::Segment(_), Key::Neighbour { link, address }, Some(Object::Neighbour(mac))) => {
+                told.push((netns, link, (*address, Some(*mac))))
+            }
+            (_, Key::Address { link, net }, Some(Object::Address))
+                if is_on_segment(kernel, &done, netns, link) =>
+            {
+                told.push((netns, link, (net.addr(), None)));
+            }
+            _ => {}
         }
     }
-    for some in frames.chunk_by(|(a, x, _), (b, y, _)| a == b && x == y) {
-        let (netns, bridge, _) = &some[0];
-        let frames: Vec<&[u8]> = some.iter().map(|(_, _, frame)| frame.as_slice()).collect();
-        let _ = send(kernel, netns, bridge, &frames);
+    for some in told.chunk_by(|(a, x, _), (b, y, _)| a == b && x == y) {
+        let (netns, link, _) = &some[0];
+        let announced: Vec<Announced> = some.iter().map(|(_, _, told)| *told).collect();
+        let _ = send(kernel, netns, link, &announced);
     }
+}
+
+/// An address and the link-layer address that it has; if none, that of the interface.
+type Announced = (IpAddr, Option<MacAddr>);
+
+/// Whether a link is an interface on a physical segment, which was made just now or is known.
+fn is_on_segment(kernel: &Kernel, done: &[&Op], netns: &Netns, link: &IfName) -> bool {
+    let place = Place {
+        netns: netns.clone(),
+        key: Key::Link(link.clone()),
+    };
+    let is_macvlan = |object: &Object| matches!(object, Object::Link(link) if matches!(link.kind, LinkKind::Macvlan { .. }));
+    let made = done.iter().filter(|op| *op.place() == place);
+    let made = made.filter_map(|op| crate::encode::made(op));
+    made.chain(kernel.remembered(&place)).any(is_macvlan)
 }
 
 fn send(
     kernel: &mut Kernel,
     netns: &Netns,
-    bridge: &IfName,
-    frames: &[&[u8]],
+    link: &IfName,
+    announced: &[Announced],
 ) -> Result<(), KernelError> {
     let handle = kernel.open_namespace(netns)?;
     let mut session = kernel.session_in(handle.clone(), netns)?;
     session.load_links()?;
-    let Some(index) = session.links.index(bridge) else {
+    let Some(info) = session.links.info(link) else {
         return Ok(());
     };
     let failed = |errno| KernelError::Namespace {
@@ -74,9 +98,12 @@ fn send(
         })
     };
     let packets = inside(&handle)?.map_err(failed)?;
-    for frame in frames {
+    for (address, mac) in announced {
         let fd = std::os::fd::AsFd::as_fd(&packets);
-        sys::send_frame(fd, index, frame).map_err(failed)?;
+        let Some(mac) = mac.or(info.mac) else {
+            continue;
+        };
+        sys::send_frame(fd, info.index, &frame(*address, mac)).map_err(failed)?;
     }
     Ok(())
 }

@@ -183,8 +183,10 @@ impl<'a> Applier<'a> {
     fn queue(&mut self, index: usize, op: &'a Op) -> Outcome {
         let netns = &op.place().netns;
         self.session(netns)?;
-        if let Some((name, link)) = put_inside(op) {
-            return self.put_inside(op, name, link);
+        if let Some(parent) = parent_outside(op) {
+            self.flush(netns);
+            self.look_outside(op, parent)?;
+            return self.put_inside(op);
         }
         if !self.pending.settings.is_empty() {
             self.flush(netns);
@@ -221,26 +223,44 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Makes an interface in a sandbox that stands on one of the host's: the host's namespace makes it
-    /// and puts it there.
-    fn put_inside(&mut self, op: &'a Op, name: &IfName, link: &Link) -> Outcome {
+    /// Prepares for an interface in a sandbox that stands on one of the host's: it is made there, on a
+    /// parent that the sandbox knows by its number and the host's.
+    fn look_outside(&mut self, op: &'a Op, parent: &IfName) -> Outcome {
         let netns = &op.place().netns;
-        self.flush(netns);
         let sandbox = self.session(netns)?.handle.clone();
         let host = &mut self.kernel.host;
-        let refused = |cause| refusal(op, netns, cause);
         // So that what happens to it is heard.
         nsid::assign(host, &sandbox)?;
         host.load_links()?;
-        let messages = link::create(name, link, &host.links, Some(&sandbox))?;
-        let made: Result<(), NetlinkError> = host.socket.batch(&messages).into_iter().collect();
-        made.map_err(refused)?;
+        let index = link::check(&verb(op), parent, &host.links)?;
+        let host = host.handle.clone();
+        let names = BTreeMap::from([(index, parent.to_string())]);
+        self.session(netns)?.tell_outside(&host, names)
+    }
+
+    /// Makes it, under its mark at first: while it is made, no interface of the host's may have its name
+    /// (before Linux 6.14).
+    fn put_inside(&mut self, op: &'a Op) -> Outcome {
+        let netns = &op.place().netns;
+        let (Key::Link(name), Some(Object::Link(link))) = (&op.place().key, made(op)) else {
+            return Ok(());
+        };
         let session = self.session(netns)?;
+        let first = match &link.kind {
+            LinkKind::Macvlan {
+                mark: Some(mark), ..
+            } => mark,
+            _ => name,
+        };
+        let messages = link::create(first, link, &session.links, None)?;
+        let made: Result<(), NetlinkError> = session.socket.batch(&messages).into_iter().collect();
+        made.map_err(|cause| refusal(op, netns, cause))?;
         session.links.forget(name);
-        let finish = link::finish(name, link);
+        let index = link::find_index(session, first).unwrap_or(0);
+        let finish = [link::finish(index, name, link)];
         let finished: Result<(), NetlinkError> =
-            session.socket.batch(&[finish]).into_iter().collect();
-        finished.map_err(refused)
+            session.socket.batch(&finish).into_iter().collect();
+        finished.map_err(|cause| refusal(op, netns, cause))
     }
 
     /// The namespace of the other end of a pair that is to be made.
@@ -314,17 +334,16 @@ impl<'a> Applier<'a> {
     }
 }
 
-/// An interface that is to be made in a sandbox and stands on one of the host's.
-fn put_inside(op: &Op) -> Option<(&IfName, &Link)> {
-    match (op, &op.place().key, &op.place().netns) {
+/// The host's interface that one stands on which is to be made in a sandbox.
+fn parent_outside(op: &Op) -> Option<&IfName> {
+    match (op, &op.place().netns) {
         (
             Op::Create {
                 object: Object::Link(link),
                 ..
             },
-            Key::Link(name),
             Netns::Sandbox(_),
-        ) if link.kind.stands_on().is_some() => Some((name, link)),
+        ) => link.kind.stands_on(),
         _ => None,
     }
 }

@@ -54,7 +54,8 @@ pub(crate) fn links_needed(op: &Op) -> Vec<&IfName> {
         (Key::Link(_), Some(Object::Link(link))) => {
             let parent = match &link.kind {
                 LinkKind::Vxlan { parent, .. } if op.place().netns == Netns::Host => Some(parent),
-                kind => kind.stands_on(),
+                kind if op.place().netns == Netns::Host => kind.stands_on(),
+                _ => None,
             };
             parent
                 .into_iter()

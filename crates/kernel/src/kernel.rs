@@ -143,7 +143,9 @@ impl Kernel {
         let mut wanted = wanted(plan);
         wanted.entry(&Netns::Host).or_default();
         self.sandboxes.clone_from(&plan.sandboxes);
-        self.read_wanted(wanted)
+        let mut observed = self.read_wanted(wanted)?;
+        self.read_taken(plan, &mut observed)?;
+        Ok(observed)
     }
 
     pub(crate) fn read_wanted(&mut self, wanted: Wanted<'_>) -> Result<Observed, KernelError> {
@@ -253,7 +255,7 @@ impl Kernel {
                 self.memory.replace(netns, found);
             }
         }
-        if look.everything || lost_sight {
+        if look.everything || lost_sight || self.memory.lost_handed_over(plan, look) {
             let strays = self.read_strays(plan)?;
             self.memory.replace_strays(strays);
         }
@@ -297,6 +299,11 @@ impl Kernel {
             }
         }
         applied
+    }
+
+    /// What is known of an object without reading.
+    pub(crate) fn remembered(&self, place: &Place) -> Option<&Object> {
+        self.memory.observed().get(place)
     }
 
     /// Something else may have made what was to be made in the meantime. Where it is as wanted, all

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
-use tombolo_plan::diff::satisfies;
+use tombolo_plan::diff::{handed_mark, mark, satisfies};
 use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place};
 
 use crate::kernel::{Ownership, Wanted};
+use crate::look::Look;
 use crate::record::record;
 
 /// What a kernel held when it was last read, with what was done to it since.
@@ -94,6 +95,26 @@ impl Memory {
             let netns = netns.clone();
             (Place { netns, key }, object)
         }));
+    }
+
+    /// Whether an interface that a runtime takes is neither where it was made nor where it was last
+    /// seen, or something changed there.
+    pub(crate) fn lost_handed_over(&self, plan: &HostPlan, look: &Look) -> bool {
+        let strays = || {
+            self.observed
+                .iter()
+                .filter_map(|(place, object)| match place.netns {
+                    Netns::Numbered(number) => Some((number, mark(object))),
+                    _ => None,
+                })
+        };
+        let handed = plan.objects.iter();
+        let mut handed = handed.filter_map(|(place, planned)| {
+            let mark = handed_mark(&planned.object)?;
+            (!self.observed.contains_key(place)).then_some(mark)
+        });
+        strays().any(|(number, _)| look.namespaces.contains(&number))
+            || handed.any(|wanted| strays().all(|(_, mark)| mark != Some(wanted)))
     }
 
     /// Puts what was found in sandboxes that no plan names in the place of what was remembered.

@@ -171,6 +171,11 @@ impl Links {
         }
     }
 
+    /// Whether the host is another namespace.
+    pub(crate) fn looks_outside(&self) -> bool {
+        self.outside.is_some()
+    }
+
     /// The name of the interface of the host that packets leave by.
     pub(crate) fn underlay_name(&self, index: u32) -> Option<IfName> {
         match &self.outside {

@@ -77,6 +77,7 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
             object: planned.object.clone(),
         };
         match observed.get(place) {
+            None if is_taken(&planned.object, &observed) => {}
             None => making.push(create),
             Some(present) if satisfies(present, &planned.object) => {}
             Some(present) if changes_in_place(present, &planned.object) => {
@@ -96,6 +97,8 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
         }
     }
     let handed_over = handed_over(plan);
+    let wanted = plan.objects.values();
+    let taken: BTreeSet<&IfName> = wanted.filter_map(|p| handed_mark(&p.object)).collect();
     for (place, present) in observed.iter() {
         let is_runtimes = || {
             place.netns == Netns::Host
@@ -103,7 +106,8 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
                     .iter()
                     .any(|end| is_on(end, &place.key, present))
         };
-        if !plan.objects.contains_key(place) && !is_runtimes() {
+        let is_taken = || mark(present).is_some_and(|mark| taken.contains(mark));
+        if !plan.objects.contains_key(place) && !is_runtimes() && !is_taken() {
             removing.push(Op::Remove {
                 place: place.clone(),
                 object: present.clone(),
@@ -125,19 +129,62 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
     making
 }
 
-/// The ends of pairs that the runtime takes from the host's namespace: they may be there, or gone
-/// into a sandbox, and what is on them is the runtime's.
+/// The interfaces that the runtime takes from the host's namespace: they may be there, or gone into a
+/// sandbox, and what is on them is the runtime's.
 fn handed_over(plan: &HostPlan) -> BTreeSet<&IfName> {
-    let links = plan.objects.values().map(|planned| &planned.object);
+    let links = plan.objects.iter();
     links
-        .filter_map(|object| match object {
-            Object::Link(Link {
-                kind: LinkKind::Veth(peer),
-                ..
-            }) if peer.handed_over => Some(&peer.name),
+        .filter_map(|(place, planned)| match (&place.key, &planned.object) {
+            (
+                _,
+                Object::Link(Link {
+                    kind: LinkKind::Veth(peer),
+                    ..
+                }),
+            ) if peer.handed_over => Some(&peer.name),
+            (Key::Link(name), object) => handed_mark(object).map(|_| name),
             _ => None,
         })
         .collect()
+}
+
+/// Whether a runtime has taken an interface that was made for it: it is known by its mark, wherever it
+/// is.
+fn is_taken(wanted: &Object, observed: &Observed) -> bool {
+    let Some(wanted) = handed_mark(wanted) else {
+        return false;
+    };
+    let elsewhere = observed
+        .iter()
+        .filter(|(place, _)| place.netns != Netns::Host);
+    let mut marks = elsewhere.filter_map(|(_, object)| mark(object));
+    marks.any(|mark| mark == wanted)
+}
+
+/// What an interface bears that is known by it.
+#[must_use]
+pub fn mark(object: &Object) -> Option<&IfName> {
+    match object {
+        Object::Link(Link {
+            kind: LinkKind::Macvlan { mark, .. },
+            ..
+        }) => mark.as_ref(),
+        _ => None,
+    }
+}
+
+/// The same of one that is made for a runtime to take.
+#[must_use]
+pub fn handed_mark(object: &Object) -> Option<&IfName> {
+    match object {
+        Object::Link(Link {
+            kind: LinkKind::Macvlan {
+                handed_over: true, ..
+            },
+            ..
+        }) => mark(object),
+        _ => None,
+    }
 }
 
 /// Whether it lowers the MTU of a container's end. That comes before the host's end, which drops

@@ -71,7 +71,9 @@ pub(super) fn describe(world: &World, plan: &HostPlan, key: &EndpointKey) -> Opt
 /// Notes what an object of an endpoint's plan means to the runtime.
 fn note(attached: &mut Attached, spec: &Endpoint, place: &Place, object: &Object) {
     match (&place.netns, &place.key, object) {
-        (Netns::Host | Netns::Segment(_), Key::Link(name), Object::Link(link)) => {
+        (Netns::Host | Netns::Segment(_), Key::Link(name), Object::Link(link))
+            if link.kind.stands_on().is_none() =>
+        {
             let mtu = link.mtu.map(tombolo_model::Mtu::get);
             attached.host_interface = Some(InterfaceView {
                 name: name.clone(),
@@ -92,7 +94,7 @@ fn note(attached: &mut Attached, spec: &Endpoint, place: &Place, object: &Object
                 mtu,
             });
         }
-        (Netns::Sandbox(_), Key::Link(name), Object::Link(link)) => {
+        (_, Key::Link(name), Object::Link(link)) => {
             if let LinkKind::Macvlan { mac, .. } = &link.kind {
                 attached.container_interface = Some(InterfaceView {
                     name: name.clone(),

@@ -1,15 +1,15 @@
 //! What we put into sandboxes and nothing on the host leads to: interfaces that stand on one of the
 //! host's. They are found again by their mark, also when no plan names their sandbox any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
-use tombolo_plan::objects::LinkKind;
-use tombolo_plan::{HostPlan, Key, Netns, Object, Place};
+use tombolo_plan::diff::{handed_mark, mark};
+use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Place};
 
 use super::Kernel;
 use crate::error::KernelError;
-use crate::link::{self, LinkInfo};
+use crate::link;
 use crate::nsid;
 use crate::read::Scope;
 use crate::session::Session;
@@ -31,8 +31,32 @@ pub(super) fn tell_parents(
 }
 
 impl Kernel {
-    /// Interfaces of ours in sandboxes, which no plan wants: their endpoint is gone, or was given to
-    /// somebody else, and its sandbox is not.
+    /// Adds interfaces that a runtime has taken from the host's namespace, as if they still were where
+    /// they were made.
+    pub(super) fn read_taken(
+        &mut self,
+        plan: &HostPlan,
+        observed: &mut Observed,
+    ) -> Result<(), KernelError> {
+        let handed = plan.objects.iter();
+        let handed = handed.filter(|(place, _)| !observed.contains_key(*place));
+        let gone: BTreeMap<&IfName, &Place> = handed
+            .filter_map(|(place, planned)| Some((handed_mark(&planned.object)?, place)))
+            .collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for (_, object) in self.read_strays(plan)? {
+            if let Some(place) = mark(&object).and_then(|mark| gone.get(mark)) {
+                observed.insert((*place).clone(), object);
+            }
+        }
+        Ok(())
+    }
+
+    /// Interfaces of ours in sandboxes that no plan names: those that nobody wants, because their
+    /// endpoint is gone, or was given to somebody else, and its sandbox is not; and those that a
+    /// runtime has put there.
     pub(super) fn read_strays(
         &mut self,
         plan: &HostPlan,
@@ -40,43 +64,38 @@ impl Kernel {
         let Some(own) = self.number else {
             return Ok(Vec::new());
         };
-        let wanted = marks(plan);
+        let put_by_us: BTreeSet<&IfName> = plan
+            .objects
+            .iter()
+            .filter(|(place, _)| place.netns != Netns::Host)
+            .filter_map(|(_, planned)| mark(&planned.object))
+            .collect();
         let mut strays = Vec::new();
         for number in nsid::all(&mut self.host)? {
-            for info in link::read_numbered(&mut self.host, number) {
+            for mut info in link::read_numbered(&mut self.host, number) {
                 // In a namespace of another host's, its own agent sees to it.
-                let stands_here = info.parent.is_some_and(|(_, netns)| netns == Some(own));
-                let stray = stray(&info).filter(|mark| stands_here && !wanted.contains(mark));
-                let Some(name) = stray.and_then(|_| IfName::new(info.name.as_str()).ok()) else {
+                let Some((parent, Some(netns))) = info.parent else {
                     continue;
                 };
-                let place = Place {
-                    netns: Netns::Numbered(number),
-                    key: Key::Link(name),
-                };
+                if netns != own || !link::is_marked(&info) {
+                    continue;
+                }
+                info.parent = Some((parent, None));
+                if self.host.links.name(parent).is_none() {
+                    self.host.load_links()?;
+                }
                 let object = Object::Link(link::object(&info, &self.host.links));
-                strays.push((place, object));
+                let ours = mark(&object).is_some_and(|mark| put_by_us.contains(mark));
+                let Ok(name) = IfName::new(info.name.as_str()) else {
+                    continue;
+                };
+                if !ours {
+                    let netns = Netns::Numbered(number);
+                    let key = Key::Link(name);
+                    strays.push((Place { netns, key }, object));
+                }
             }
         }
         Ok(strays)
     }
-}
-
-fn stray(info: &LinkInfo) -> Option<IfName> {
-    link::is_marked(info).then(|| IfName::new(info.alias.as_deref()?).ok())?
-}
-
-/// The marks of all interfaces that a plan wants in sandboxes.
-fn marks(plan: &HostPlan) -> BTreeSet<IfName> {
-    let mark = |object: &Object| match object {
-        Object::Link(link) => match &link.kind {
-            LinkKind::Macvlan { mark, .. } => mark.clone(),
-            _ => None,
-        },
-        _ => None,
-    };
-    let planned = plan.objects.values();
-    planned
-        .filter_map(|planned| mark(&planned.object))
-        .collect()
 }

@@ -24,6 +24,8 @@ impl Segment {
     fn new() -> Segment {
         let host = Host::new();
         let machine = NetnsHandle::create().unwrap();
+        // A sandbox's interface may be called as one of the host's.
+        host.run("ip link add eth0 type bridge");
         let segment = Segment { host, machine };
         segment.wire("up0");
         segment
@@ -89,6 +91,7 @@ fn macvlan(parent: &str, mode: MacvlanMode, mark: Option<&str>) -> LinkKind {
         mode,
         mark: mark.map(name),
         mac: MAC,
+        handed_over: false,
     }
 }
 
@@ -305,6 +308,7 @@ fn a_shim_joins_the_host_to_its_container() {
         mode: MacvlanMode::Bridge,
         mark: None,
         mac,
+        handed_over: false,
     };
     let shim = Link {
         mac: Some(mac),
@@ -394,4 +398,88 @@ fn a_vlan_of_the_parent_or_why_there_is_none() {
         segment.host.run("ip -br link | grep -c tb || true").trim(),
         "0"
     );
+}
+
+/// A runtime that puts it into the sandbox by itself finds it on the host, and may bring it back.
+#[test]
+fn one_that_is_handed_over_is_known_by_its_mark_wherever_it_is() {
+    let mut segment = Segment::new();
+    let handed = Link {
+        up: false,
+        ..link(LinkKind::Macvlan {
+            parent: name("up0"),
+            mode: MacvlanMode::Bridge,
+            mark: Some(name("tbv1")),
+            mac: MAC,
+            handed_over: true,
+        })
+    };
+    let place = Place::host(Key::Link(name("tbc1")));
+    let wanted = plan([(place, Object::Link(handed))]);
+    segment.host.converge(&wanted);
+    let mut watcher = segment.host.kernel.watch().unwrap();
+    for round in 0..2 {
+        let path = segment.host.path();
+        segment.host.run(&format!("ip link set tbc1 netns {path}"));
+        segment.inside(
+            "ip link set tbc1 name eth0; ip addr add 10.1.0.5/24 dev eth0; ip link set eth0 up",
+        );
+        segment.inside("ip -6 addr add fd00:1::5/64 dev eth0 nodad");
+        let mut look = Look::nowhere();
+        for event in watcher.wait(LIMIT).unwrap() {
+            look.add(event.look());
+        }
+        let outcome = segment.host.kernel.converge_at(&wanted, &look).unwrap();
+        assert_eq!(
+            (outcome.done.len(), outcome.failed.len()),
+            (0, 0),
+            "{outcome:?}"
+        );
+        segment.answers();
+        if round == 0 {
+            // As Docker does when a container leaves a network.
+            segment.inside("ip link set eth0 down; ip link set eth0 name tbc1");
+            let back = crate::testing::path(&segment.host.netns);
+            segment.inside(&format!("ip link set tbc1 netns {back}"));
+            segment
+                .host
+                .kernel
+                .converge_at(&wanted, &Look::host())
+                .unwrap();
+            assert!(segment.host.run("ip link").contains("tbc1"));
+        }
+    }
+    // Lost with its sandbox, it is there again to be taken.
+    segment.inside("ip link del eth0");
+    segment.host.kernel.converge(&wanted).unwrap();
+    assert!(segment.host.run("ip link").contains("tbc1"));
+    let path = segment.host.path();
+    segment.host.run(&format!("ip link set tbc1 netns {path}"));
+    segment.host.converge(&wanted);
+    // The endpoint goes, and with it the interface, wherever it is.
+    segment.host.kernel.converge(&HostPlan::default()).unwrap();
+    assert!(!segment.inside("ip -o link").contains("tbc1"));
+}
+
+/// Who had the address before had another link-layer address, and the machine remembers it.
+#[test]
+fn an_address_is_announced_to_who_remembers_another() {
+    let mut segment = Segment::new();
+    run(
+        &segment.machine,
+        "ip neigh add 10.1.0.5 lladdr 02:00:00:00:00:99 dev far nud stale; ip neigh add fd00:1::5 lladdr 02:00:00:00:00:99 dev far nud stale",
+    );
+    let wanted = plan(segment.container("up0", MacvlanMode::Bridge));
+    segment.host.converge(&wanted);
+    for address in ["10.1.0.5", "fd00:1::5"] {
+        let end = std::time::Instant::now() + Duration::from_secs(5);
+        while !run(&segment.machine, &format!("ip neigh show {address}"))
+            .contains("02:00:00:00:00:07")
+        {
+            assert!(
+                std::time::Instant::now() < end,
+                "{address} was not announced"
+            );
+        }
+    }
 }

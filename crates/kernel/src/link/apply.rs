@@ -22,9 +22,7 @@ use crate::session::Links;
 
 const UP: u32 = libc::IFF_UP as u32;
 
-/// The messages that make an interface. `peer` is the namespace of a pair's other end; or, of an
-/// interface that stands on one of the host's, the sandbox that it is put into, and then `links` are
-/// the host's, and [`finish`] is left to be done there.
+/// The messages that make an interface. `peer` is the namespace of a pair's other end.
 pub(crate) fn create(
     name: &IfName,
     link: &Link,
@@ -50,8 +48,18 @@ pub(crate) fn create(
         message.put(a::ADDRESS, &mac.0);
     }
     if let Some(parent) = link.kind.stands_on() {
-        let index = super::check(&format!("create link {name}"), parent, links)?;
+        let (index, host) = match links.underlay(parent) {
+            // The host's own, in whose sight it was judged.
+            Some((index, Some(host))) => (index, Some(host)),
+            _ => (
+                super::check(&format!("create link {name}"), parent, links)?,
+                None,
+            ),
+        };
         message.put_u32(a::LINK, index);
+        if let Some(host) = host {
+            message.put(a::LINK_NETNSID, &host.to_ne_bytes());
+        }
     }
     describe(&mut message, (name, link), links, peer)?;
     let mut messages = vec![message];
@@ -60,8 +68,9 @@ pub(crate) fn create(
             message.put_u32(a::MTU, mtu.get());
         }));
     }
-    if is_macvlan(link) && peer.is_none() {
-        messages.push(finish(name, link));
+    let is_inside = links.looks_outside();
+    if is_macvlan(link) && !is_inside {
+        messages.push(finish(0, name, link));
     }
     if let Some(port) = &link.port {
         enslave(name, port, links, &mut messages)?;
@@ -78,15 +87,9 @@ fn describe(
     peer: Option<&NetnsHandle>,
 ) -> Result<(), KernelError> {
     match &link.kind {
-        LinkKind::Macvlan { mode, .. } => {
-            if let Some(sandbox) = peer {
-                let fd = std::os::fd::AsFd::as_fd(sandbox).as_raw_fd();
-                message.put(a::NET_NS_FD, &fd.to_ne_bytes());
-            }
-            info(message, "macvlan", |data| {
-                data.put_u32(a::MACVLAN_MODE, number(*mode));
-            });
-        }
+        LinkKind::Macvlan { mode, .. } => info(message, "macvlan", |data| {
+            data.put_u32(a::MACVLAN_MODE, number(*mode));
+        }),
         LinkKind::Vlan { id, .. } => info(message, "vlan", |data| {
             data.put(a::VLAN_ID, &id.to_ne_bytes())
                 .put_be16(a::VLAN_PROTOCOL, TAGGED);
@@ -130,19 +133,22 @@ fn first_mac(link: &Link) -> Option<MacAddr> {
 }
 
 /// The message that makes an interface whole that stands on another one: the kernel takes its mark
-/// only of one that is there, and its address, where it has the parent for itself, as well.
-pub(crate) fn finish(name: &IfName, link: &Link) -> Message {
-    set(name, if link.up { UP } else { 0 }, |message| {
-        if let Some(mac) = first_mac(link) {
-            message.put(a::ADDRESS, &mac.0);
-        }
-        if let LinkKind::Macvlan {
-            mark: Some(mark), ..
-        } = &link.kind
-        {
-            message.put(a::IFALIAS, mark.as_str().as_bytes());
-        }
-    })
+/// only of one that is there, and its address, where it has the parent for itself, as well. By its
+/// index it is given its name too.
+pub(crate) fn finish(index: u32, name: &IfName, link: &Link) -> Message {
+    let up = if link.up { UP } else { 0 };
+    let mut message = Message::new(libc::RTM_NEWLINK, 0, &header(index, up));
+    message.put_text(a::IFNAME, name.as_str());
+    if let Some(mac) = first_mac(link) {
+        message.put(a::ADDRESS, &mac.0);
+    }
+    if let LinkKind::Macvlan {
+        mark: Some(mark), ..
+    } = &link.kind
+    {
+        message.put(a::IFALIAS, mark.as_str().as_bytes());
+    }
+    message
 }
 
 fn number(mode: MacvlanMode) -> u32 {

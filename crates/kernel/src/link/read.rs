@@ -224,6 +224,7 @@ fn macvlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
         mode: *mode,
         mark: mark(link),
         mac: link.mac?,
+        handed_over: false,
     })
 }
 
@@ -235,7 +236,9 @@ fn vlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
 
 /// What an interface in a sandbox bears if it is ours.
 fn mark(link: &LinkInfo) -> Option<IfName> {
-    let alias = link.alias.as_deref()?;
+    // Until it is whole it is called by its mark.
+    let unfinished = || Some(link.name.as_str()).filter(|name| name.starts_with("tbv"));
+    let alias = link.alias.as_deref().or_else(unfinished)?;
     let ours = link.kind.as_deref() == Some("macvlan") && alias.starts_with(LINK_PREFIX);
     IfName::new(alias).ok().filter(|_| ours)
 }

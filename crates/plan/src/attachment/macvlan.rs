@@ -58,6 +58,9 @@ impl Attachment for Macvlan {
         if let Some(why) = obstacle::of(site.world, plug.endpoint, spec, goes_first) {
             return plan.problem(plug.endpoint.key(), why);
         }
+        if let Some(why) = obstacle::ports(&plug.endpoint.spec) {
+            plan.problem(plug.endpoint.key(), why);
+        }
         plug.want_loopback(plan);
         let parent = want_parent(site, spec, plan);
         want_interface(site, plug, (&parent, spec), plan);
@@ -88,7 +91,8 @@ impl Attachment for Macvlan {
     /// Who is there already stays.
     fn obstacle(&self, world: &World, endpoint: &Resource<Endpoint>) -> Option<String> {
         let network = world.networks.get(&endpoint.spec.network)?;
-        obstacle::of(world, endpoint, network.spec.macvlan.as_ref()?, |_| true)
+        let spec = network.spec.macvlan.as_ref()?;
+        obstacle::ports(&endpoint.spec).or_else(|| obstacle::of(world, endpoint, spec, |_| true))
     }
 
     fn reserved(&self) -> (u32, u32) {
@@ -149,10 +153,20 @@ fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut Hos
         mode: spec.mode,
         mark: Some(plug.host_end.clone()),
         mac: endpoint.mac,
+        handed_over: endpoint.handover.is_some(),
+    };
+    let mut interface = link(kind, mtu(site));
+    let place = match &endpoint.handover {
+        // The runtime takes it from here, and sets it up where it puts it.
+        Some(name) => {
+            interface.up = false;
+            Place::host(Key::Link(name.clone()))
+        }
+        None => plug.inside(Key::Link(endpoint.interface.clone())),
     };
     plan.want(
-        plug.inside(Key::Link(endpoint.interface.clone())),
-        Object::Link(link(kind, mtu(site))),
+        place,
+        Object::Link(interface),
         plug.origin("attachment/macvlan: the container's interface"),
     );
     if knows_v6(site) {

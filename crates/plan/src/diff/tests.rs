@@ -326,6 +326,7 @@ fn on_vlan(id: u16, mode: MacvlanMode) -> Vec<(Place, Object)> {
         mode,
         mark: Some(name("tbv1")),
         mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        handed_over: false,
     };
     let address = Key::Address {
         link: name("eth0"),

@@ -95,6 +95,8 @@ pub enum LinkKind {
         mark: Option<IfName>,
         /// The link-layer address that it starts with: a later plugin may change a container's.
         mac: MacAddr,
+        /// Whether the runtime takes it from the host's namespace and puts it into the sandbox.
+        handed_over: bool,
     },
     /// The tagged frames of one VLAN of another interface (IEEE 802.1Q).
     Vlan {
@@ -189,8 +191,12 @@ impl fmt::Display for LinkKind {
                 mode,
                 mark,
                 mac,
+                handed_over,
             } => {
                 write!(f, "macvlan on {parent} mode {mode} from {mac}")?;
+                if *handed_over {
+                    write!(f, " handed over")?;
+                }
                 mark.iter().try_for_each(|mark| write!(f, " alias {mark}"))
             }
             LinkKind::Vlan { parent, id } => write!(f, "vlan on {parent} id {id}"),

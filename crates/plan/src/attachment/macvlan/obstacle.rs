@@ -13,9 +13,7 @@ pub(super) fn of(
     spec: &Macvlan,
     goes_first: impl Fn(&Resource<Endpoint>) -> bool,
 ) -> Option<String> {
-    ports(&endpoint.spec)
-        .or_else(|| lost_host(world, &endpoint.spec, spec))
-        .or_else(|| rival(world, endpoint, spec, goes_first))
+    lost_host(world, &endpoint.spec, spec).or_else(|| rival(world, endpoint, spec, goes_first))
 }
 
 /// Whether an endpoint is before another by name, which is the order in which they are planned.
@@ -26,7 +24,8 @@ pub(super) fn is_before(first: &Resource<Endpoint>, second: &Resource<Endpoint>)
     key(first) < key(second)
 }
 
-fn ports(endpoint: &Endpoint) -> Option<String> {
+/// Why its ports cannot be published, if it has any.
+pub(super) fn ports(endpoint: &Endpoint) -> Option<String> {
     let first = endpoint.ports.first()?;
     Some(format!(
         "port {}/{} of the host cannot be published: packets to a container of driver macvlan do \

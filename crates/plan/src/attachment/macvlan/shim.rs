@@ -39,6 +39,7 @@ fn want_device(site: &Site, shim: &IfName, parent: &IfName, plan: &mut HostPlan)
         mode: MacvlanMode::Bridge,
         mark: None,
         mac,
+        handed_over: false,
     };
     let device = Link {
         mac: Some(mac),
