@@ -18,7 +18,7 @@ use tombolo_plan::HostPlan;
 use tombolo_store::{Commit, Resources, Revision, StoreError};
 
 use crate::apply::requests::Requests;
-use crate::attach::alone;
+use crate::attach::{alone, taken};
 use crate::config::{Config, Files};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub journal: Journal,
     /// Whose turn it is to do something without the store.
     pub alone: tokio::sync::Mutex<()>,
+    /// Addresses that were taken without the store for endpoints to come.
+    pub promised: std::sync::Mutex<taken::Promised>,
     /// Whether blocks are being given back, or may have been.
     pub giving_back: AtomicBool,
 }
@@ -124,6 +126,7 @@ impl Shared {
             passes: Requests::default(),
             journal,
             alone: tokio::sync::Mutex::default(),
+            promised: std::sync::Mutex::default(),
             giving_back: AtomicBool::new(false),
         })
     }

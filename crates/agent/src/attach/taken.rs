@@ -6,10 +6,12 @@
 //! addresses are given again, on whatever node. What nobody comes for is freed by the sweep.
 
 use std::net::IpAddr;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use tombolo_api::{Fault, FaultKind, GiveRequest, TakeRequest, Taken};
-use tombolo_ipam::{Request, Reserve};
-use tombolo_model::{Handle, MacAddr, Name, World};
+use tombolo_ipam::{Claim, Request, Reserve};
+use tombolo_model::{Handle, MacAddr, Name, World, Write};
 use tombolo_store::Revision;
 
 use super::claim::{How, driver_of};
@@ -20,6 +22,13 @@ use crate::shared::Shared;
 /// no `/` behind so short a name with nothing but a link-layer address following.
 const PREFIX: &str = "taken/";
 
+/// Addresses that were taken without the store: when, and what would have been written. They are
+/// nobody's yet, and are not given to others for a while.
+pub(crate) type Promised = Vec<(Instant, Vec<Write>)>;
+
+/// How long an address that was taken without the store is not given to others.
+const PROMISE: Duration = Duration::from_secs(60);
+
 /// Takes addresses, one per family of the network's pools.
 pub(crate) async fn take(shared: &Shared, request: &TakeRequest) -> Result<Taken, Fault> {
     shared.first_world(STORE_LIMIT).await?;
@@ -27,30 +36,70 @@ pub(crate) async fn take(shared: &Shared, request: &TakeRequest) -> Result<Taken
     let mut addresses = Vec::new();
     let how = How::default();
     let outcome = until_lent(shared, &how, |world, how| {
-        let driver = driver_of(world, &request.network)?;
-        if !driver.has_addresses {
-            let message = format!("driver {} gives no addresses", driver.name);
-            return Err(Fault::new(FaultKind::Invalid, message));
-        }
-        let identity = request.mac.and_then(|mac| identity(world, request, mac));
-        let identity = identity.as_deref().unwrap_or(&spare);
-        let (head, tail) = driver.attachment.reserved();
-        let network = world.networks.get(&request.network);
-        let kept = network.map(|network| driver.attachment.kept(world, &network.spec));
-        let wanted = Request {
-            wanted: &request.addresses,
-            ranges: &request.ranges,
-            reserve: Reserve { head, tail },
-            kept: &kept.unwrap_or_default(),
-            ..Request::workload(shared.node(), &request.network, identity)
-        };
-        let claim = how.assign(world, &wanted)?;
+        let claim = decide(shared, world, request, (&spare, how))?;
         addresses = claim.addresses;
         Ok((claim.writes, ()))
     })
     .await;
-    seen(shared, outcome).await?;
-    Ok(Taken { addresses })
+    match outcome {
+        ByStore::Unreached(fault) => {
+            tracing::debug!(%fault, "taking an address without the store");
+            take_alone(shared, request, &spare).await
+        }
+        outcome => {
+            seen(shared, outcome).await?;
+            Ok(Taken { addresses })
+        }
+    }
+}
+
+/// What is taken.
+fn decide(
+    shared: &Shared,
+    world: &World,
+    request: &TakeRequest,
+    (spare, how): (&str, &How),
+) -> Result<Claim, Fault> {
+    let driver = driver_of(world, &request.network)?;
+    if !driver.has_addresses {
+        let message = format!("driver {} gives no addresses", driver.name);
+        return Err(Fault::new(FaultKind::Invalid, message));
+    }
+    let identity = request.mac.and_then(|mac| identity(world, request, mac));
+    let identity = identity.as_deref().unwrap_or(spare);
+    let (head, tail) = driver.attachment.reserved();
+    let network = world.networks.get(&request.network);
+    let kept = network.map(|network| driver.attachment.kept(world, &network.spec));
+    let wanted = Request {
+        wanted: &request.addresses,
+        ranges: &request.ranges,
+        reserve: Reserve { head, tail },
+        kept: &kept.unwrap_or_default(),
+        offline: how.offline,
+        ..Request::workload(shared.node(), &request.network, identity)
+    };
+    how.assign(world, &wanted)
+}
+
+/// Takes addresses of this node's own blocks. Nothing is written: the endpoint that asks for them
+/// is, and takes them then; until then they are not given to others.
+async fn take_alone(shared: &Shared, request: &TakeRequest, spare: &str) -> Result<Taken, Fault> {
+    let _turn = shared.alone.lock().await;
+    shared.may_give_alone()?;
+    let mut world = shared.world().clone();
+    let mut promised = shared
+        .promised
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    promised.retain(|(at, _)| at.elapsed() < PROMISE);
+    for (_, writes) in promised.iter() {
+        world.draft(writes);
+    }
+    let claim = decide(shared, &world, request, (spare, &How::offline()))?;
+    promised.push((Instant::now(), claim.writes));
+    Ok(Taken {
+        addresses: claim.addresses,
+    })
 }
 
 /// Gives addresses back that nobody has come for.
@@ -108,6 +157,6 @@ fn identity(world: &World, request: &TakeRequest, mac: MacAddr) -> Option<String
 /// Who nobody else is.
 fn spare_identity(node: &Name) -> String {
     use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(std::time::Instant::now());
+    let random = RandomState::new().hash_one(Instant::now());
     format!("{PREFIX}{node}/{random:016x}")
 }

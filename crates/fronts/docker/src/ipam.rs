@@ -75,7 +75,7 @@ impl Plugin {
         });
         used.extend(pools.iter().chain(&nodes).flat_map(pool::ranges_of));
         let family = if v6 { Family::V6 } else { Family::V4 };
-        pool::free(family, pool::CHOSEN_SIZE, &used)
+        pool::free(family, &used)
             .ok_or_else(|| "no free subnet is left to choose from; name one by --subnet".to_owned())
     }
 

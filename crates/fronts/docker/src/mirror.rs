@@ -6,9 +6,11 @@
 //! one of Tombolo's it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use tombolo_api::Client;
 use tombolo_model::{AnyResource, Family, KindName, Name, Network, Resource};
@@ -35,9 +37,16 @@ const SURELY_FORGOTTEN: Duration = Duration::from_secs(30);
 const REFUSED: Duration = Duration::from_secs(30);
 /// Names that Docker keeps for itself (`runconfig.IsPreDefinedNetwork`).
 const RESERVED: &[&str] = &["default", "bridge", "host", "none"];
+/// Containers that do not run.
+const EXITED: &str =
+    "/containers/json?all=1&filters=%7B%22status%22%3A%5B%22exited%22%2C%22created%22%5D%7D";
+/// How often it is looked for those that wait for us.
+const REVIVE: Duration = Duration::from_secs(3);
 /// Docker's bridge for containers that have no other way out, and how large its range is made.
 const EXIT: &str = "docker_gwbridge";
 const EXIT_SIZE: u8 = 20;
+/// Where it is from: apart from what our IPAM chooses for networks, on whatever host.
+const EXITS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 204, 0, 0), 14);
 /// New and removed networks, as the engine's events are asked for.
 const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22network%22%5D%2C%22event%22%3A%5B%22create%22%2C%22destroy%22%5D%7D";
 
@@ -98,6 +107,8 @@ struct Times {
     gone: BTreeMap<String, Instant>,
     /// Networks that the engine does not know.
     forgotten: BTreeMap<String, Instant>,
+    /// When it was last looked for containers that wait for us.
+    revived: Option<Instant>,
     /// What the engine has refused.
     refused: BTreeMap<Name, Instant>,
 }
@@ -127,6 +138,7 @@ fn look(plugin: &Plugin, times: &mut Times) -> Result<bool, String> {
         }
     }
     keep_exit(plugin, &engine, &agent)?;
+    let revived = revive(&engine, times);
     let mut whole = remove_gone(&engine, &seen, times);
     forget(plugin, &seen, times)?;
     let mut records = seen.memory.networks.values();
@@ -150,7 +162,42 @@ fn look(plugin: &Plugin, times: &mut Times) -> Result<bool, String> {
             }
         }
     }
-    Ok(whole)
+    Ok(whole && revived)
+}
+
+/// Starts containers that their restart policy would have running, and that did not start because
+/// this plugin had no agent to ask: the engine, at its own start, tries only once. Answers whether
+/// none is left.
+fn revive(engine: &Engine<'_>, times: &mut Times) -> bool {
+    if times.revived.is_some_and(|at| at.elapsed() < REVIVE) {
+        return true;
+    }
+    times.revived = Some(Instant::now());
+    let Ok(Value::Array(exited)) = engine.get(EXITED) else {
+        return true;
+    };
+    let mut whole = true;
+    for id in exited
+        .iter()
+        .filter_map(|container| container["Id"].as_str())
+    {
+        let Ok(known) = engine.get(&format!("/containers/{id}/json")) else {
+            continue;
+        };
+        let policy = known["HostConfig"]["RestartPolicy"]["Name"].as_str();
+        let error = known["State"]["Error"].as_str().unwrap_or_default();
+        let is_ours = error.starts_with("remote: ") || error.contains("tombolo");
+        if is_ours && matches!(policy, Some("always" | "unless-stopped" | "on-failure")) {
+            let started = engine.post(&format!("/containers/{id}/start"), &json!({}));
+            tracing::info!(
+                id,
+                ?started,
+                "started a container that had waited for the agent"
+            );
+            whole &= started.is_ok();
+        }
+    }
+    whole
 }
 
 /// The bridge by which Docker leads containers out of networks that have no way out themselves. Docker
@@ -177,7 +224,8 @@ fn keep_exit(plugin: &Plugin, engine: &Engine<'_>, agent: &Agent<'_>) -> Result<
                 .chain(&nodes)
                 .flat_map(pool::ranges_of)
                 .collect();
-            let Some(range) = pool::free(Family::V4, EXIT_SIZE, &used) else {
+            let exits = Ipv4Net::new_assert(EXITS.0, EXITS.1);
+            let Some(range) = pool::free_within(exits, EXIT_SIZE, &used) else {
                 return Ok(());
             };
             let made = engine.post("/networks/create", &exit(range));

@@ -12,8 +12,8 @@ use crate::state::Record;
 use crate::wire::RequestPool;
 
 /// Where IPv4 subnets are chosen from (RFC 1918), and how large they are.
-const CHOICE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 200, 0, 0), 13);
-pub(crate) const CHOSEN_SIZE: u8 = 24;
+const CHOICE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 200, 0, 0), 14);
+const CHOSEN_SIZE: u8 = 24;
 
 /// What was asked for: the same makes the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,23 +146,28 @@ pub(crate) fn ranges_of(resource: &AnyResource) -> Vec<IpNet> {
 }
 
 /// A range that shares no address with any of some; of IPv6 always a subnet.
-pub(crate) fn free(family: Family, size: u8, used: &[IpNet]) -> Option<IpNet> {
-    let is_free = |net: &IpNet| {
-        !used
-            .iter()
-            .any(|other| other.contains(net) || net.contains(other))
-    };
+pub(super) fn free(family: Family, used: &[IpNet]) -> Option<IpNet> {
     match family {
         Family::V4 => {
             let (base, prefix) = CHOICE;
-            let all = Ipv4Net::new(base, prefix).ok()?.subnets(size).ok()?;
-            all.map(IpNet::from).find(is_free)
+            free_within(Ipv4Net::new_assert(base, prefix), CHOSEN_SIZE, used)
         }
         Family::V6 => {
             let nets = std::iter::repeat_with(|| IpNet::from(unique_local()));
-            nets.take(16).find(is_free)
+            nets.take(16).find(|net| is_free(net, used))
         }
     }
+}
+
+/// The first part of a range that shares no address with any of some.
+pub(crate) fn free_within(range: Ipv4Net, size: u8, used: &[IpNet]) -> Option<IpNet> {
+    let mut parts = range.subnets(size).ok()?.map(IpNet::from);
+    parts.find(|net| is_free(net, used))
+}
+
+fn is_free(net: &IpNet, used: &[IpNet]) -> bool {
+    let mut used = used.iter();
+    !used.any(|other| other.contains(net) || net.contains(other))
 }
 
 /// A subnet of a random unique local prefix (RFC 4193, section 3.2).
@@ -203,11 +208,11 @@ mod tests {
     #[test]
     fn what_is_chosen_is_used_by_nobody() {
         let net = |text: &str| text.parse::<IpNet>().unwrap();
-        assert_eq!(free(Family::V4, 24, &[]), Some(net("10.200.0.0/24")));
+        assert_eq!(free(Family::V4, &[]), Some(net("10.200.0.0/24")));
         let used = [net("10.200.0.0/23"), net("10.200.2.128/26")];
-        assert_eq!(free(Family::V4, 24, &used), Some(net("10.200.3.0/24")));
-        assert_eq!(free(Family::V4, 24, &[net("10.0.0.0/8")]), None);
-        let chosen = free(Family::V6, 64, &[]).unwrap();
+        assert_eq!(free(Family::V4, &used), Some(net("10.200.3.0/24")));
+        assert_eq!(free(Family::V4, &[net("10.0.0.0/8")]), None);
+        let chosen = free(Family::V6, &[]).unwrap();
         assert!(net("fd00::/8").contains(&chosen) && chosen.prefix_len() == 64);
         assert_eq!(chosen.trunc(), chosen);
     }
