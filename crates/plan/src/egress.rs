@@ -19,7 +19,7 @@
 
 use std::collections::BTreeSet;
 
-use tombolo_model::{Endpoint, Family, Name, Network, Resource, World};
+use tombolo_model::{Endpoint, Family, Name, Network, PortMapping, Resource, World};
 
 use crate::attachment::overlay;
 use crate::driver::{self, Reach};
@@ -55,14 +55,18 @@ pub(crate) fn plan(world: &World, plan: &mut HostPlan) {
         .values()
         .filter_map(|network| segment(network, plan))
         .collect();
-    let Some(first) = segments.first() else {
-        return;
-    };
     for segment in &segments {
         want_way_in(world, segment, plan);
     }
+    if let Some(first) = segments.first() {
+        want_chains(first.network, &segments, plan);
+    }
+}
+
+/// The chains by which packets of all segments are told apart.
+fn want_chains(first: &Resource<Network>, segments: &[Segment], plan: &mut HostPlan) {
     let origin = || Origin {
-        resource: first.network.key(),
+        resource: first.key(),
         rule: "egress: which segment a packet is of",
     };
     let chain = |chain_type, point, priority, rules| Chain {
@@ -78,28 +82,14 @@ pub(crate) fn plan(world: &World, plan: &mut HostPlan) {
         let place = Place::host(Key::NftChain(name.to_owned()));
         plan.want(place, Object::NftChain(chain), origin());
     };
-    let zones = |action: fn(&Segment) -> Action| -> Vec<Rule> {
-        let rule = |segment: &Segment| Rule {
-            matches: vec![Match::InInterface(gateway(segment))],
-            action: action(segment),
-        };
-        segments.iter().map(rule).collect()
-    };
-    let restore = || Rule {
-        matches: vec![Match::ConnectionMark {
-            mask: OURS_MASK,
-            value: OURS,
-        }],
-        action: Action::RestoreMark,
-    };
     let filter = ChainType::Filter;
-    let raw = zones(|segment| Action::OriginalZone(zone(segment.mark)));
+    let raw = from_each(segments, |segment| Action::OriginalZone(zone(segment.mark)));
     want(
         "segment-zones",
         chain(filter, HookPoint::Prerouting, RAW, raw),
     );
     // One that has a mark keeps it: what goes to a published port is of the port's segment.
-    let mut marks = zones(|segment| Action::Mark(segment.mark));
+    let mut marks = from_each(segments, |segment| Action::Mark(segment.mark));
     for rule in &mut marks {
         rule.matches.push(Match::ConnectionMark {
             mask: OURS_MASK,
@@ -115,6 +105,26 @@ pub(crate) fn plan(world: &World, plan: &mut HostPlan) {
     want("segment-answers", own);
     let apart = chain(filter, HookPoint::Forward, FILTER, isolation());
     want("segment-isolation", apart);
+}
+
+/// A rule for packets from each segment.
+fn from_each(segments: &[Segment], action: fn(&Segment) -> Action) -> Vec<Rule> {
+    let rule = |segment: &Segment| Rule {
+        matches: vec![Match::InInterface(gateway(segment))],
+        action: action(segment),
+    };
+    segments.iter().map(rule).collect()
+}
+
+/// Packets of a segment's connection get its mark.
+fn restore() -> Rule {
+    Rule {
+        matches: vec![Match::ConnectionMark {
+            mask: OURS_MASK,
+            value: OURS,
+        }],
+        action: Action::RestoreMark,
+    }
 }
 
 /// Rules that translate sources: who leaves a segment is the host from then on, and so is who comes
@@ -165,10 +175,33 @@ pub(crate) fn postrouting(
     rules
 }
 
-/// The mark of packets to an endpoint's published ports, if it is on a segment with a way out.
-pub(crate) fn mark_of(world: &World, endpoint: &Endpoint, plan: &HostPlan) -> Option<u32> {
+/// Packets to a published port of an endpoint on a segment get the segment's mark before their
+/// destination is translated: the address alone does not say which segment it is of.
+pub(crate) fn marking(
+    world: &World,
+    endpoint: &Endpoint,
+    (family, mapping): (Family, &PortMapping),
+    plan: &HostPlan,
+) -> Option<Rule> {
     let network = world.networks.get(&endpoint.network)?;
-    Some(segment(network, plan)?.mark)
+    let mark = segment(network, plan)?.mark;
+    let to = match mapping.host_ip.filter(|ip| !ip.is_unspecified()) {
+        Some(ip) => Match::Destination(AddressMatch {
+            family,
+            addresses: Addresses::Net(Family::host_net(ip)),
+            not: false,
+        }),
+        None => Match::LocalDestination,
+    };
+    Some(Rule {
+        matches: vec![
+            Match::Family(family),
+            to,
+            Match::Protocol(mapping.protocol),
+            Match::DestinationPort(mapping.host_port),
+        ],
+        action: Action::Mark(mark),
+    })
 }
 
 /// A network as a segment, if it is one and its gateway is planned.

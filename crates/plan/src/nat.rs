@@ -53,7 +53,10 @@ pub(crate) fn plan(world: &World, node: &Name, plan: &mut HostPlan) {
         postrouting.append(&mut rules);
     }
     let origin = published.first().map(|p| p.origin("nat: published ports"));
-    let marked = published.iter().filter_map(|p| marking(world, p, plan));
+    let marked = published.iter().filter_map(|p| {
+        let port = (Family::of(p.address), p.mapping);
+        egress::marking(world, &p.endpoint.spec, port, plan)
+    });
     let marked: Vec<Rule> = marked.collect();
     if let Some(origin) = origin {
         want_chain(
@@ -172,27 +175,6 @@ fn towards(
         "bridge" => planned(&host_end).then(|| naming::bridge(&endpoint.network)),
         _ => Some(host_end).filter(planned),
     }
-}
-
-/// Packets to a published port of an endpoint on a segment get the segment's mark before their
-/// destination is translated: the address alone does not say which segment it is of.
-fn marking(world: &World, port: &Published, plan: &HostPlan) -> Option<Rule> {
-    let mark = egress::mark_of(world, &port.endpoint.spec, plan)?;
-    let family = Family::of(port.address);
-    let mapping = port.mapping;
-    let to = match mapping.host_ip.filter(|ip| !ip.is_unspecified()) {
-        Some(ip) => Match::Destination(within(family, Addresses::Net(Family::host_net(ip)), false)),
-        None => Match::LocalDestination,
-    };
-    Some(Rule {
-        matches: vec![
-            Match::Family(family),
-            to,
-            Match::Protocol(mapping.protocol),
-            Match::DestinationPort(mapping.host_port),
-        ],
-        action: Action::Mark(mark),
-    })
 }
 
 /// Whether a port is published in a family: `0.0.0.0` is every address of IPv4 and none of IPv6,

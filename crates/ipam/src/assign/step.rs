@@ -212,6 +212,16 @@ impl Step<'_> {
                 ordinal,
             });
         }
+        self.in_new_block(draft, address, pool)
+    }
+
+    /// The place of an address where no block is yet.
+    fn in_new_block(
+        &self,
+        draft: &mut Draft<'_>,
+        address: IpAddr,
+        pool: &PoolView<'_>,
+    ) -> Result<Place, IpamError> {
         let net = IpNet::new(address, pool.spec.block_prefix())
             .expect("a pool's block size fits its family")
             .trunc();
