@@ -20,6 +20,7 @@ use crate::dispatch::Plugin;
 use crate::engine::{Engine, Silence};
 use crate::ipam::pool;
 use crate::network::{list, pools_of};
+use crate::options::NETWORK;
 use crate::state::{Memory, Stage};
 
 /// How often it is looked without anybody saying that something has changed.
@@ -377,7 +378,7 @@ fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> V
         "Internal": network.spec.internal,
         "EnableIPv6": ranges.iter().any(|cidr| Family::of_net(*cidr) == Family::V6),
         "IPAM": {"Driver": driver, "Config": config, "Options": {"network": name}},
-        "Options": {"network": name},
+        "Options": {NETWORK: name},
         "Labels": labels.unwrap_or_else(|| json!({})),
     })
 }
@@ -399,7 +400,7 @@ mod tests {
                 "Internal": true, "EnableIPv6": true,
                 "IPAM": {"Driver": "tombolo", "Options": {"network": "default"},
                          "Config": [{"Subnet": "10.1.0.0/24"}, {"Subnet": "fd00::/64"}]},
-                "Options": {"network": "default"},
+                "Options": {"com.docker.network.tombolo": "default"},
                 "Labels": {"com.docker.compose.project": "p"}})
         );
     }

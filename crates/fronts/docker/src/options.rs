@@ -15,6 +15,9 @@ use crate::wire::{CreateNetwork, IpamData};
 
 /// The options of `docker network create -o`.
 const GENERIC: &str = "com.docker.network.generic";
+/// The same as `network`, by a name that compose takes for Docker's own: it refuses networks with
+/// other options than its file has.
+pub(crate) const NETWORK: &str = "com.docker.network.tombolo";
 const INTERNAL: &str = "com.docker.network.internal";
 /// Where a network's labels would be, if Docker told them to drivers; and what it tells anyway.
 const TOLD_BESIDE: &[&str] = &[
@@ -150,7 +153,7 @@ fn generic(value: &Value, wish: &mut Wish) -> Result<(), Refused> {
             .as_str()
             .ok_or_else(|| format!("option {name}: {value} is no text"))?;
         match name.as_str() {
-            "network" => {
+            "network" | NETWORK => {
                 let network = Name::new(text).map_err(|e| format!("option network: {e}"))?;
                 wish.network = Some(network);
             }
