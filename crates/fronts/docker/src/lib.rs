@@ -53,6 +53,9 @@ pub struct Settings {
 /// The annotation of a network that holds the labels that it was made with.
 pub(crate) const LABELS: &str = "docker.tombolo.dev/labels";
 
+/// The same for the options.
+pub(crate) const OPTIONS: &str = "docker.tombolo.dev/options";
+
 impl Settings {
     /// The name that Docker knows the plugin by: that of its socket.
     pub(crate) fn driver(&self) -> String {

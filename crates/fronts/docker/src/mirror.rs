@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::Ipv4Net;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tombolo_api::Client;
 use tombolo_model::{AnyResource, Family, KindName, Name, Network, Resource};
 
@@ -369,8 +369,13 @@ fn make(
 fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> Value {
     let name = network.name();
     let config: Vec<Value> = ranges.iter().map(|cidr| json!({"Subnet": cidr})).collect();
-    let labels = network.metadata.annotations.get(crate::LABELS);
-    let labels = labels.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let kept = |key: &str| {
+        let text = network.metadata.annotations.get(key)?;
+        serde_json::from_str::<Map<String, Value>>(text).ok()
+    };
+    let labels = kept(crate::LABELS).unwrap_or_default();
+    let mut options = kept(crate::OPTIONS).unwrap_or_default();
+    options.insert(NETWORK.to_owned(), json!(name));
     json!({
         "Name": shown_as(name),
         "CheckDuplicate": true,
@@ -378,8 +383,8 @@ fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> V
         "Internal": network.spec.internal,
         "EnableIPv6": ranges.iter().any(|cidr| Family::of_net(*cidr) == Family::V6),
         "IPAM": {"Driver": driver, "Config": config, "Options": {"network": name}},
-        "Options": {NETWORK: name},
-        "Labels": labels.unwrap_or_else(|| json!({})),
+        "Options": options,
+        "Labels": labels,
     })
 }
 
@@ -400,7 +405,7 @@ mod tests {
                 "Internal": true, "EnableIPv6": true,
                 "IPAM": {"Driver": "tombolo", "Options": {"network": "default"},
                          "Config": [{"Subnet": "10.1.0.0/24"}, {"Subnet": "fd00::/64"}]},
-                "Options": {"com.docker.network.tombolo": "default"},
+                "Options": {"com.docker.network.windowsshim.networkname": "default"},
                 "Labels": {"com.docker.compose.project": "p"}})
         );
     }

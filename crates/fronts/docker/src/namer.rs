@@ -164,15 +164,19 @@ fn name(plugin: &Plugin, id: &str, record: &Record, waited: Duration) -> Option<
     }
 }
 
-/// What compose knows its networks by: the labels, kept with the network for the other engines.
+/// What compose knows its networks by, and compares: labels and options, kept with the network for
+/// the other engines.
 fn labels(known: &Value) -> BTreeMap<String, String> {
-    match known.get("Labels") {
-        Some(Value::Object(labels)) if !labels.is_empty() => {
-            let text = Value::Object(labels.clone()).to_string();
-            BTreeMap::from([(crate::LABELS.to_owned(), text)])
-        }
-        _ => BTreeMap::new(),
-    }
+    let kept = [("Labels", crate::LABELS), ("Options", crate::OPTIONS)];
+    let kept = kept
+        .into_iter()
+        .filter_map(|(field, key)| match known.get(field) {
+            Some(Value::Object(map)) if !map.is_empty() => {
+                Some((key.to_owned(), Value::Object(map.clone()).to_string()))
+            }
+            _ => None,
+        });
+    kept.collect()
 }
 
 /// Finds out from the engine what a network is that is not known here.

@@ -15,9 +15,9 @@ use crate::wire::{CreateNetwork, IpamData};
 
 /// The options of `docker network create -o`.
 const GENERIC: &str = "com.docker.network.generic";
-/// The same as `network`, by a name that compose takes for Docker's own: it refuses networks with
+/// The same as `network`, by one of the few names that compose does not compare: it refuses networks with
 /// other options than its file has.
-pub(crate) const NETWORK: &str = "com.docker.network.tombolo";
+pub(crate) const NETWORK: &str = "com.docker.network.windowsshim.networkname";
 const INTERNAL: &str = "com.docker.network.internal";
 /// Where a network's labels would be, if Docker told them to drivers; and what it tells anyway.
 const TOLD_BESIDE: &[&str] = &[
