@@ -59,9 +59,6 @@ pub(crate) const OPTIONS: &str = "docker.tombolo.dev/options";
 /// one if its options differ, but for this and two more (`OPTS_EXCEPTIONS`, compose/network.py).
 pub(crate) const MIRRORED: &str = "com.docker.network.windowsshim.networkname";
 
-/// The same for the options.
-pub(crate) const OPTIONS: &str = "docker.tombolo.dev/options";
-
 impl Settings {
     /// The name that Docker knows the plugin by: that of its socket.
     pub(crate) fn driver(&self) -> String {
