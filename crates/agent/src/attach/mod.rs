@@ -19,7 +19,7 @@ use std::time::Duration;
 use tombolo_api::{AttachRequest, Attached, DetachRequest, Fault, FaultKind};
 use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Sharing;
-use tombolo_model::{Endpoint, Name, ResourceKey, World, Write};
+use tombolo_model::{Endpoint, IfName, Name, ResourceKey, World, Write};
 use tombolo_plan::objects::NextHop;
 use tombolo_plan::{Key, Object, Place};
 use tombolo_store::Revision;
@@ -280,21 +280,41 @@ fn unmet(state: &AppliedState, key: &EndpointKey) -> Option<Fault> {
         .objects
         .iter()
         .filter(|(_, p)| p.origin.resource == owner);
-    objects.find_map(|(place, planned)| {
-        let why = state.failed.get(&place.to_string())?;
-        // Where what it stands on could not be made, that is the reason.
-        let below = match &planned.object {
-            Object::Link(link) => link.kind.stands_on(),
-            Object::Route(route) => match &route.next {
-                NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
-                NextHop::Blackhole => None,
-            },
-            _ => None,
-        };
-        let below = below.map(|link| Place::host(Key::Link(link.clone())).to_string());
-        let deeper = below.and_then(|below| state.failed.get(&below));
-        Some(Fault::new(FaultKind::System, deeper.unwrap_or(why).clone()))
+    objects.find_map(|(place, _)| {
+        let why = root_cause(state, place)?;
+        Some(Fault::new(FaultKind::System, why.to_owned()))
     })
+}
+
+/// Why an object is not held: where what it stands on could not be made, that is the reason.
+fn root_cause<'a>(state: &'a AppliedState, place: &Place) -> Option<&'a str> {
+    let mut place = place.clone();
+    let mut why = state.failed.get(&place.to_string())?;
+    // Nothing stands on more than a few links; a plan that goes round in circles has no reason.
+    for _ in 0..4 {
+        let planned = state.plan.objects.get(&place);
+        let Some(below) = planned.and_then(|planned| stands_on(&planned.object)) else {
+            break;
+        };
+        place = Place::host(Key::Link(below.clone()));
+        let Some(deeper) = state.failed.get(&place.to_string()) else {
+            break;
+        };
+        why = deeper;
+    }
+    Some(why)
+}
+
+/// The link that an object needs.
+fn stands_on(object: &Object) -> Option<&IfName> {
+    match object {
+        Object::Link(link) => link.kind.stands_on(),
+        Object::Route(route) => match &route.next {
+            NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
+            NextHop::Blackhole => None,
+        },
+        _ => None,
+    }
 }
 
 /// Deletes an endpoint and gives its addresses back, and waits until the kernel follows. It is

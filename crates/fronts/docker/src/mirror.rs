@@ -367,7 +367,14 @@ fn make(
 /// What the engine is asked to make.
 fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> Value {
     let name = network.name();
-    let config: Vec<Value> = ranges.iter().map(|cidr| json!({"Subnet": cidr})).collect();
+    let config = |cidr: &ipnet::IpNet| {
+        let mut gateways = network.spec.gateway.iter();
+        match gateways.find(|gateway| cidr.contains(*gateway)) {
+            Some(gateway) => json!({"Subnet": cidr, "Gateway": gateway}),
+            None => json!({"Subnet": cidr}),
+        }
+    };
+    let config: Vec<Value> = ranges.iter().map(config).collect();
     let kept = |annotation| {
         let text = network.metadata.annotations.get(annotation)?;
         serde_json::from_str::<Value>(text).ok()
@@ -381,7 +388,7 @@ fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> V
         "Driver": driver,
         "Internal": network.spec.internal,
         "EnableIPv6": ranges.iter().any(|cidr| Family::of_net(*cidr) == Family::V6),
-        "IPAM": {"Driver": driver, "Config": config, "Options": {"network": name}},
+        "IPAM": {"Driver": driver, "Config": config},
         "Options": options,
         "Labels": labels.unwrap_or_else(|| json!({})),
     })
@@ -396,15 +403,16 @@ mod tests {
         let value = json!({"metadata": {"name": "default", "annotations": {
                 crate::LABELS: "{\"com.docker.compose.project\": \"p\"}",
                 crate::OPTIONS: "{\"mtu\": \"1400\"}"}},
-            "spec": {"driver": "overlay", "internal": true, "pools": ["a", "b"]}});
+            "spec": {"driver": "overlay", "internal": true, "gateway": ["10.1.0.9"],
+                "pools": ["a", "b"]}});
         let network: Resource<Network> = Resource::from_value(value).unwrap();
         let ranges = ["10.1.0.0/24", "fd00::/64"].map(|net| net.parse().unwrap());
         assert_eq!(
             body("tombolo", &network, &ranges),
             json!({"Name": "tombolo-default", "CheckDuplicate": true, "Driver": "tombolo",
                 "Internal": true, "EnableIPv6": true,
-                "IPAM": {"Driver": "tombolo", "Options": {"network": "default"},
-                         "Config": [{"Subnet": "10.1.0.0/24"}, {"Subnet": "fd00::/64"}]},
+                "IPAM": {"Driver": "tombolo", "Config": [
+                    {"Subnet": "10.1.0.0/24", "Gateway": "10.1.0.9"}, {"Subnet": "fd00::/64"}]},
                 "Options": {crate::MIRRORED: "default", "mtu": "1400"},
                 "Labels": {"com.docker.compose.project": "p"}})
         );

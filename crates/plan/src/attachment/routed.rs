@@ -15,7 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use tombolo_model::{Endpoint, Family, World};
+use tombolo_model::{Block, Endpoint, Family, World};
 
 use super::{Attachment, ContainerView, Plug, Site};
 use crate::host_plan::HostPlan;
@@ -38,7 +38,9 @@ pub(super) fn gateway(family: Family) -> IpAddr {
 
 impl Attachment for Routed {
     fn plan_network(&self, site: &Site, plan: &mut HostPlan) {
-        for block in site.own_blocks() {
+        // The only address of a block of one, if it is held, has a way of its own.
+        let has_room = |block: &Block| block.size() > 1 || block.allocations.is_empty();
+        for block in site.own_blocks().filter(|block| has_room(&block.spec)) {
             let key = Key::Route {
                 table: MAIN_TABLE,
                 dst: block.spec.cidr,
