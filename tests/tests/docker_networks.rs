@@ -287,3 +287,50 @@ fn bad_words(docker: &Docker) {
         "{said}"
     );
 }
+
+#[test]
+fn containers_stand_on_the_hosts_own_segment() {
+    let docker = Docker::up("dmacvlan", &Shape::hosts(2));
+    let [a, b] = ["a", "b"].map(|host| docker.engine(host));
+    let words = [
+        "--subnet",
+        "192.168.50.0/24",
+        "--ip-range",
+        "192.168.50.128/25",
+        "--gateway",
+        "192.168.50.254",
+        "-o",
+        "driver=macvlan",
+        "-o",
+        "parent=eth0",
+    ];
+    create(a, "lan", &words);
+    docker.know("lan");
+    a.run("one", &["--network", "lan"]);
+    b.run("two", &["--network", "lan"]);
+    for address in [a.address("one", "lan"), b.address("two", "lan")] {
+        let last = address.rsplit('.').next().unwrap().parse::<u8>().unwrap();
+        assert!(last >= 128, "{address} is not of the range");
+    }
+    // The containers are machines of the segment: each other's, and the other host's.
+    docker.reaches("a/one", &b.address("two", "lan"));
+    let other_host = docker.cluster.lab.address("b").unwrap().to_string();
+    docker.reaches("a/one", &other_host);
+    let error = a.try_docker(&[
+        "network",
+        "create",
+        "-d",
+        "tombolo",
+        "-o",
+        "driver=macvlan",
+        "-o",
+        "parant=eth0",
+        "x",
+    ]);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("option parant is not known"), "{error}");
+    a.docker(&["rm", "-f", "one"]);
+    b.docker(&["rm", "-f", "two"]);
+    a.docker(&["network", "rm", "lan"]);
+    docker.forget("lan");
+}

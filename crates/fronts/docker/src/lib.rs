@@ -54,6 +54,9 @@ pub struct Settings {
 pub(crate) const LABELS: &str = "docker.tombolo.dev/labels";
 /// The annotation of a network that holds the options that it was made with.
 pub(crate) const OPTIONS: &str = "docker.tombolo.dev/options";
+/// The annotation of a network that holds the subnets that it was made with, as Docker writes them:
+/// ranges within them, gateways, and addresses that are somebody else's.
+pub(crate) const SUBNETS: &str = "docker.tombolo.dev/subnets";
 /// The option by which the mirror says which network it means. It is Docker's own for what the
 /// platform calls a network, elsewhere of use only on Windows: compose takes a network for another
 /// one if its options differ, but for this and two more (`OPTS_EXCEPTIONS`, compose/network.py).

@@ -364,21 +364,33 @@ fn make(
     }
 }
 
+/// A subnet as the engine is told: as it was made, else as Tombolo has it.
+fn subnet(network: &Resource<Network>, cidr: &ipnet::IpNet, made: &Value) -> Value {
+    let mut config = json!({"Subnet": cidr});
+    let mut gateways = network.spec.gateway.iter();
+    if let Some(gateway) = gateways.find(|gateway| cidr.contains(*gateway)) {
+        config["Gateway"] = json!(gateway);
+    }
+    let mut made = made.as_array().into_iter().flatten();
+    let made = made.find(|made| made["Subnet"].as_str() == Some(&cidr.to_string()));
+    for field in ["IPRange", "AuxiliaryAddresses"] {
+        if let Some(value) = made.and_then(|made| made.get(field)) {
+            config[field] = value.clone();
+        }
+    }
+    config
+}
+
 /// What the engine is asked to make.
 fn body(driver: &str, network: &Resource<Network>, ranges: &[ipnet::IpNet]) -> Value {
     let name = network.name();
-    let config = |cidr: &ipnet::IpNet| {
-        let mut gateways = network.spec.gateway.iter();
-        match gateways.find(|gateway| cidr.contains(*gateway)) {
-            Some(gateway) => json!({"Subnet": cidr, "Gateway": gateway}),
-            None => json!({"Subnet": cidr}),
-        }
-    };
-    let config: Vec<Value> = ranges.iter().map(config).collect();
     let kept = |annotation| {
         let text = network.metadata.annotations.get(annotation)?;
         serde_json::from_str::<Value>(text).ok()
     };
+    let subnets = kept(crate::SUBNETS).unwrap_or_default();
+    let config = |cidr: &ipnet::IpNet| subnet(network, cidr, &subnets);
+    let config: Vec<Value> = ranges.iter().map(config).collect();
     let labels = kept(crate::LABELS);
     let mut options = kept(crate::OPTIONS).unwrap_or_else(|| json!({}));
     options[crate::MIRRORED] = json!(name);
@@ -402,7 +414,8 @@ mod tests {
     fn the_engine_is_told_all_that_its_users_see() {
         let value = json!({"metadata": {"name": "default", "annotations": {
                 crate::LABELS: "{\"com.docker.compose.project\": \"p\"}",
-                crate::OPTIONS: "{\"mtu\": \"1400\"}"}},
+                crate::OPTIONS: "{\"mtu\": \"1400\"}",
+                crate::SUBNETS: "[{\"Subnet\": \"10.1.0.0/24\", \"IPRange\": \"10.1.0.128/25\"}]"}},
             "spec": {"driver": "overlay", "internal": true, "gateway": ["10.1.0.9"],
                 "pools": ["a", "b"]}});
         let network: Resource<Network> = Resource::from_value(value).unwrap();
@@ -412,7 +425,7 @@ mod tests {
             json!({"Name": "tombolo-default", "CheckDuplicate": true, "Driver": "tombolo",
                 "Internal": true, "EnableIPv6": true,
                 "IPAM": {"Driver": "tombolo", "Config": [
-                    {"Subnet": "10.1.0.0/24", "Gateway": "10.1.0.9"}, {"Subnet": "fd00::/64"}]},
+                    {"Subnet": "10.1.0.0/24", "Gateway": "10.1.0.9", "IPRange": "10.1.0.128/25"}, {"Subnet": "fd00::/64"}]},
                 "Options": {crate::MIRRORED: "default", "mtu": "1400"},
                 "Labels": {"com.docker.compose.project": "p"}})
         );

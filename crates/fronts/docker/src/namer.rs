@@ -164,18 +164,22 @@ fn name(plugin: &Plugin, id: &str, record: &Record, waited: Duration) -> Option<
     }
 }
 
-/// What compose knows its networks by: labels and options, kept with the network for the other
-/// engines.
+/// What Docker and compose know of a network and Tombolo does not: labels, options, ranges. It is
+/// kept with the network for the other engines.
 fn labels(known: &Value) -> BTreeMap<String, String> {
-    let kept = [("Labels", crate::LABELS), ("Options", crate::OPTIONS)];
-    let text = |(field, annotation): (&str, &str)| match known.get(field) {
-        Some(Value::Object(map)) if !map.is_empty() => Some((
-            annotation.to_owned(),
-            Value::Object(map.clone()).to_string(),
-        )),
-        _ => None,
+    let kept = [
+        (&known["Labels"], crate::LABELS),
+        (&known["Options"], crate::OPTIONS),
+        (&known["IPAM"]["Config"], crate::SUBNETS),
+    ];
+    let is_empty = |value: &Value| match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => true,
     };
-    kept.into_iter().filter_map(text).collect()
+    let kept = kept.into_iter().filter(|(value, _)| !is_empty(value));
+    kept.map(|(value, annotation)| (annotation.to_owned(), value.to_string()))
+        .collect()
 }
 
 /// Finds out from the engine what a network is that is not known here.
