@@ -134,6 +134,8 @@ fn endpoint(n: u32, e: u32, node: &Name, handle: Name, address: IpAddr) -> Endpo
         addresses: vec![address],
         mac: MacAddr::local([0, 0, high, low, last]),
         ports: Vec::new(),
+        profiles: Vec::new(),
+        named_ports: Vec::new(),
         boot_id: String::new(),
     }
 }

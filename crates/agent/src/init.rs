@@ -201,6 +201,7 @@ fn resources(
             .collect(),
         gateway: Vec::new(),
         internal: false,
+        isolation: Default::default(),
         mtu: MtuChoice::Auto,
         underlay: None,
         macvlan: None,

@@ -24,7 +24,11 @@ pub mod selector;
 pub mod world;
 pub mod write;
 
-pub use kinds::{Allocation, Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
+pub use kinds::{
+    Allocation, Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet, Handle, HostEndpoint,
+    IpPool, IpReservation, Namespace, Network, NetworkPolicy, NetworkSet, Node, Profile, Tier,
+    Token,
+};
 pub use names::{ContainerId, IfName, Name, NameError};
 pub use net::{AddressRange, Family, MacAddr, Mtu, PortMapping, Protocol, Vni};
 pub use parse::{Accept, ParseError, ParseErrors, Parsed, Source};

@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::{
-    Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, NodeStatus, Token,
+    Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet, Handle, HostEndpoint, IpPool,
+    IpReservation, Namespace, Network, NetworkPolicy, NetworkSet, Node, NodeStatus, Profile, Tier,
+    Token,
 };
 use crate::names::{Name, SharedNames};
 
@@ -155,6 +157,14 @@ kinds! {
     Network(Network)             = "Network",       "networks",       false, false;
     IpPool(IpPool)               = "IPPool",        "ippools",        false, false;
     IpReservation(IpReservation) = "IPReservation", "ipreservations", false, false;
+    Namespace(Namespace)         = "Namespace",     "namespaces",     false, false;
+    Profile(Profile)             = "Profile",       "profiles",       false, false;
+    Tier(Tier)                   = "Tier",          "tiers",          false, false;
+    NetworkPolicy(NetworkPolicy) = "NetworkPolicy", "networkpolicies", true, false;
+    GlobalNetworkPolicy(GlobalNetworkPolicy) = "GlobalNetworkPolicy", "globalnetworkpolicies", false, false;
+    NetworkSet(NetworkSet)       = "NetworkSet",    "networksets",    true,  false;
+    GlobalNetworkSet(GlobalNetworkSet) = "GlobalNetworkSet", "globalnetworksets", false, false;
+    HostEndpoint(HostEndpoint)   = "HostEndpoint",  "hostendpoints",  false, false;
     Endpoint(Endpoint)           = "Endpoint",      "endpoints",      true,  true;
     Block(Block)                 = "Block",         "blocks",         false, true;
     Handle(Handle)               = "Handle",        "handles",        false, true;
@@ -376,6 +386,14 @@ without_status!(
     Network,
     IpPool,
     IpReservation,
+    Namespace,
+    Profile,
+    Tier,
+    NetworkPolicy,
+    GlobalNetworkPolicy,
+    NetworkSet,
+    GlobalNetworkSet,
+    HostEndpoint,
     Endpoint,
     Block,
     Handle,

@@ -92,6 +92,12 @@ impl Selector {
         &self.0
     }
 
+    /// Whether it is `global()`, which among namespaces is what is of none.
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.0 == Expr::Global
+    }
+
     /// Whether it matches whatever the labels are, as `all()` does.
     #[must_use]
     pub fn is_all(&self) -> bool {

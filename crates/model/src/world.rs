@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::kinds::{Block, Endpoint, Handle, IpPool, IpReservation, Network, Node, Token};
+use crate::kinds::{
+    Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet, Handle, HostEndpoint, IpPool,
+    IpReservation, Namespace, Network, NetworkPolicy, NetworkSet, Node, Profile, Tier, Token,
+};
 use crate::names::{Name, SharedNames};
 use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
 use crate::write::{Change, Expected, Write};
@@ -24,6 +27,22 @@ pub struct World {
     pub pools: BTreeMap<Name, Resource<IpPool>>,
     /// Reservations, by name.
     pub reservations: BTreeMap<Name, Resource<IpReservation>>,
+    /// Namespaces that have labels, by name.
+    pub namespaces: BTreeMap<Name, Resource<Namespace>>,
+    /// Profiles, by name.
+    pub profiles: BTreeMap<Name, Resource<Profile>>,
+    /// Tiers, by name.
+    pub tiers: BTreeMap<Name, Resource<Tier>>,
+    /// Policies of namespaces, by namespace and name.
+    pub network_policies: BTreeMap<(Name, Name), Resource<NetworkPolicy>>,
+    /// Policies of no namespace, by name.
+    pub global_network_policies: BTreeMap<Name, Resource<GlobalNetworkPolicy>>,
+    /// Sets of addresses, by namespace and name.
+    pub network_sets: BTreeMap<(Name, Name), Resource<NetworkSet>>,
+    /// Sets of addresses of no namespace, by name.
+    pub global_network_sets: BTreeMap<Name, Resource<GlobalNetworkSet>>,
+    /// Interfaces of nodes, by name.
+    pub host_endpoints: BTreeMap<Name, Resource<HostEndpoint>>,
     /// Endpoints, by namespace and name.
     pub endpoints: BTreeMap<(Name, Name), Resource<Endpoint>>,
     /// Blocks, by name.
@@ -58,8 +77,24 @@ impl World {
             AnyResource::Network(r) => insert(&mut self.networks, name, r),
             AnyResource::IpPool(r) => insert(&mut self.pools, name, r),
             AnyResource::IpReservation(r) => insert(&mut self.reservations, name, r),
+            AnyResource::Namespace(r) => insert(&mut self.namespaces, name, r),
+            AnyResource::Profile(r) => insert(&mut self.profiles, name, r),
+            AnyResource::Tier(r) => insert(&mut self.tiers, name, r),
+            AnyResource::GlobalNetworkPolicy(r) => {
+                insert(&mut self.global_network_policies, name, r)
+            }
+            AnyResource::GlobalNetworkSet(r) => insert(&mut self.global_network_sets, name, r),
+            AnyResource::HostEndpoint(r) => insert(&mut self.host_endpoints, name, r),
+            AnyResource::NetworkPolicy(r) => {
+                let key = namespaced(r.metadata.namespace.clone(), name);
+                insert(&mut self.network_policies, key, r)
+            }
+            AnyResource::NetworkSet(r) => {
+                let key = namespaced(r.metadata.namespace.clone(), name);
+                insert(&mut self.network_sets, key, r)
+            }
             AnyResource::Endpoint(r) => {
-                let key = endpoint_key(r.metadata.namespace.clone(), name);
+                let key = namespaced(r.metadata.namespace.clone(), name);
                 insert(&mut self.endpoints, key, r)
             }
             AnyResource::Block(r) => insert(&mut self.blocks, name, r),
@@ -71,15 +106,21 @@ impl World {
     /// Removes a resource. Answers whether it was there.
     pub fn remove(&mut self, key: &ResourceKey) -> bool {
         let name = &key.name;
+        let spaced = || namespaced(key.namespace.clone(), name.clone());
         match key.kind {
             KindName::Node => self.nodes.remove(name).is_some(),
             KindName::Network => self.networks.remove(name).is_some(),
             KindName::IpPool => self.pools.remove(name).is_some(),
             KindName::IpReservation => self.reservations.remove(name).is_some(),
-            KindName::Endpoint => {
-                let key = endpoint_key(key.namespace.clone(), name.clone());
-                self.endpoints.remove(&key).is_some()
-            }
+            KindName::Namespace => self.namespaces.remove(name).is_some(),
+            KindName::Profile => self.profiles.remove(name).is_some(),
+            KindName::Tier => self.tiers.remove(name).is_some(),
+            KindName::GlobalNetworkPolicy => self.global_network_policies.remove(name).is_some(),
+            KindName::GlobalNetworkSet => self.global_network_sets.remove(name).is_some(),
+            KindName::HostEndpoint => self.host_endpoints.remove(name).is_some(),
+            KindName::NetworkPolicy => self.network_policies.remove(&spaced()).is_some(),
+            KindName::NetworkSet => self.network_sets.remove(&spaced()).is_some(),
+            KindName::Endpoint => self.endpoints.remove(&spaced()).is_some(),
             KindName::Block => self.blocks.remove(name).is_some(),
             KindName::Handle => self.handles.remove(name).is_some(),
             KindName::Token => self.tokens.remove(name).is_some(),
@@ -145,15 +186,31 @@ impl World {
     #[must_use]
     pub fn get(&self, key: &ResourceKey) -> Option<AnyResource> {
         let name = &key.name;
+        let spaced = || namespaced(key.namespace.clone(), name.clone());
         match key.kind {
             KindName::Node => self.nodes.get(name).cloned().map(Into::into),
             KindName::Network => self.networks.get(name).cloned().map(Into::into),
             KindName::IpPool => self.pools.get(name).cloned().map(Into::into),
             KindName::IpReservation => self.reservations.get(name).cloned().map(Into::into),
-            KindName::Endpoint => {
-                let key = endpoint_key(key.namespace.clone(), name.clone());
-                self.endpoints.get(&key).cloned().map(Into::into)
+            KindName::Namespace => self.namespaces.get(name).cloned().map(Into::into),
+            KindName::Profile => self.profiles.get(name).cloned().map(Into::into),
+            KindName::Tier => self.tiers.get(name).cloned().map(Into::into),
+            KindName::GlobalNetworkPolicy => self
+                .global_network_policies
+                .get(name)
+                .cloned()
+                .map(Into::into),
+            KindName::GlobalNetworkSet => {
+                self.global_network_sets.get(name).cloned().map(Into::into)
             }
+            KindName::HostEndpoint => self.host_endpoints.get(name).cloned().map(Into::into),
+            KindName::NetworkPolicy => self
+                .network_policies
+                .get(&spaced())
+                .cloned()
+                .map(Into::into),
+            KindName::NetworkSet => self.network_sets.get(&spaced()).cloned().map(Into::into),
+            KindName::Endpoint => self.endpoints.get(&spaced()).cloned().map(Into::into),
             KindName::Block => self.blocks.get(name).cloned().map(Into::into),
             KindName::Handle => self.handles.get(name).cloned().map(Into::into),
             KindName::Token => self.tokens.get(name).cloned().map(Into::into),
@@ -174,6 +231,14 @@ impl World {
             KindName::Network => all(&self.networks),
             KindName::IpPool => all(&self.pools),
             KindName::IpReservation => all(&self.reservations),
+            KindName::Namespace => all(&self.namespaces),
+            KindName::Profile => all(&self.profiles),
+            KindName::Tier => all(&self.tiers),
+            KindName::GlobalNetworkPolicy => all(&self.global_network_policies),
+            KindName::GlobalNetworkSet => all(&self.global_network_sets),
+            KindName::HostEndpoint => all(&self.host_endpoints),
+            KindName::NetworkPolicy => all(&self.network_policies),
+            KindName::NetworkSet => all(&self.network_sets),
             KindName::Endpoint => all(&self.endpoints),
             KindName::Block => all(&self.blocks),
             KindName::Handle => all(&self.handles),
@@ -208,6 +273,21 @@ impl World {
         let cidr = IpNet::new(address, pool.spec.block_prefix()).ok()?;
         let name = Block::resource_name(pool.spec.space.as_ref(), cidr.trunc());
         self.blocks.get(&name)
+    }
+
+    /// Whether an endpoint's addresses have been given to somebody else since. It is so only if a
+    /// block says it; an endpoint of whose block nothing is known keeps what it has.
+    #[must_use]
+    pub fn is_superseded(&self, endpoint: &Resource<Endpoint>) -> bool {
+        let spec = &endpoint.spec;
+        spec.addresses.iter().any(|address| {
+            let Some(block) = self.block_of(&spec.network, *address) else {
+                return false;
+            };
+            let ordinal = block.spec.ordinal(*address);
+            let holder = ordinal.and_then(|ordinal| block.spec.allocations.get(&ordinal));
+            holder.is_some_and(|a| a.handle != spec.handle || a.generation > spec.generation)
+        })
     }
 
     /// The faults of a resource in the light of all others, as pools that overlap.
@@ -294,7 +374,7 @@ impl World {
     }
 }
 
-fn endpoint_key(namespace: Option<Name>, name: Name) -> (Name, Name) {
+fn namespaced(namespace: Option<Name>, name: Name) -> (Name, Name) {
     let namespace = namespace.unwrap_or_else(|| Name::new("default").expect("letters make a name"));
     (namespace, name)
 }

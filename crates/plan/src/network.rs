@@ -122,7 +122,7 @@ fn segments(world: &World) -> BTreeMap<&Name, Vec<&Resource<Endpoint>>> {
     }
     for endpoint in world.endpoints.values() {
         if let Some(members) = segments.get_mut(&endpoint.spec.network)
-            && !is_superseded(world, endpoint)
+            && !world.is_superseded(endpoint)
         {
             members.push(endpoint);
         }
@@ -138,7 +138,7 @@ fn plan_endpoints(
 ) {
     for ((namespace, name), endpoint) in &residents.endpoints {
         let spec = &endpoint.spec;
-        if spec.network != *site.network.name() || is_superseded(site.world, endpoint) {
+        if spec.network != *site.network.name() || site.world.is_superseded(endpoint) {
             continue;
         }
         let default = residents.default_interfaces.get(spec.sandbox.as_str());
@@ -170,20 +170,4 @@ fn plan_handed_over(driver: &Driver, site: &attachment::Site, plug: &Plug, plan:
         }
     }
     plan.problems.extend(own.problems);
-}
-
-/// Whether an endpoint's addresses have been given to somebody else since. It is so only if a block
-/// says it; an endpoint of whose block nothing is known keeps what it has.
-pub(crate) fn is_superseded(world: &World, endpoint: &Resource<Endpoint>) -> bool {
-    let spec = &endpoint.spec;
-    spec.addresses.iter().any(|address| {
-        let Some(block) = world.block_of(&spec.network, *address) else {
-            return false;
-        };
-        let holder = block
-            .spec
-            .ordinal(*address)
-            .and_then(|o| block.spec.allocations.get(&o));
-        holder.is_some_and(|a| a.handle != spec.handle || a.generation > spec.generation)
-    })
 }

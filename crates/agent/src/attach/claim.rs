@@ -151,6 +151,8 @@ fn unplaced(
         addresses: Vec::new(),
         mac: request.mac.unwrap_or_else(random_mac),
         ports: request.ports.clone(),
+        profiles: Vec::new(),
+        named_ports: Vec::new(),
         boot_id: shared.boot_id.clone(),
     };
     (identity, endpoint)

@@ -29,6 +29,8 @@ fn attach(store: &mut Store, node: &str, container: &str) -> (Name, Name) {
             addresses: claim.addresses,
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
             ports: Vec::new(),
+            profiles: Vec::new(),
+            named_ports: Vec::new(),
             boot_id: "boot-1".into(),
         },
     );

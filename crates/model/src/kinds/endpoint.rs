@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::NamedPort;
 use crate::names::{ContainerId, IfName, Name, SharedNames};
 use crate::net::{MacAddr, PortMapping};
 use crate::resource::FieldError;
@@ -47,6 +48,13 @@ pub struct Endpoint {
     /// Ports of the host that lead to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortMapping>,
+    /// Profiles that are asked when no policy decided, in order; without any, everybody reaches it
+    /// whom the network's isolation lets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<Name>,
+    /// Names of its ports, for rules that name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named_ports: Vec<NamedPort>,
     /// The node's boot ID when it was attached.
     #[serde(default, rename = "bootID", skip_serializing_if = "String::is_empty")]
     pub boot_id: String,

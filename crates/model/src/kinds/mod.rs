@@ -6,6 +6,7 @@ mod handle;
 mod macvlan;
 mod network;
 mod node;
+pub mod policy;
 mod pool;
 mod reservation;
 mod token;
@@ -15,8 +16,12 @@ pub use endpoint::Endpoint;
 pub use handle::Handle;
 pub use macvlan::{Macvlan, MacvlanMode};
 pub(crate) use network::overlap;
-pub use network::{MtuChoice, Network, TransportSpec};
+pub use network::{Isolation, MtuChoice, Network, TransportSpec};
 pub use node::{Node, NodeAddress, NodeNetworkStatus, NodeStatus};
+pub use policy::{
+    GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint, NamedPort, Namespace, NetworkPolicy,
+    NetworkSet, Profile, Tier,
+};
 pub use pool::IpPool;
 pub use reservation::IpReservation;
 pub use token::{Token, TokenUse};

@@ -35,6 +35,9 @@ pub struct Network {
     /// No way leads out of it: its endpoints reach each other and nobody else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
+    /// Whether its endpoints and those of other networks reach each other without a policy.
+    #[serde(default, skip_serializing_if = "Isolation::is_network")]
+    pub isolation: Isolation,
     /// The largest packet of its endpoints: `auto` or a number of bytes.
     #[serde(default)]
     pub mtu: MtuChoice,
@@ -44,6 +47,23 @@ pub struct Network {
     /// How its containers are put on a physical network; only for driver `macvlan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub macvlan: Option<Macvlan>,
+}
+
+/// Whether endpoints of different networks reach each other without a policy that allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// No: only a rule that allows it lets packets of another network in.
+    #[default]
+    Network,
+    /// Yes, with every other network that says so too.
+    None,
+}
+
+impl Isolation {
+    fn is_network(&self) -> bool {
+        *self == Isolation::Network
+    }
 }
 
 /// How packets leave for another node.

@@ -148,9 +148,14 @@ pub fn about(world: &World, key: &ResourceKey) -> Option<String> {
                 list(spec.addresses.iter().map(ToString::to_string).collect())
             )
         }
-        AnyResource::IpReservation(_) | AnyResource::Handle(_) | AnyResource::Token(_) => {
-            return None;
+        AnyResource::NetworkPolicy(policy) => {
+            format!("tier {}, for {}", policy.spec.tier, policy.spec.selector)
         }
+        AnyResource::GlobalNetworkPolicy(policy) => {
+            format!("tier {}, for {}", policy.spec.tier, policy.spec.selector)
+        }
+        AnyResource::HostEndpoint(endpoint) => format!("of node {}", endpoint.spec.node),
+        _ => return None,
     })
 }
 

@@ -3,8 +3,6 @@
 use tombolo_model::kinds::{Macvlan, MacvlanMode};
 use tombolo_model::{Endpoint, Network, Resource, World};
 
-use crate::network::is_superseded;
-
 /// Why an endpoint cannot be had, and what to do about it; none if it can. `goes_first` says whether
 /// another endpoint keeps what both want.
 pub(super) fn of(
@@ -63,7 +61,7 @@ fn rival(
     let rival = others.find(|other| {
         let network = world.networks.get(&other.spec.network);
         let theirs = network.and_then(|network| on_parent(network, spec));
-        theirs.is_some_and(|theirs| alone(spec) || alone(theirs)) && !is_superseded(world, other)
+        theirs.is_some_and(|theirs| alone(spec) || alone(theirs)) && !world.is_superseded(other)
     })?;
     let vlan = spec.vlan.map(|vlan| format!(", VLAN {vlan},"));
     Some(format!(

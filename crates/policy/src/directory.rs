@@ -1,0 +1,223 @@
+//! Everything that has labels, by the addresses that it is known by.
+//!
+//! Many endpoints have the same labels. They are kept as one class, so that a selector is asked once
+//! for all of them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tombolo_model::kinds::Namespace;
+use tombolo_model::{Endpoint, HostEndpoint, Name, Resource, ResourceKey, World};
+
+use crate::rulebook::{Group, Scope};
+
+/// Labels, by name.
+pub type Labels = BTreeMap<String, String>;
+
+/// Everything that has labels.
+#[derive(Debug)]
+pub struct Directory<'a> {
+    /// What is alike, together.
+    pub classes: Vec<Class<'a>>,
+    /// The labels of namespaces, also of those that nobody wrote.
+    namespaces: BTreeMap<&'a Name, Labels>,
+}
+
+/// What has the same labels in the same namespace.
+#[derive(Debug)]
+pub struct Class<'a> {
+    /// The namespace, if it is of one.
+    pub namespace: Option<&'a Name>,
+    /// The labels, its profiles' and its namespace's name among them.
+    pub labels: Cow<'a, Labels>,
+    /// Who has them.
+    pub members: Vec<Member<'a>>,
+}
+
+/// Somebody with labels.
+#[derive(Debug, Clone, Copy)]
+pub enum Member<'a> {
+    /// A container's interface.
+    Endpoint(&'a Resource<Endpoint>),
+    /// A node's interface.
+    Host(&'a Resource<HostEndpoint>),
+    /// Addresses.
+    Set {
+        /// The kind and name of the set: its key is made of these.
+        namespace: Option<&'a Name>,
+        /// Its name.
+        name: &'a Name,
+        /// The addresses.
+        nets: &'a [IpNet],
+    },
+}
+
+/// What tells classes apart, as long as their labels are not put together.
+type ClassKey<'a> = (Option<&'a Name>, &'a Labels, &'a [Name]);
+
+impl<'a> Directory<'a> {
+    /// Everything that has labels in a World. Endpoints that have lost their addresses to others are
+    /// not among it.
+    #[must_use]
+    pub fn of(world: &'a World) -> Directory<'a> {
+        let mut found: HashMap<ClassKey<'a>, usize> = HashMap::new();
+        let mut classes: Vec<Class<'a>> = Vec::new();
+        let mut add = |key: ClassKey<'a>, member| {
+            let index = *found.entry(key).or_insert_with(|| {
+                let (namespace, own, profiles) = key;
+                let labels = whole(world, namespace, own, profiles);
+                classes.push(Class {
+                    namespace,
+                    labels,
+                    members: Vec::new(),
+                });
+                classes.len() - 1
+            });
+            classes[index].members.push(member);
+        };
+        let doubtful = shared_addresses(world);
+        for ((namespace, _), endpoint) in &world.endpoints {
+            let contested = endpoint
+                .spec
+                .addresses
+                .iter()
+                .any(|address| doubtful.contains_key(address));
+            if contested && world.is_superseded(endpoint) {
+                continue;
+            }
+            let key = (
+                Some(namespace),
+                &endpoint.metadata.labels,
+                endpoint.spec.profiles.as_slice(),
+            );
+            add(key, Member::Endpoint(endpoint));
+        }
+        for host in world.host_endpoints.values() {
+            let key = (None, &host.metadata.labels, host.spec.profiles.as_slice());
+            add(key, Member::Host(host));
+        }
+        for ((namespace, name), set) in &world.network_sets {
+            let member = Member::Set {
+                namespace: Some(namespace),
+                name,
+                nets: &set.spec.nets,
+            };
+            add((Some(namespace), &set.metadata.labels, &[]), member);
+        }
+        for (name, set) in &world.global_network_sets {
+            let member = Member::Set {
+                namespace: None,
+                name,
+                nets: &set.spec.nets,
+            };
+            add((None, &set.metadata.labels, &[]), member);
+        }
+        let named = classes.iter().filter_map(|class| class.namespace);
+        let mut namespaces: BTreeMap<&Name, Labels> = BTreeMap::new();
+        for name in named.chain(world.namespaces.keys()) {
+            namespaces
+                .entry(name)
+                .or_insert_with(|| namespace_labels(world, name));
+        }
+        Directory {
+            classes,
+            namespaces,
+        }
+    }
+
+    /// The classes of a group.
+    pub fn group(&self, group: Group<'a>) -> impl Iterator<Item = &Class<'a>> {
+        self.classes
+            .iter()
+            .filter(move |class| self.is_in(group, class.namespace, &class.labels))
+    }
+
+    /// Whether somebody with these labels is one of a group.
+    #[must_use]
+    pub fn is_in(&self, group: Group<'_>, namespace: Option<&Name>, labels: &Labels) -> bool {
+        let within = match group.scope {
+            Scope::Everywhere => true,
+            Scope::Namespace(name) => namespace == Some(name),
+            Scope::Namespaces(selector) if selector.is_global() => namespace.is_none(),
+            Scope::Namespaces(selector) => namespace
+                .and_then(|name| self.namespaces.get(name))
+                .is_some_and(|labels| selector.matches(labels)),
+        };
+        within
+            && group
+                .selector
+                .is_none_or(|selector| selector.matches(labels))
+    }
+}
+
+/// Addresses that more than one endpoint has.
+fn shared_addresses(world: &World) -> HashMap<IpAddr, ()> {
+    let mut seen: HashMap<IpAddr, ()> = HashMap::with_capacity(world.endpoints.len());
+    let addresses = world
+        .endpoints
+        .values()
+        .flat_map(|endpoint| &endpoint.spec.addresses);
+    addresses
+        .filter(|address| seen.insert(**address, ()).is_some())
+        .map(|address| (*address, ()))
+        .collect()
+}
+
+/// The labels of a namespace, those that it has by its name among them.
+fn namespace_labels(world: &World, name: &Name) -> Labels {
+    let written = world.namespaces.get(name);
+    let mut labels = written
+        .map(|namespace| namespace.metadata.labels.clone())
+        .unwrap_or_default();
+    for label in Namespace::NAME_LABELS {
+        labels.insert(label.to_owned(), name.to_string());
+    }
+    labels
+}
+
+/// The label by which everything of a namespace has its name.
+const NAMESPACE: &str = "projectcalico.org/namespace";
+
+/// The labels of somebody, with those of profiles and of the namespace.
+fn whole<'a>(
+    world: &World,
+    namespace: Option<&Name>,
+    own: &'a Labels,
+    profiles: &[Name],
+) -> Cow<'a, Labels> {
+    if namespace.is_none() && profiles.is_empty() {
+        return Cow::Borrowed(own);
+    }
+    let mut labels = own.clone();
+    let profiles = profiles.iter().filter_map(|name| world.profiles.get(name));
+    for (name, value) in profiles.flat_map(|profile| &profile.spec.labels_to_apply) {
+        labels.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    if let Some(namespace) = namespace {
+        labels.insert(NAMESPACE.to_owned(), namespace.to_string());
+    }
+    Cow::Owned(labels)
+}
+
+impl Member<'_> {
+    /// Its resource.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        match self {
+            Member::Endpoint(endpoint) => endpoint.key(),
+            Member::Host(host) => host.key(),
+            Member::Set {
+                namespace, name, ..
+            } => ResourceKey {
+                kind: match namespace {
+                    Some(_) => tombolo_model::KindName::NetworkSet,
+                    None => tombolo_model::KindName::GlobalNetworkSet,
+                },
+                namespace: namespace.cloned(),
+                name: (*name).clone(),
+            },
+        }
+    }
+}
