@@ -233,6 +233,8 @@ fn one_more(world: &World, number: u32, netns: &str) -> Result<(Vec<Write>, IpAd
         addresses: claim.addresses.clone(),
         mac: MacAddr::local([9, 9, 9, high, low]),
         ports: Vec::new(),
+        profiles: Vec::new(),
+        named_ports: Vec::new(),
         boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
             .trim()
             .to_owned(),
