@@ -364,3 +364,110 @@ fn endpoints_that_lost_their_addresses_are_nobody() {
     let verdict = judge(&world, &tcp("x/old", "x/b", 80));
     assert!(matches!(verdict.way, Way::None(_)), "{verdict}");
 }
+
+/// What would let the flow through.
+fn advice(world: &World, flow: &Flow) -> Vec<String> {
+    Evaluator::new(world).advice(flow)
+}
+
+const CLIENTS: &str = "
+{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: web, namespace: x, annotations: {
+   tombolo.dev/source: 'web.yaml:1 ingress=9,14'}}, spec: {selector: app == 'b', ingress: [
+   {action: Allow, protocol: TCP, source: {selector: role == 'client'}, destination: {ports: [80]}},
+   {action: Allow, protocol: TCP, source: {selector: app == 'a'}, destination: {ports: [443, 8443]}}]}}";
+
+#[test]
+fn advice_names_the_one_thing_that_is_wrong() {
+    let world = world(CLIENTS);
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/b", 80)),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 2 (web.yaml:14) if the destination port were 443, 8443",
+            "would be allowed by NetworkPolicy x/web ingress rule 1 (web.yaml:9) if Endpoint x/a had label role=client",
+        ]
+    );
+    let udp = Flow::to_port(party("x/a"), party("x/b"), ProtocolMatch::UDP, 443);
+    assert_eq!(
+        advice(&world, &udp),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 2 (web.yaml:14) if the protocol were TCP"
+        ]
+    );
+    assert_eq!(
+        advice(&world, &tcp("y/a", "x/b", 443)),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 2 (web.yaml:14) if y/a were in namespace x"
+        ]
+    );
+    assert!(advice(&world, &tcp("x/a", "x/b", 443)).is_empty());
+    assert_eq!(
+        advice(&world, &tcp("192.0.2.1", "x/b", 80)),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 1 (web.yaml:9) if 192.0.2.1 were of a set that is one of role == 'client' in namespace x"
+        ]
+    );
+}
+
+#[test]
+fn advice_that_would_not_help_is_not_given() {
+    // With the label it would be allowed by this rule, if another policy did not deny clients first.
+    let world = world(&format!(
+        "{CLIENTS}
+---
+{{apiVersion: tombolo.dev/v1, kind: GlobalNetworkPolicy, metadata: {{name: no-clients}}, spec: {{order: 1,
+   ingress: [{{action: Deny, source: {{selector: role == 'client'}}}}, {{action: Deny, protocol: TCP,
+   destination: {{ports: [443]}}}}]}}}}"
+    ));
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/b", 80)),
+        [
+            "would be allowed by an ingress rule of a policy of tier default that applies to Endpoint x/b"
+        ]
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/b", 443)),
+        [
+            "would be allowed by a rule that comes before GlobalNetworkPolicy no-clients ingress rule 2"
+        ]
+    );
+}
+
+#[test]
+fn advice_on_isolation_ways_and_both_directions() {
+    let world = world(
+        "{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: out, namespace: x}, spec: {
+   selector: app == 'b', egress: [{action: Allow, destination: {namespaceSelector: team == 'red'}}]}}
+---
+{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: in, namespace: y}, spec: {
+   selector: app == 'a', types: [Ingress]}}",
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/o", 80)),
+        [
+            "would be allowed by an ingress rule of a policy that applies to Endpoint x/o, or if networks pods and other both had isolation: none"
+        ]
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/r", 80)),
+        ["would have a way if both were in one network, or through a published port"]
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/b", "y/a", 80)),
+        [
+            "would be allowed by NetworkPolicy x/out egress rule 1 if Namespace y had label team=red, and then ingress, which denies it too",
+            "would be allowed by an ingress rule of a policy of tier default that applies to Endpoint y/a, once egress allows it",
+        ]
+    );
+}
+
+#[test]
+fn not_selector_in_a_namespace_means_its_other_endpoints() {
+    let world = world(
+        "{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: p, namespace: x}, spec: {
+           selector: app == 'b', ingress: [{action: Allow, source: {notSelector: app == 'o'}}]}}",
+    );
+    assert!(judge(&world, &tcp("x/a", "x/b", 80)).allowed);
+    assert!(!judge(&world, &tcp("x/o", "x/b", 80)).allowed);
+    assert!(!judge(&world, &tcp("y/a", "x/b", 80)).allowed);
+    assert!(!judge(&world, &tcp("192.0.2.1", "x/b", 80)).allowed);
+}
