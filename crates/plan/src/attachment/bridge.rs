@@ -19,7 +19,7 @@ use super::{Attachment, ContainerView, Guard, Passing, Plug, Site, host_end};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
-    BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, Stations,
+    BridgePort, Key, Link, LinkKind, MAIN_TABLE, Netns, NextHop, Object, Place, Route, Stations,
 };
 
 /// A bridge for each network and host.

@@ -25,7 +25,7 @@ use tombolo_model::{Endpoint, Family, IfName, Mtu, Name, Network, Resource, Worl
 use super::{Attachment, ContainerView, Guard, Passing, Plug, Site};
 use crate::host_plan::HostPlan;
 use crate::naming;
-use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, Netns, NextHop, Object, Place, Route};
 
 mod obstacle;
 mod shim;

@@ -4,7 +4,7 @@ use tombolo_model::kinds::policy::Direction;
 use tombolo_model::{Family, World};
 use tombolo_policy::{Directory, Rulebook, Stack};
 
-use super::domain::{Domain, Resident};
+use super::domain::Domain;
 use super::stacks::Target;
 use super::writer::Writer;
 use super::{CUT, EGRESS, INGRESS};
@@ -31,6 +31,9 @@ pub(super) fn plan<'a>(
     domain: &Domain<'a>,
     plan: &mut HostPlan,
 ) {
+    let Some(first) = domain.residents.first() else {
+        return;
+    };
     let mut writer = Writer {
         world,
         rulebook,
@@ -38,33 +41,41 @@ pub(super) fn plan<'a>(
         domain,
         families: domain.families(),
         groups: Default::default(),
+        asker: first.endpoint.key(),
         plan,
     };
     let mut judged = false;
     for direction in [Direction::Egress, Direction::Ingress] {
         judged |= writer.dispatch(direction);
     }
-    if judged && domain.passing == Passing::Bridged || writer.bridges_here() && judged {
+    if judged {
         writer.see_frames();
     }
 }
 
 impl<'a> Writer<'_, 'a> {
-    /// The map of a direction and the chains that look it up, if any endpoint is judged.
+    /// The map of a direction and the chains that look it up, if anything is asked for any endpoint.
+    /// Answers whether policies are, and not only the isolation of networks: what that is about is
+    /// routed, and does not go from port to port.
     fn dispatch(&mut self, direction: Direction) -> bool {
         let mut entries: Vec<(Family, Vec<Datum>, Vec<Datum>)> = Vec::new();
-        let mut origin = None;
+        let (mut origin, mut judged) = (None, false);
         for resident in &self.domain.residents {
             let stack = Stack::of(self.rulebook, self.directory, resident.subject, direction);
+            self.asker = resident.endpoint.key();
             let Target::Chain(chain) = self.stack(&stack, direction, Some(resident.network)) else {
                 continue;
             };
+            judged |= !stack.is_open();
             origin.get_or_insert_with(|| Origin {
                 resource: resident.endpoint.key(),
                 rule: "policy: which stack a packet goes to",
             });
             for address in &resident.endpoint.spec.addresses {
-                let key = vec![Datum::Interface(resident.guard.interface.clone()), Datum::Ip(*address)];
+                let key = vec![
+                    Datum::Interface(resident.guard.interface.clone()),
+                    Datum::Ip(*address),
+                ];
                 entries.push((Family::of(*address), key, vec![Datum::Goto(chain.clone())]));
             }
         }
@@ -73,7 +84,9 @@ impl<'a> Writer<'_, 'a> {
         };
         for family in self.families.clone() {
             let own = entries.iter().filter(|(of, _, _)| *of == family);
-            let members: Members = own.map(|(_, key, chain)| (key.clone(), chain.clone())).collect();
+            let members: Members = own
+                .map(|(_, key, chain)| (key.clone(), chain.clone()))
+                .collect();
             let map = NftSet {
                 key: vec![Field::Interface, Field::address(family)],
                 data: vec![Field::Verdict],
@@ -89,13 +102,16 @@ impl<'a> Writer<'_, 'a> {
             let rules = self.base_rules(direction);
             self.chain(name, Some(hook(point, priority)), rules, origin.clone());
         }
-        true
+        judged
     }
 
     fn hooks(&self, direction: Direction) -> Vec<(&'static str, HookPoint)> {
         match (direction, self.domain.passing) {
             (Direction::Egress, Passing::Routed) => {
-                vec![(EGRESS, HookPoint::Forward), (EGRESS_LOCAL, HookPoint::Input)]
+                vec![
+                    (EGRESS, HookPoint::Forward),
+                    (EGRESS_LOCAL, HookPoint::Input),
+                ]
             }
             (Direction::Egress, Passing::Bridged) => vec![(EGRESS, HookPoint::Forward)],
             (Direction::Egress, Passing::Own) => vec![(EGRESS, HookPoint::Output)],
@@ -116,7 +132,9 @@ impl<'a> Writer<'_, 'a> {
                 (Direction::Egress, Passing::Own) => {
                     vec![PacketField::OutInterface, PacketField::Source(*family)]
                 }
-                (Direction::Egress, _) => vec![PacketField::InInterface, PacketField::Source(*family)],
+                (Direction::Egress, _) => {
+                    vec![PacketField::InInterface, PacketField::Source(*family)]
+                }
                 (Direction::Ingress, Passing::Own) => {
                     vec![PacketField::InInterface, PacketField::Destination(*family)]
                 }
@@ -125,21 +143,23 @@ impl<'a> Writer<'_, 'a> {
                 }
             };
             let map = map_name(direction, *family);
-            rules.push(Rule::new([Match::Family(*family)], Action::Dispatch { fields, map }));
+            rules.push(Rule::new(
+                [Match::Family(*family)],
+                Action::Dispatch { fields, map },
+            ));
         }
         rules
-    }
-
-    /// Whether a bridge of the host itself has endpoints on it.
-    fn bridges_here(&self) -> bool {
-        let is_bridged = |resident: &Resident<'_>| resident.guard.port.is_some();
-        self.domain.residents.iter().any(is_bridged)
     }
 
     /// Packets that go from port to port of a bridge are shown to the chains, too
     /// (Documentation/networking/bridge.rst, br_netfilter).
     fn see_frames(&mut self) {
-        let Some(resident) = self.domain.residents.iter().find(|r| r.guard.port.is_some()) else {
+        let Some(resident) = self
+            .domain
+            .residents
+            .iter()
+            .find(|r| r.guard.port.is_some())
+        else {
             return;
         };
         let origin = Origin {
@@ -152,7 +172,8 @@ impl<'a> Writer<'_, 'a> {
                 Family::V6 => "net/bridge/bridge-nf-call-ip6tables",
             };
             let place = self.domain.place(Key::Sysctl(path.to_owned()));
-            self.plan.want(place, Object::Sysctl("1".to_owned()), origin.clone());
+            self.plan
+                .want(place, Object::Sysctl("1".to_owned()), origin.clone());
         }
     }
 }
@@ -163,7 +184,10 @@ fn map_name(direction: Direction, family: Family) -> String {
 
 /// What is decided before anybody's policies are asked.
 pub(super) fn before_judging() -> Vec<Rule> {
-    let cut = Match::ConnectionMark { mask: CUT, value: CUT };
+    let cut = Match::ConnectionMark {
+        mask: CUT,
+        value: CUT,
+    };
     let known = Match::ConnectionState(vec![ConnState::Established, ConnState::Related]);
     vec![
         Rule::new([cut], Action::Drop).counted(),
@@ -176,10 +200,21 @@ pub(super) fn before_judging() -> Vec<Rule> {
 pub(super) fn neighbour_discovery() -> Vec<Rule> {
     let rule = |icmp_type| {
         let matches = [
-            Match::ProtocolNumber { number: 58, not: false },
-            Match::Icmp { family: Family::V6, icmp_type, code: None, not: false },
+            Match::ProtocolNumber {
+                number: 58,
+                not: false,
+            },
+            Match::Icmp {
+                family: Family::V6,
+                icmp_type,
+                code: None,
+                not: false,
+            },
         ];
-        Rule::new([&[Match::Family(Family::V6)], matches.as_slice()].concat(), Action::Accept)
+        Rule::new(
+            [&[Match::Family(Family::V6)], matches.as_slice()].concat(),
+            Action::Accept,
+        )
     };
     (133..=136).map(rule).collect()
 }

@@ -42,7 +42,10 @@ impl Domain<'_> {
 
     /// The families that its endpoints have addresses of.
     pub fn families(&self) -> Vec<Family> {
-        let addresses = self.residents.iter().flat_map(|r| &r.endpoint.spec.addresses);
+        let addresses = self
+            .residents
+            .iter()
+            .flat_map(|r| &r.endpoint.spec.addresses);
         let families: BTreeSet<Family> = addresses.map(|address| Family::of(*address)).collect();
         families.into_iter().collect()
     }
@@ -64,8 +67,13 @@ pub(super) fn all<'a>(
             if endpoint.spec.node != *node {
                 continue;
             }
-            let Some(resident) = resident(world, node, endpoint, (class.namespace, &class.labels), plan)
-            else {
+            let Some(resident) = resident(
+                world,
+                node,
+                endpoint,
+                (class.namespace, &class.labels),
+                plan,
+            ) else {
                 continue;
             };
             let domain = domains
@@ -109,7 +117,9 @@ fn empty<'a>(world: &'a World, resident: &Resident<'a>) -> Domain<'a> {
     Domain {
         netns: resident.guard.netns.clone(),
         passing: resident.guard.passing,
-        networks: networks.filter(|network| world.space_of(network) == space).collect(),
+        networks: networks
+            .filter(|network| world.space_of(network) == space)
+            .collect(),
         is_hosts_space: space.is_none(),
         residents: Vec::new(),
     }

@@ -48,7 +48,9 @@ pub(super) fn plan<'a>(
     let domain = Domain {
         netns: Netns::Host,
         passing: Passing::Routed,
-        networks: networks.filter(|network| world.space_of(network).is_none()).collect(),
+        networks: networks
+            .filter(|network| world.space_of(network).is_none())
+            .collect(),
         is_hosts_space: true,
         residents: Vec::new(),
     };
@@ -59,6 +61,7 @@ pub(super) fn plan<'a>(
         domain: &domain,
         families: Family::ALL.to_vec(),
         groups: Default::default(),
+        asker: interfaces[0].host.key(),
         plan,
     };
     for direction in Direction::ALL {
@@ -81,7 +84,11 @@ fn interfaces<'a>(
                 continue;
             }
             match interface(world, host) {
-                Some(name) => found.push(Interface { host, labels: &class.labels, name }),
+                Some(name) => found.push(Interface {
+                    host,
+                    labels: &class.labels,
+                    name,
+                }),
                 None => plan.problem(
                     host.key(),
                     "node has no address of expectedIPs; name the interface in interfaceName, or \
@@ -115,6 +122,7 @@ impl<'a> Writer<'_, 'a> {
         for interface in interfaces {
             let subject = Subject::host(interface.host, interface.labels);
             let stack = Stack::of(self.rulebook, self.directory, subject, direction);
+            self.asker = interface.host.key();
             let target = self.stack(&stack, direction, None);
             rules.push(Rule::new([at(direction, &interface.name)], to(&target)));
         }
@@ -158,7 +166,10 @@ fn open(port: &Failsafe) -> Rule {
         ports: PortSet::Range(port.port, port.port),
         not: false,
     };
-    Rule::new([Match::ProtocolNumber { number, not: false }, port], Action::Accept)
+    Rule::new(
+        [Match::ProtocolNumber { number, not: false }, port],
+        Action::Accept,
+    )
 }
 
 fn failsafe(direction: Direction) -> &'static [Failsafe] {

@@ -16,9 +16,7 @@ use super::writer::Writer;
 use crate::attachment::Passing;
 use crate::driver::{self, Reach};
 use crate::host_plan::Origin;
-use crate::objects::{
-    Action, AddressMatch, Addresses, Datum, Field, Match, Members, NftSet, Rule,
-};
+use crate::objects::{Action, AddressMatch, Addresses, Datum, Field, Match, Members, NftSet, Rule};
 
 impl Writer<'_, '_> {
     /// The chain that keeps other networks from a network's endpoints, if there are any.
@@ -50,7 +48,11 @@ impl Writer<'_, '_> {
             let of_family = |pool: &&&Resource<IpPool>| Family::of_net(pool.spec.cidr) == family;
             // All of them, its own too: those were let through before, and one set does for all.
             let pools = members(self.world, network.spec.isolation);
-            let nets: Vec<_> = pools.iter().filter(of_family).map(|p| p.spec.cidr).collect();
+            let nets: Vec<_> = pools
+                .iter()
+                .filter(of_family)
+                .map(|p| p.spec.cidr)
+                .collect();
             if nets.is_empty() {
                 continue;
             }
@@ -63,7 +65,10 @@ impl Writer<'_, '_> {
             let nets = Members::of_set(nets.into_iter().map(|net| vec![Datum::Net(net)]));
             self.set(&set, description, nets, origin.clone());
             let from = within(family, Addresses::Set(set));
-            rules.extend(denial(&[from], &format!("ingress, isolation of network {}", network.name())));
+            rules.extend(denial(
+                &[from],
+                &format!("ingress, isolation of network {}", network.name()),
+            ));
         }
         self.chain(&name, None, rules, origin);
         Target::Chain(name)
@@ -108,7 +113,10 @@ fn takes_part(network: &Resource<Network>) -> bool {
     driver::find(&network.spec.driver).is_some_and(|d| d.forwards() && d.reach != Reach::Segment)
 }
 
-fn pools<'a>(world: &'a World, network: &Resource<Network>) -> impl Iterator<Item = &'a Resource<IpPool>> {
+fn pools<'a>(
+    world: &'a World,
+    network: &Resource<Network>,
+) -> impl Iterator<Item = &'a Resource<IpPool>> {
     let names = network.spec.pools.clone();
     names.into_iter().filter_map(|name| world.pools.get(&name))
 }

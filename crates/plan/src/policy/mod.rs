@@ -71,7 +71,13 @@ pub fn enforced(plan: &HostPlan) -> BTreeSet<Netns> {
 }
 
 /// Every base chain that judges.
-const BASES: [&str; 5] = [EGRESS, dispatch::EGRESS_LOCAL, INGRESS, host::INGRESS, host::EGRESS];
+const BASES: [&str; 5] = [
+    EGRESS,
+    dispatch::EGRESS_LOCAL,
+    INGRESS,
+    host::INGRESS,
+    host::EGRESS,
+];
 
 #[cfg(test)]
 mod tests;

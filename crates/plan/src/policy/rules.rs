@@ -39,7 +39,10 @@ impl<'a> Writer<'_, 'a> {
     }
 
     fn rule(&mut self, rule: &Rule<'a>, origin: &Origin, written: &mut Vec<NftRule>) {
-        let which = format!("{}[{}] of {}", rule.id.direction, rule.id.index, origin.resource);
+        let which = format!(
+            "{}[{}] of {}",
+            rule.id.direction, rule.id.index, origin.resource
+        );
         for matches in self.ways(rule, origin) {
             match rule.action {
                 RuleAction::Allow => written.push(NftRule::new(matches, Action::Accept)),
@@ -56,7 +59,13 @@ impl<'a> Writer<'_, 'a> {
     /// The chain that notes that a rule passed the packet on.
     fn want_pass(&mut self, origin: &Origin) {
         if !self.has_chain(PASS_CHAIN) {
-            let note = NftRule::new([], Action::MarkBits { mask: PASS, value: PASS });
+            let note = NftRule::new(
+                [],
+                Action::MarkBits {
+                    mask: PASS,
+                    value: PASS,
+                },
+            );
             self.chain(PASS_CHAIN, None, vec![note], origin.clone());
         }
     }
@@ -86,19 +95,36 @@ impl<'a> Writer<'_, 'a> {
         let mut common = Vec::new();
         common.extend(family.map(Match::Family));
         let protocol = |protocol: Option<ProtocolMatch>, not| {
-            protocol.map(|protocol| Match::ProtocolNumber { number: protocol.0, not })
+            protocol.map(|protocol| Match::ProtocolNumber {
+                number: protocol.0,
+                not,
+            })
         };
         common.extend(protocol(rule.protocol, false));
         common.extend(protocol(rule.not_protocol, true));
         for (icmp, not) in [(rule.icmp, false), (rule.not_icmp, true)] {
-            if let (Some(icmp_type), Some(family)) = (icmp.and_then(|icmp| icmp.icmp_type), family) {
+            if let (Some(icmp_type), Some(family)) = (icmp.and_then(|icmp| icmp.icmp_type), family)
+            {
                 let code = icmp.and_then(|icmp| icmp.code);
-                common.push(Match::Icmp { family, icmp_type, code, not });
+                common.push(Match::Icmp {
+                    family,
+                    icmp_type,
+                    code,
+                    not,
+                });
             }
         }
         let mut ways = vec![common];
-        for (end, side) in [(&rule.source, Side::Source), (&rule.destination, Side::Destination)] {
-            let at = At { side, family, protocol: rule.protocol, origin };
+        for (end, side) in [
+            (&rule.source, Side::Source),
+            (&rule.destination, Side::Destination),
+        ] {
+            let at = At {
+                side,
+                family,
+                protocol: rule.protocol,
+                origin,
+            };
             let Some(more) = self.end(end, &at) else {
                 return Vec::new();
             };
@@ -112,14 +138,24 @@ impl<'a> Writer<'_, 'a> {
         let mut ways: Ways = vec![Vec::new()];
         if let Some(family) = at.family {
             let in_family = |net: &&ipnet::IpNet| Family::of_net(**net) == family;
-            let nets: Vec<_> = end.nets.iter().filter(in_family).map(ipnet::IpNet::trunc).collect();
+            let nets: Vec<_> = end
+                .nets
+                .iter()
+                .filter(in_family)
+                .map(ipnet::IpNet::trunc)
+                .collect();
             if nets.is_empty() && !end.nets.is_empty() {
                 return None;
             }
             if !nets.is_empty() && !nets.contains(&family.default_net()) {
                 ways = both(&ways, &[vec![self.in_nets(&nets, at, family, false)]]);
             }
-            let not_nets: Vec<_> = end.not_nets.iter().filter(in_family).map(ipnet::IpNet::trunc).collect();
+            let not_nets: Vec<_> = end
+                .not_nets
+                .iter()
+                .filter(in_family)
+                .map(ipnet::IpNet::trunc)
+                .collect();
             if not_nets.contains(&family.default_net()) {
                 return None;
             }
@@ -156,35 +192,51 @@ impl<'a> Writer<'_, 'a> {
         let sets = self.group(group, at.origin);
         let sets = [Some(sets.addresses(family)), sets.ranges(family)];
         let sets = sets.into_iter().flatten();
-        sets.map(|set| vec![at.address(family, Addresses::Set(set), false)]).collect()
+        sets.map(|set| vec![at.address(family, Addresses::Set(set), false)])
+            .collect()
     }
 
     fn not_in_group(&mut self, group: Group<'a>, at: &At<'_>, family: Family) -> Vec<Match> {
         let sets = self.group(group, at.origin);
         let sets = [Some(sets.addresses(family)), sets.ranges(family)];
         let sets = sets.into_iter().flatten();
-        sets.map(|set| at.address(family, Addresses::Set(set), true)).collect()
+        sets.map(|set| at.address(family, Addresses::Set(set), true))
+            .collect()
     }
 
     /// The ways in which a port is one of these, or the conditions that it is none of them.
     fn on_ports(&mut self, ports: &[PortMatch], at: &At<'_>, not: bool) -> Ways {
-        let numbers: Vec<(u16, u16)> = ports.iter().filter_map(|port| match port {
-            PortMatch::Range(first, last) => Some((*first, *last)),
-            PortMatch::Named(_) => None,
-        }).collect();
+        let numbers: Vec<(u16, u16)> = ports
+            .iter()
+            .filter_map(|port| match port {
+                PortMatch::Range(first, last) => Some((*first, *last)),
+                PortMatch::Named(_) => None,
+            })
+            .collect();
         let mut ways = Vec::new();
         let set = match numbers.as_slice() {
             [] => None,
             [(first, last)] => Some(PortSet::Range(*first, *last)),
             many => Some(PortSet::Set(self.ports(many, at.origin))),
         };
-        ways.extend(set.map(|ports| vec![Match::Ports { side: at.side, ports, not }]));
+        ways.extend(set.map(|ports| {
+            vec![Match::Ports {
+                side: at.side,
+                ports,
+                not,
+            }]
+        }));
         for port in ports {
-            if let (PortMatch::Named(name), Some(family), Some(protocol)) = (port, at.family, at.protocol) {
+            if let (PortMatch::Named(name), Some(family), Some(protocol)) =
+                (port, at.family, at.protocol)
+            {
                 let set = self.named(name, protocol, family, at.origin);
                 let (address, port) = match at.side {
                     Side::Source => (PacketField::Source(family), PacketField::SourcePort),
-                    Side::Destination => (PacketField::Destination(family), PacketField::DestinationPort),
+                    Side::Destination => (
+                        PacketField::Destination(family),
+                        PacketField::DestinationPort,
+                    ),
                 };
                 let fields = vec![address, PacketField::Protocol, port];
                 ways.push(vec![Match::InSet { fields, set, not }]);
@@ -204,7 +256,11 @@ struct At<'o> {
 
 impl At<'_> {
     fn address(&self, family: Family, addresses: Addresses, not: bool) -> Match {
-        let wanted = AddressMatch { family, addresses, not };
+        let wanted = AddressMatch {
+            family,
+            addresses,
+            not,
+        };
         match self.side {
             Side::Source => Match::Source(wanted),
             Side::Destination => Match::Destination(wanted),
@@ -225,7 +281,9 @@ fn has_addresses(end: &End<'_>) -> bool {
 
 /// Every way of the one with every way of the other.
 fn both(some: &[Vec<Match>], more: &[Vec<Match>]) -> Ways {
-    let pairs = some.iter().flat_map(|a| more.iter().map(move |b| [a.as_slice(), b].concat()));
+    let pairs = some
+        .iter()
+        .flat_map(|a| more.iter().map(move |b| [a.as_slice(), b].concat()));
     pairs.collect()
 }
 
@@ -242,7 +300,13 @@ fn told(matches: &[Match], prefix: &str) -> NftRule {
     let mut prefix = prefix.to_owned();
     // Names are letters, digits and signs of ASCII.
     prefix.truncate(PREFIX_LENGTH);
-    NftRule::new(matches, Action::Log { group: LOG_GROUP, prefix })
+    NftRule::new(
+        matches,
+        Action::Log {
+            group: LOG_GROUP,
+            prefix,
+        },
+    )
 }
 
 /// Whether a rule of the list passes packets on.

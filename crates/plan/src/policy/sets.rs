@@ -47,7 +47,9 @@ impl<'a> Writer<'_, 'a> {
         let mut nets: Vec<IpNet> = Vec::new();
         for member in self.directory.group(group).flat_map(|class| &class.members) {
             match member {
-                Member::Endpoint(endpoint) if self.domain.networks.contains(&endpoint.spec.network) => {
+                Member::Endpoint(endpoint)
+                    if self.domain.networks.contains(&endpoint.spec.network) =>
+                {
                     addresses.extend(&endpoint.spec.addresses);
                 }
                 Member::Host(host) if self.domain.is_hosts_space => {
@@ -64,12 +66,24 @@ impl<'a> Writer<'_, 'a> {
             ranges: self.families.iter().copied().filter(has).collect(),
         };
         for family in self.families.clone() {
-            let own = addresses.iter().filter(|address| Family::of(**address) == family);
+            let own = addresses
+                .iter()
+                .filter(|address| Family::of(**address) == family);
             let members = Members::of_set(own.map(|address| vec![Datum::Ip(*address)]));
-            self.set(&sets.addresses(family), plain(family), members, origin.clone());
+            self.set(
+                &sets.addresses(family),
+                plain(family),
+                members,
+                origin.clone(),
+            );
             if let Some(name) = sets.ranges(family) {
                 let nets = nets.iter().filter(of_family(family));
-                self.set(&name, ranges(Field::address(family)), net_members(nets), origin.clone());
+                self.set(
+                    &name,
+                    ranges(Field::address(family)),
+                    net_members(nets),
+                    origin.clone(),
+                );
             }
         }
         self.groups.insert(group, sets.clone());
@@ -80,8 +94,16 @@ impl<'a> Writer<'_, 'a> {
     pub fn nets(&mut self, nets: &[IpNet], family: Family, origin: &Origin) -> String {
         let mut words: Vec<String> = nets.iter().map(ToString::to_string).collect();
         words.sort_unstable();
-        let name = format!("nets/{}-{family}", naming::short(&["nets", &words.join(" ")]));
-        self.set(&name, ranges(Field::address(family)), net_members(nets), origin.clone());
+        let name = format!(
+            "nets/{}-{family}",
+            naming::short(&["nets", &words.join(" ")])
+        );
+        self.set(
+            &name,
+            ranges(Field::address(family)),
+            net_members(nets),
+            origin.clone(),
+        );
         name
     }
 
@@ -89,13 +111,26 @@ impl<'a> Writer<'_, 'a> {
     pub fn ports(&mut self, ports: &[(u16, u16)], origin: &Origin) -> String {
         let words: Vec<String> = ports.iter().map(|(a, b)| format!("{a}-{b}")).collect();
         let name = format!("ports/{}", naming::short(&["ports", &words.join(" ")]));
-        let members = ports.iter().map(|(first, last)| vec![Datum::PortRange(*first, *last)]);
-        self.set(&name, ranges(Field::Port), Members::of_set(members), origin.clone());
+        let members = ports
+            .iter()
+            .map(|(first, last)| vec![Datum::PortRange(*first, *last)]);
+        self.set(
+            &name,
+            ranges(Field::Port),
+            Members::of_set(members),
+            origin.clone(),
+        );
         name
     }
 
     /// Who has a port of a name: addresses with the protocol and the number.
-    pub fn named(&mut self, port: &str, protocol: ProtocolMatch, family: Family, origin: &Origin) -> String {
+    pub fn named(
+        &mut self,
+        port: &str,
+        protocol: ProtocolMatch,
+        family: Family,
+        origin: &Origin,
+    ) -> String {
         let id = naming::short(&["named", port, &protocol.to_string()]);
         let name = format!("named/{id}-{family}");
         let mut members = Vec::new();
@@ -108,9 +143,16 @@ impl<'a> Writer<'_, 'a> {
                 }
             }
         };
-        for member in self.directory.classes.iter().flat_map(|class| &class.members) {
+        for member in self
+            .directory
+            .classes
+            .iter()
+            .flat_map(|class| &class.members)
+        {
             match member {
-                Member::Endpoint(endpoint) if self.domain.networks.contains(&endpoint.spec.network) => {
+                Member::Endpoint(endpoint)
+                    if self.domain.networks.contains(&endpoint.spec.network) =>
+                {
                     add(&endpoint.spec.addresses, &endpoint.spec.named_ports);
                 }
                 Member::Host(host) if self.domain.is_hosts_space => {
@@ -131,7 +173,9 @@ impl<'a> Writer<'_, 'a> {
 
 /// A group in words.
 pub(super) fn describe(group: Group<'_>) -> String {
-    let selector = group.selector.map_or_else(|| "all()".to_owned(), ToString::to_string);
+    let selector = group
+        .selector
+        .map_or_else(|| "all()".to_owned(), ToString::to_string);
     match group.scope {
         Scope::Everywhere => selector,
         Scope::Namespace(name) => format!("{selector} in namespace {name}"),

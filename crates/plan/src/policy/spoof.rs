@@ -35,14 +35,26 @@ const ADVERTISEMENT: u8 = 136;
 
 /// Plans the check of sources of all endpoints of a domain.
 pub(super) fn plan(domain: &Domain<'_>, plan: &mut HostPlan) {
-    let (bridged, routed): (Vec<_>, Vec<_>) =
-        domain.residents.iter().partition(|resident| resident.guard.port.is_some());
+    let (bridged, routed): (Vec<_>, Vec<_>) = domain
+        .residents
+        .iter()
+        .partition(|resident| resident.guard.port.is_some());
     if let Some(first) = routed.first() {
-        let mut guard = Spoof { domain, table: Table::Inet, origin: origin(first), plan: &mut *plan };
+        let mut guard = Spoof {
+            domain,
+            table: Table::Inet,
+            origin: origin(first),
+            plan: &mut *plan,
+        };
         guard.packets(&routed);
     }
     if let Some(first) = bridged.first() {
-        let mut guard = Spoof { domain, table: Table::Bridge, origin: origin(first), plan };
+        let mut guard = Spoof {
+            domain,
+            table: Table::Bridge,
+            origin: origin(first),
+            plan,
+        };
         guard.frames(&bridged);
     }
 }
@@ -71,11 +83,17 @@ impl Spoof<'_, '_> {
         let mut rules = Vec::new();
         for family in Family::ALL {
             let set = self.own(residents, family);
-            rules.extend(unchecked(family).into_iter().map(|net| {
-                Rule::new([from(family, net)], Action::Accept)
-            }));
+            rules.extend(
+                unchecked(family)
+                    .into_iter()
+                    .map(|net| Rule::new([from(family, net)], Action::Accept)),
+            );
             let fields = vec![interface, PacketField::Source(family)];
-            let foreign = Match::InSet { fields, set, not: true };
+            let foreign = Match::InSet {
+                fields,
+                set,
+                not: true,
+            };
             let ends = self.ends(residents).into_iter();
             rules.extend(ends.map(|end| dropped(vec![end, foreign.clone()])));
         }
@@ -92,7 +110,10 @@ impl Spoof<'_, '_> {
         let port = PacketField::InInterface;
         let (own, macs) = ([Family::V4, Family::V6].map(own_name), "stations");
         let mut rules = vec![
-            dropped(vec![ends(), not_in(vec![port, PacketField::EtherSource], macs)]),
+            dropped(vec![
+                ends(),
+                not_in(vec![port, PacketField::EtherSource], macs),
+            ]),
             dropped(vec![
                 Match::EtherType(ARP),
                 ends(),
@@ -100,7 +121,11 @@ impl Spoof<'_, '_> {
             ]),
             // Who asks whether an address is free has none yet (RFC 5227, section 2.1.1); that is in
             // the set for every port.
-            dropped(vec![Match::EtherType(ARP), ends(), not_in(vec![port, PacketField::ArpSource], &own[0])]),
+            dropped(vec![
+                Match::EtherType(ARP),
+                ends(),
+                not_in(vec![port, PacketField::ArpSource], &own[0]),
+            ]),
         ];
         for ((family, ether_type), own) in ETHER_TYPES.into_iter().zip(&own) {
             if family == Family::V6 {
@@ -108,10 +133,15 @@ impl Spoof<'_, '_> {
                     not_in(vec![port, PacketField::NeighbourTarget], own),
                     not_in(vec![PacketField::NeighbourTarget], LINK_LOCAL),
                 ];
-                rules.push(dropped([advertisement(ether_type).as_slice(), &forged].concat()));
+                rules.push(dropped(
+                    [advertisement(ether_type).as_slice(), &forged].concat(),
+                ));
             }
             rules.extend(unchecked(family).into_iter().map(|net| {
-                Rule::new([Match::EtherType(ether_type), from(family, net)], Action::Accept)
+                Rule::new(
+                    [Match::EtherType(ether_type), from(family, net)],
+                    Action::Accept,
+                )
             }));
             let source = not_in(vec![port, PacketField::Source(family)], own);
             rules.push(dropped(vec![Match::EtherType(ether_type), ends(), source]));
@@ -121,9 +151,16 @@ impl Spoof<'_, '_> {
         }
         self.link_local();
         let stations = residents.iter().map(|resident| {
-            vec![Datum::Interface(link(resident).clone()), Datum::Mac(resident.endpoint.spec.mac)]
+            vec![
+                Datum::Interface(link(resident).clone()),
+                Datum::Mac(resident.endpoint.spec.mac),
+            ]
         });
-        self.set(macs, vec![Field::Interface, Field::Mac], Members::of_set(stations));
+        self.set(
+            macs,
+            vec![Field::Interface, Field::Mac],
+            Members::of_set(stations),
+        );
         self.chain(HookPoint::Prerouting, rules);
     }
 
@@ -132,14 +169,20 @@ impl Spoof<'_, '_> {
         let name = own_name(family);
         let members = residents.iter().flat_map(|resident| {
             let addresses = resident.endpoint.spec.addresses.iter();
-            let own = addresses.filter(|address| Family::of(**address) == family).copied();
+            let own = addresses
+                .filter(|address| Family::of(**address) == family)
+                .copied();
             let asks = family == Family::V4 && self.table == Table::Bridge;
             let more = asks.then(|| family.unspecified());
             let key = |address| vec![Datum::Interface(link(resident).clone()), Datum::Ip(address)];
             own.chain(more).map(key).collect::<Vec<_>>()
         });
         let members = Members::of_set(members);
-        self.set(&name, vec![Field::Interface, Field::address(family)], members);
+        self.set(
+            &name,
+            vec![Field::Interface, Field::address(family)],
+            members,
+        );
         name
     }
 
@@ -160,29 +203,54 @@ impl Spoof<'_, '_> {
 
     /// The set of link-local addresses.
     fn link_local(&mut self) {
-        let name = NftName { table: self.table, name: LINK_LOCAL.to_owned() };
-        let set = NftSet { key: vec![Field::Ipv6], data: Vec::new(), interval: true };
+        let name = NftName {
+            table: self.table,
+            name: LINK_LOCAL.to_owned(),
+        };
+        let set = NftSet {
+            key: vec![Field::Ipv6],
+            data: Vec::new(),
+            interval: true,
+        };
         let place = self.domain.place(Key::NftSet(name.clone()));
-        self.plan.want(place, Object::NftSet(set), self.origin.clone());
+        self.plan
+            .want(place, Object::NftSet(set), self.origin.clone());
         let members = Members::of_set([vec![Datum::Net(link_local())]]);
         let place = self.domain.place(Key::NftMembers(name));
-        self.plan.want(place, Object::NftMembers(members), self.origin.clone());
+        self.plan
+            .want(place, Object::NftMembers(members), self.origin.clone());
     }
 
     fn set(&mut self, name: &str, key: Vec<Field>, members: Members) {
-        let set = NftSet { key, data: Vec::new(), interval: false };
-        let name = || NftName { table: self.table, name: name.to_owned() };
+        let set = NftSet {
+            key,
+            data: Vec::new(),
+            interval: false,
+        };
+        let name = || NftName {
+            table: self.table,
+            name: name.to_owned(),
+        };
         let place = self.domain.place(Key::NftSet(name()));
-        self.plan.want(place, Object::NftSet(set), self.origin.clone());
+        self.plan
+            .want(place, Object::NftSet(set), self.origin.clone());
         let place = self.domain.place(Key::NftMembers(name()));
-        self.plan.want(place, Object::NftMembers(members), self.origin.clone());
+        self.plan
+            .want(place, Object::NftMembers(members), self.origin.clone());
     }
 
     fn chain(&mut self, point: HookPoint, rules: Vec<Rule>) {
-        let name = NftName { table: self.table, name: CHAIN.to_owned() };
-        let chain = Chain { hook: Some(hook(point, PRIORITY)), rules };
+        let name = NftName {
+            table: self.table,
+            name: CHAIN.to_owned(),
+        };
+        let chain = Chain {
+            hook: Some(hook(point, PRIORITY)),
+            rules,
+        };
         let place = self.domain.place(Key::NftChain(name));
-        self.plan.want(place, Object::NftChain(chain), self.origin.clone());
+        self.plan
+            .want(place, Object::NftChain(chain), self.origin.clone());
     }
 }
 
@@ -197,7 +265,11 @@ fn ends() -> Match {
 
 /// The interface that an endpoint's packets come in by.
 fn link<'r>(resident: &'r Resident<'_>) -> &'r tombolo_model::IfName {
-    resident.guard.port.as_ref().unwrap_or(&resident.guard.interface)
+    resident
+        .guard
+        .port
+        .as_ref()
+        .unwrap_or(&resident.guard.interface)
 }
 
 fn own_name(family: Family) -> String {
@@ -209,10 +281,7 @@ fn own_name(family: Family) -> String {
 fn unchecked(family: Family) -> Vec<IpNet> {
     match family {
         Family::V4 => Vec::new(),
-        Family::V6 => vec![
-            Family::host_net(family.unspecified()),
-            link_local(),
-        ],
+        Family::V6 => vec![Family::host_net(family.unspecified()), link_local()],
     }
 }
 
@@ -226,13 +295,25 @@ fn advertisement(ether_type: u16) -> Vec<Match> {
     vec![
         Match::EtherType(ether_type),
         ends(),
-        Match::ProtocolNumber { number: ICMPV6, not: false },
-        Match::Icmp { family: Family::V6, icmp_type: ADVERTISEMENT, code: None, not: false },
+        Match::ProtocolNumber {
+            number: ICMPV6,
+            not: false,
+        },
+        Match::Icmp {
+            family: Family::V6,
+            icmp_type: ADVERTISEMENT,
+            code: None,
+            not: false,
+        },
     ]
 }
 
 fn from(family: Family, net: IpNet) -> Match {
-    Match::Source(AddressMatch { family, addresses: Addresses::Net(net), not: false })
+    Match::Source(AddressMatch {
+        family,
+        addresses: Addresses::Net(net),
+        not: false,
+    })
 }
 
 fn dropped(matches: Vec<Match>) -> Rule {

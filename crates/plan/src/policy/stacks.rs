@@ -51,29 +51,46 @@ impl<'a> Writer<'_, 'a> {
         if self.has_chain(&name) {
             return Target::Chain(name);
         }
-        let mut rules = vec![forget_pass()];
-        let asked = tier.policies.iter().map(|policy| (&policy.key, policy.rules(direction)));
+        let mut rules = self.forget_pass();
+        let asked = tier
+            .policies
+            .iter()
+            .map(|policy| (&policy.key, policy.rules(direction)));
+        let asked = asked.map(|(key, rules)| (key, rules.unwrap_or_default()));
+        let asked: Vec<_> = asked.filter(|(_, rules)| !rules.is_empty()).collect();
+        let last = asked.len().saturating_sub(1);
+        let goes_on = tier.tier.default_action == DefaultAction::Pass;
         let mut next = None;
-        for (key, asked) in asked {
-            let asked = asked.unwrap_or_default();
-            if asked.is_empty() {
-                continue;
-            }
+        for (index, (key, asked)) in asked.into_iter().enumerate() {
             let chain = chain_name(direction, key);
-            let origin = Origin { resource: key.clone(), rule: "policy: a policy's rules" };
+            let origin = Origin {
+                resource: key.clone(),
+                rule: "policy: a policy's rules",
+            };
             self.rule_chain(&chain, asked, &origin);
             rules.push(Rule::new([], Action::Jump(chain)));
-            if passes(asked) {
-                let next = next.get_or_insert_with(|| self.from_tier(behind, fallback, direction, network));
-                rules.push(Rule::new([Match::MarkBits { mask: PASS, value: PASS }], to(next)));
+            if passes(asked) && !(goes_on && index == last) {
+                let next = next
+                    .get_or_insert_with(|| self.from_tier(behind, fallback, direction, network));
+                rules.push(Rule::new(
+                    [Match::MarkBits {
+                        mask: PASS,
+                        value: PASS,
+                    }],
+                    to(next),
+                ));
             }
         }
         match tier.tier.default_action {
             DefaultAction::Deny => {
-                rules.extend(denial(&[], &format!("{direction} at the end of tier {}", tier.tier.name)));
+                rules.extend(denial(
+                    &[],
+                    &format!("{direction} at the end of tier {}", tier.tier.name),
+                ));
             }
             DefaultAction::Pass => {
-                let next = next.unwrap_or_else(|| self.from_tier(behind, fallback, direction, network));
+                let next =
+                    next.unwrap_or_else(|| self.from_tier(behind, fallback, direction, network));
                 rules.push(Rule::new([], to(&next)));
             }
         }
@@ -103,10 +120,13 @@ impl<'a> Writer<'_, 'a> {
         if self.has_chain(&name) {
             return Target::Chain(name);
         }
-        let mut rules = vec![forget_pass()];
+        let mut rules = self.forget_pass();
         let mut first = None;
         for profile in profiles.iter().filter_map(|(_, profile)| *profile) {
-            let origin = Origin { resource: profile.key.clone(), rule: "policy: a profile's rules" };
+            let origin = Origin {
+                resource: profile.key.clone(),
+                rule: "policy: a profile's rules",
+            };
             let asked = profile.rules(direction);
             if !asked.is_empty() {
                 let chain = chain_name(direction, &profile.key);
@@ -117,21 +137,34 @@ impl<'a> Writer<'_, 'a> {
         }
         rules.extend(denial(&[], &format!("{direction} at the end of profiles")));
         let nobody = || Origin {
-            resource: ResourceKey {
-                kind: tombolo_model::KindName::Profile,
-                namespace: None,
-                name: profiles.first().map_or_else(no_name, |(name, _)| (*name).clone()),
-            },
+            resource: self.asker.clone(),
             rule: "policy: profiles that are not there",
         };
-        self.chain(&name, None, rules, first.unwrap_or_else(nobody));
+        let origin = first.unwrap_or_else(nobody);
+        self.chain(&name, None, rules, origin);
         Target::Chain(name)
     }
 }
 
-/// A host without profiles.
-fn no_name() -> tombolo_model::Name {
-    tombolo_model::Name::new("none").expect("letters make a name")
+impl Writer<'_, '_> {
+    /// Takes the mark away that a packet may have from the tier before, if anything passes packets on.
+    fn forget_pass(&self) -> Vec<Rule> {
+        let mut policies = self.rulebook.tiers.iter().flat_map(|tier| &tier.policies);
+        let is_used = policies.any(|policy| {
+            let mut rules = Direction::ALL
+                .iter()
+                .filter_map(|direction| policy.rules(*direction));
+            rules.any(passes)
+        });
+        let forget = Rule::new(
+            [],
+            Action::MarkBits {
+                mask: PASS,
+                value: 0,
+            },
+        );
+        is_used.then_some(forget).into_iter().collect()
+    }
 }
 
 /// How a packet goes there from a chain.
@@ -140,10 +173,6 @@ pub(super) fn to(target: &Target) -> Action {
         Target::Chain(name) => Action::Goto(name.clone()),
         Target::Open => Action::Accept,
     }
-}
-
-fn forget_pass() -> Rule {
-    Rule::new([], Action::MarkBits { mask: PASS, value: 0 })
 }
 
 /// The chain of a policy's or profile's rules.
@@ -192,7 +221,10 @@ fn stack_name(
 /// Whether a packet can come to what is behind the last tier.
 fn reaches_end(tiers: &[StackTier<'_, '_>], direction: Direction) -> bool {
     tiers.iter().all(|tier| {
-        let mut rules = tier.policies.iter().filter_map(|policy| policy.rules(direction));
+        let mut rules = tier
+            .policies
+            .iter()
+            .filter_map(|policy| policy.rules(direction));
         tier.tier.default_action == DefaultAction::Pass || rules.any(passes)
     })
 }

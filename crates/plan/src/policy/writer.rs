@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tombolo_model::{Family, World};
+use tombolo_model::{Family, ResourceKey, World};
 use tombolo_policy::{Directory, Group, Rulebook};
 
 use super::domain::Domain;
@@ -19,6 +19,8 @@ pub(super) struct Writer<'w, 'a> {
     pub families: Vec<Family>,
     /// The sets of groups that were asked for.
     pub groups: HashMap<Group<'a>, GroupSets>,
+    /// For whom something is written.
+    pub asker: ResourceKey,
     pub plan: &'w mut HostPlan,
 }
 
@@ -31,7 +33,8 @@ impl Writer<'_, '_> {
 
     pub fn chain(&mut self, name: &str, hook: Option<Hook>, rules: Vec<Rule>, origin: Origin) {
         let place = self.domain.place(Key::NftChain(NftName::inet(name)));
-        self.plan.want(place, Object::NftChain(Chain { hook, rules }), origin);
+        self.plan
+            .want(place, Object::NftChain(Chain { hook, rules }), origin);
     }
 
     /// A set with its members.
