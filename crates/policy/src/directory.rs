@@ -55,7 +55,13 @@ pub enum Member<'a> {
 }
 
 /// What tells classes apart, as long as their labels are not put together.
-type ClassKey<'a> = (Option<&'a Name>, &'a Labels, &'a [Name]);
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct ClassKey<'a> {
+    is_endpoint: bool,
+    namespace: Option<&'a Name>,
+    own: &'a Labels,
+    profiles: &'a [Name],
+}
 
 impl<'a> Directory<'a> {
     /// Everything that has labels in a World. Endpoints that have lost their addresses to others are
@@ -66,11 +72,9 @@ impl<'a> Directory<'a> {
         let mut classes: Vec<Class<'a>> = Vec::new();
         let mut add = |key: ClassKey<'a>, member| {
             let index = *found.entry(key).or_insert_with(|| {
-                let (namespace, own, profiles) = key;
-                let labels = whole(world, namespace, own, profiles);
                 classes.push(Class {
-                    namespace,
-                    labels,
+                    namespace: key.namespace,
+                    labels: whole(world, key),
                     members: Vec::new(),
                 });
                 classes.len() - 1
@@ -79,24 +83,18 @@ impl<'a> Directory<'a> {
         };
         let doubtful = shared_addresses(world);
         for ((namespace, _), endpoint) in &world.endpoints {
-            let contested = endpoint
-                .spec
-                .addresses
-                .iter()
-                .any(|address| doubtful.contains_key(address));
+            let mut addresses = endpoint.spec.addresses.iter();
+            let contested = addresses.any(|address| doubtful.contains_key(address));
             if contested && world.is_superseded(endpoint) {
                 continue;
             }
-            let key = (
-                Some(namespace),
-                &endpoint.metadata.labels,
-                endpoint.spec.profiles.as_slice(),
+            add(
+                ClassKey::of_endpoint(namespace, endpoint),
+                Member::Endpoint(endpoint),
             );
-            add(key, Member::Endpoint(endpoint));
         }
         for host in world.host_endpoints.values() {
-            let key = (None, &host.metadata.labels, host.spec.profiles.as_slice());
-            add(key, Member::Host(host));
+            add(ClassKey::of_host(host), Member::Host(host));
         }
         for ((namespace, name), set) in &world.network_sets {
             let member = Member::Set {
@@ -104,7 +102,8 @@ impl<'a> Directory<'a> {
                 name,
                 nets: &set.spec.nets,
             };
-            add((Some(namespace), &set.metadata.labels, &[]), member);
+            let key = ClassKey::of_set(Some(namespace), &set.metadata.labels);
+            add(key, member);
         }
         for (name, set) in &world.global_network_sets {
             let member = Member::Set {
@@ -112,7 +111,7 @@ impl<'a> Directory<'a> {
                 name,
                 nets: &set.spec.nets,
             };
-            add((None, &set.metadata.labels, &[]), member);
+            add(ClassKey::of_set(None, &set.metadata.labels), member);
         }
         let named = classes.iter().filter_map(|class| class.namespace);
         let mut namespaces: BTreeMap<&Name, Labels> = BTreeMap::new();
@@ -180,13 +179,42 @@ fn namespace_labels(world: &World, name: &Name) -> Labels {
 /// The label by which everything of a namespace has its name.
 const NAMESPACE: &str = "projectcalico.org/namespace";
 
-/// The labels of somebody, with those of profiles and of the namespace.
-fn whole<'a>(
-    world: &World,
-    namespace: Option<&Name>,
-    own: &'a Labels,
-    profiles: &[Name],
-) -> Cow<'a, Labels> {
+impl<'a> ClassKey<'a> {
+    fn of_endpoint(namespace: &'a Name, endpoint: &'a Resource<Endpoint>) -> ClassKey<'a> {
+        ClassKey {
+            is_endpoint: true,
+            namespace: Some(namespace),
+            own: &endpoint.metadata.labels,
+            profiles: &endpoint.spec.profiles,
+        }
+    }
+
+    fn of_host(host: &'a Resource<HostEndpoint>) -> ClassKey<'a> {
+        ClassKey {
+            profiles: &host.spec.profiles,
+            ..ClassKey::of_set(None, &host.metadata.labels)
+        }
+    }
+
+    /// Of what is no endpoint and has no profiles.
+    fn of_set(namespace: Option<&'a Name>, own: &'a Labels) -> ClassKey<'a> {
+        ClassKey {
+            is_endpoint: false,
+            namespace,
+            own,
+            profiles: &[],
+        }
+    }
+}
+
+/// The labels of somebody, with those of profiles and of the namespace, and an endpoint's.
+fn whole<'a>(world: &World, key: ClassKey<'a>) -> Cow<'a, Labels> {
+    let ClassKey {
+        is_endpoint,
+        namespace,
+        own,
+        profiles,
+    } = key;
     if namespace.is_none() && profiles.is_empty() {
         return Cow::Borrowed(own);
     }
@@ -198,6 +226,12 @@ fn whole<'a>(
     if let Some(namespace) = namespace {
         labels.insert(NAMESPACE.to_owned(), namespace.to_string());
     }
+    // Only endpoints have it, whatever labels a set is given.
+    let (name, value) = Endpoint::LABEL;
+    match is_endpoint {
+        true => labels.insert(name.to_owned(), value.to_owned()),
+        false => labels.remove(name),
+    };
     Cow::Owned(labels)
 }
 
