@@ -23,6 +23,7 @@ mod init;
 mod join;
 mod journal;
 mod listen;
+mod meant;
 mod metrics;
 mod publish;
 mod renew;

@@ -16,6 +16,7 @@
 //! | `POST /v1/attach` | [`AttachRequest`] → [`Attached`], once the kernel holds it |
 //! | `POST /v1/detach` | [`DetachRequest`] → nothing |
 //! | `POST /v1/amend` | [`AmendRequest`] → [`Attached`], once the kernel holds it |
+//! | `POST /v1/label` | [`LabelRequest`] → the endpoint, as in files, once this node's kernel holds it |
 //! | `POST /v1/addresses/take` | [`TakeRequest`] → [`Taken`] |
 //! | `POST /v1/addresses/give` | [`GiveRequest`] → nothing |
 //! | `POST /v1/inspect` | [`DetachRequest`] → [`Inspected`]: what an attachment should be and is |
@@ -32,10 +33,12 @@
 mod client;
 mod error;
 mod types;
+mod words;
 
 pub use client::{Client, ClientError, Lines};
 pub use error::{Fault, FaultKind};
 pub use types::*;
+pub use words::named_port;
 
 /// Where the agent listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/tombolo/tombolo.sock";

@@ -75,11 +75,20 @@ const EXAMPLES: &[(&str, &str)] = &[
         "\
   ip netns add c1; tombolo attach --netns /run/netns/c1 --container c1
   tombolo attach --pid 4711 --container web --network blue --publish 8080:80
-  tombolo attach --netns /run/netns/c1 --container c1 --ip 10.244.0.9",
+  tombolo attach --netns /run/netns/c1 --container c1 --ip 10.244.0.9
+  tombolo attach --pid 4711 --container web --label app=web --profile base --named-port web=TCP/80",
     ),
     (
         "detach",
         "  tombolo detach --container c1\n  tombolo detach --container c1 --interface eth1",
+    ),
+    (
+        "label",
+        "\
+  tombolo label endpoint web role=front            any part of its name that only one has
+  tombolo label endpoint shop/web role=back old-
+  tombolo label endpoint web -n shop --profile base --profile web
+  tombolo label endpoint web --no-profiles",
     ),
     (
         "ipam show",

@@ -95,6 +95,7 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/attach", post(endpoints::attach))
         .route("/v1/detach", post(endpoints::detach))
         .route("/v1/amend", post(endpoints::amend))
+        .route("/v1/label", post(endpoints::label))
         .route("/v1/addresses/take", post(endpoints::take))
         .route("/v1/addresses/give", post(endpoints::give))
         .route("/v1/inspect", post(endpoints::inspect))
