@@ -13,7 +13,7 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
 use tombolo_join::Fingerprint;
-use tombolo_model::{Name, World, Write};
+use tombolo_model::{Name, ResourceKey, World, Write};
 use tombolo_plan::HostPlan;
 use tombolo_store::{Commit, Resources, Revision, StoreError};
 
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     /// Why the store does not answer, if it does not. Who follows it and who gives signs of life
     /// both notice.
     pub store_error: watch::Sender<Option<String>>,
+    /// Resources of the store that this program cannot read, and why.
+    pub unreadable: watch::Sender<BTreeMap<ResourceKey, String>>,
     /// What the kernel holds.
     pub applied: watch::Sender<Arc<AppliedState>>,
     /// Every change of the World, for watchers of the API.
@@ -121,6 +123,7 @@ impl Shared {
             view: RwLock::default(),
             seen: watch::Sender::new(Revision::NONE),
             store_error: watch::Sender::new(None),
+            unreadable: watch::Sender::default(),
             applied: watch::Sender::new(Arc::default()),
             changes: tokio::sync::broadcast::Sender::new(1024),
             passes: Requests::default(),

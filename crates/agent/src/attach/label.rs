@@ -35,7 +35,10 @@ fn change(
     request: &LabelRequest,
 ) -> Result<(Vec<Write>, Resource<Endpoint>), Fault> {
     let Some(present) = world.endpoints.get(key) else {
-        let message = format!("endpoint {}/{} is not in the store (any more)", key.0, key.1);
+        let message = format!(
+            "endpoint {}/{} is not in the store (any more)",
+            key.0, key.1
+        );
         return Err(Fault::new(FaultKind::NotFound, message));
     };
     let mut endpoint = present.clone();

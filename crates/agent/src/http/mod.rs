@@ -5,6 +5,7 @@ mod delete;
 mod endpoints;
 mod explain;
 mod operate;
+mod problems;
 mod resources;
 mod serve;
 
