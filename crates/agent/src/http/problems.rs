@@ -151,7 +151,7 @@ mod tests {
         ]);
         let lines = unreadable(&map).join("\n");
         for sign in [
-            "Tier t is not in force",
+            "Tier t cannot be read: unknown field `speed`; it is not in force",
             "IPPool p cannot be read",
             "`speed`",
             "`colour`",
