@@ -5,7 +5,7 @@
 //! way. An operation that fails does not stop those behind it; what depended on it fails by itself,
 //! with the kernel's own reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 use tombolo_model::IfName;
@@ -14,7 +14,7 @@ use tombolo_plan::{Key, Netns, Object, Op};
 
 use crate::encode::{encode, links_needed, made, on_a_link, verb};
 use crate::error::{KernelError, NetlinkError};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, is_nft};
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
 use crate::session::{Links, Session};
@@ -59,7 +59,7 @@ impl<'a> Applier<'a> {
     /// Does it all; one outcome for each operation.
     pub(crate) fn run(mut self) -> Vec<Outcome> {
         let ops = self.ops;
-        let mut translated = false;
+        let mut translated: BTreeSet<&Netns> = BTreeSet::new();
         let mut at = &Netns::Host;
         for (index, op) in ops.iter().enumerate() {
             let place = op.place();
@@ -75,11 +75,10 @@ impl<'a> Applier<'a> {
             }
             self.unlink();
             let result = match &place.key {
-                Key::NftSet(_) | Key::NftChain(_) | Key::NftElement { .. } => {
-                    if !translated {
+                key if is_nft(key) => {
+                    if translated.insert(at) {
                         self.flush(at);
-                        self.translate();
-                        translated = true;
+                        self.translate(at);
                     }
                     continue;
                 }
@@ -131,21 +130,13 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// All of nftables.
-    fn translate(&mut self) {
-        let nft = |op: &Op| {
-            matches!(
-                op.place().key,
-                Key::NftSet(_) | Key::NftChain(_) | Key::NftElement { .. }
-            )
-        };
-        let (indices, ops): (Vec<usize>, Vec<&Op>) = self
-            .ops
-            .iter()
-            .enumerate()
-            .filter(|(_, op)| nft(op))
-            .unzip();
-        for (index, outcome) in indices.into_iter().zip(self.kernel.table.apply(&ops)) {
+    /// All of nftables in a namespace.
+    fn translate(&mut self, netns: &'a Netns) {
+        let here = |op: &Op| op.place().netns == *netns && is_nft(&op.place().key);
+        let ops = self.ops.iter().enumerate();
+        let (indices, ops): (Vec<usize>, Vec<&Op>) = ops.filter(|(_, op)| here(op)).unzip();
+        let outcomes = self.kernel.apply_tables(netns, &ops);
+        for (index, outcome) in indices.into_iter().zip(outcomes) {
             self.results[index] = outcome;
         }
     }

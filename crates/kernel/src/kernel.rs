@@ -23,14 +23,16 @@ use crate::look::Look;
 use crate::memory::Memory;
 use crate::namespaces;
 use crate::netns::NetnsHandle;
-use crate::nft::Table;
+use crate::nft::{Remembered, Tables};
 use crate::nsid;
 use crate::read::{Scope, read, settings};
 use crate::session::Session;
 use crate::watch::Watcher;
 use inside::tell_parents;
+pub(crate) use tables::is_nft;
 
 mod inside;
+mod tables;
 
 /// How often [`Kernel::converge`] reads and applies at most.
 const MAX_ROUNDS: u32 = 4;
@@ -42,7 +44,7 @@ pub struct Ownership {
     pub link_prefix: String,
     /// Routes and rules of this protocol are ours (`RTA_PROTO`, `FRA_PROTOCOL`).
     pub route_protocol: u8,
-    /// The nftables table, of family `inet`, that is ours.
+    /// The nftables tables, of families `inet` and `bridge`, that are ours.
     pub nft_table: String,
     /// Where network namespaces of ours are mounted, and `ip netns` looks for all of them.
     pub namespaces: PathBuf,
@@ -79,7 +81,9 @@ impl Ownership {
 pub struct Kernel {
     pub(crate) ownership: Ownership,
     pub(crate) host: Session,
-    pub(crate) table: Table,
+    pub(crate) tables: Tables,
+    /// What is remembered of our tables in other namespaces that have some.
+    tables_inside: BTreeMap<Netns, Remembered>,
     /// The port number of our sockets in sandboxes: events by which the kernel tells of our own
     /// changes there carry it.
     pub(crate) sandbox_port: u32,
@@ -122,11 +126,12 @@ impl Kernel {
         let mut session = Session::open(host.clone(), Netns::Host)?;
         // Without CAP_NET_ADMIN there is none, and nothing can be made that needs it.
         let number = nsid::assign(&mut session, host).ok();
-        let table = Table::new(host.clone(), &ownership);
+        let tables = Tables::of_host(host.clone(), &ownership.nft_table);
         Ok(Kernel {
             ownership,
             host: session,
-            table,
+            tables,
+            tables_inside: BTreeMap::new(),
             sandbox_port: random_port(),
             sandboxes: BTreeMap::new(),
             number,
@@ -211,18 +216,24 @@ impl Kernel {
         if *netns == Netns::Host {
             let scope = Scope::new(&self.ownership, netns, planned);
             let mut found = read(&mut self.host, &scope)?;
-            found.extend(self.table.read(&scope)?);
+            found.extend(self.tables.read(&scope)?);
             found.extend(namespaces::read(&scope)?);
             return Ok(found);
         }
         match self.open_namespace(netns) {
             Ok(handle) => {
-                let mut session = self.session_in(handle, netns)?;
-                let scope = Scope::new(&self.ownership, netns, planned);
+                let mut session = self.session_in(handle.clone(), netns)?;
+                let ownership = self.ownership.clone();
+                let scope = Scope::new(&ownership, netns, planned);
                 tell_parents(&mut self.host, &scope, &mut session)?;
-                read(&mut session, &scope)
+                let mut found = read(&mut session, &scope)?;
+                found.extend(self.read_tables(handle, netns, &scope)?);
+                Ok(found)
             }
-            Err(KernelError::SandboxGone { .. }) => Ok(Vec::new()),
+            Err(KernelError::SandboxGone { .. }) => {
+                self.tables_inside.remove(netns);
+                Ok(Vec::new())
+            }
             Err(error) => Err(error),
         }
     }
@@ -233,6 +244,8 @@ impl Kernel {
         wanted.entry(&Netns::Host).or_default();
         self.sandboxes.clone_from(&plan.sandboxes);
         let lost_sight = self.memory.narrow(&wanted, &self.ownership);
+        self.tables_inside
+            .retain(|netns, _| wanted.contains_key(netns));
         let host = wanted.remove(&Netns::Host).unwrap_or_default();
         if look.at_host() || !self.memory.knows_host() {
             let found = self.read_namespace(&Netns::Host, host)?;
@@ -406,7 +419,7 @@ impl Kernel {
     /// The port numbers under which the kernel knows our changes.
     fn ports(&self) -> Vec<u32> {
         std::iter::once(self.host.socket.port())
-            .chain(self.table.port())
+            .chain(self.tables.port())
             .chain([self.sandbox_port])
             .collect()
     }

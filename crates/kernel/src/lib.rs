@@ -52,6 +52,7 @@ pub use error::{KernelError, NetlinkError};
 pub use kernel::{Applied, Convergence, Kernel, Ownership};
 pub use look::Look;
 pub use netns::NetnsHandle;
+pub use nft::Counter;
 pub use record::record;
 pub use sys::give_back_memory;
 pub use watch::{Event, Watcher};

@@ -10,7 +10,7 @@ use tombolo_plan::diff::{handed_mark, mark, satisfies};
 use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place};
 
-use crate::kernel::{Ownership, Wanted};
+use crate::kernel::{Ownership, Wanted, is_nft};
 use crate::look::Look;
 use crate::record::record;
 
@@ -158,7 +158,8 @@ impl Memory {
             let stays = matches!(place.netns, Netns::Numbered(_))
                 || planned.is_some_and(|planned| {
                     planned.contains_key(&place.key)
-                        || (!matches!(place.netns, Netns::Sandbox(_))
+                        // By its name our table is ours even in a sandbox.
+                        || ((!matches!(place.netns, Netns::Sandbox(_)) || is_nft(&place.key))
                             && is_ours(&place.key, ownership))
                 });
             lost_sight |= !stays && stands_on(object).is_some();

@@ -7,7 +7,7 @@
 
 use tombolo_model::IfName;
 use tombolo_plan::diff::above;
-use tombolo_plan::objects::{Link, LinkKind, NextHop};
+use tombolo_plan::objects::{Link, LinkKind, NextHop, NftName};
 use tombolo_plan::{Key, Netns, Object, Observed, Op, Place};
 
 /// Notes an operation that succeeded.
@@ -46,12 +46,35 @@ pub fn record(observed: &mut Observed, op: &Op) {
                     let gone = Netns::Segment(name.clone());
                     observed.retain(|at, _| at.netns != gone);
                 }
-                Key::NftSet(set) => observed.retain(
-                    |at, _| !matches!(&at.key, Key::NftElement { set: of, .. } if of == set),
-                ),
+                Key::NftSet(set) => empty_set(observed, &place.netns, set),
                 _ => {}
             }
         }
+    }
+}
+
+/// Takes out what is in a set.
+fn empty_set(observed: &mut Observed, netns: &Netns, set: &NftName) {
+    let place = |key| Place {
+        netns: netns.clone(),
+        key,
+    };
+    observed.remove(&place(Key::NftMembers(set.clone())));
+    let first = place(Key::NftElement {
+        set: set.clone(),
+        key: Vec::new(),
+    });
+    let is_in = |at: &Place| {
+        at.netns == *netns && matches!(&at.key, Key::NftElement { set: of, .. } if of == set)
+    };
+    let behind = observed.range(first..);
+    let gone: Vec<Place> = behind
+        .map(|(at, _)| at)
+        .take_while(|at| is_in(at))
+        .cloned()
+        .collect();
+    for at in gone {
+        observed.remove(&at);
     }
 }
 

@@ -95,6 +95,9 @@ impl Watcher {
         let _ = route.hear_all();
         let nft = Socket::open(netns, Protocol::Netfilter).ok();
         let nft = nft.filter(|socket| socket.join(NFT_GROUP).is_ok());
+        if let Some(nft) = &nft {
+            let _ = nft.hear_all();
+        }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
         for socket in std::iter::once(&route).chain(&nft) {
             epoll

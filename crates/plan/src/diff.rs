@@ -12,7 +12,7 @@ use tombolo_model::IfName;
 use tombolo_model::kinds::MacvlanMode;
 
 use crate::host_plan::HostPlan;
-use crate::objects::{Key, Link, LinkKind, Netns, NextHop, Object, Place};
+use crate::objects::{Key, Link, LinkKind, Netns, NextHop, NftName, Object, Place};
 use crate::order::rank;
 
 /// What a kernel holds of ours, and of what the plan names.
@@ -59,6 +59,19 @@ impl Op {
 impl std::fmt::Display for Op {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Op::Create {
+                place,
+                object: Object::NftMembers(members),
+            } => write!(f, "create {place} with {}", members.len()),
+            Op::Change {
+                place,
+                from: Object::NftMembers(from),
+                to: Object::NftMembers(to),
+            } => {
+                let changes = from.changes(to);
+                let (new, gone) = (changes.new.len(), changes.gone.len());
+                write!(f, "change {place} by {new} more and {gone} less")
+            }
             Op::Create { place, object } => write!(f, "create {place} {object}"),
             Op::Change { place, from, to } => write!(f, "change {place} from {from} to {to}"),
             Op::Remove { place, .. } => write!(f, "remove {place}"),
@@ -69,7 +82,8 @@ impl std::fmt::Display for Op {
 /// The operations that make `observed` match `plan`, in order.
 #[must_use]
 pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
-    let (mut making, observed) = replace_links(plan, observed);
+    let (mut making, mut observed) = replace_links(plan, observed);
+    empty_replaced_sets(plan, &mut observed);
     let mut removing = Vec::new();
     for (place, planned) in &plan.objects {
         let create = Op::Create {
@@ -241,6 +255,29 @@ fn replace_links<'a>(plan: &HostPlan, observed: &'a Observed) -> (Vec<Op>, Cow<'
         }
     }
     (removals, left)
+}
+
+/// A set of another type is made anew, and what is in it with it, in the same transaction.
+fn empty_replaced_sets(plan: &HostPlan, left: &mut Cow<'_, Observed>) {
+    let replaced: BTreeSet<(Netns, NftName)> = left
+        .iter()
+        .filter_map(|(place, present)| {
+            let Key::NftSet(name) = &place.key else {
+                return None;
+            };
+            let wanted = plan.objects.get(place)?;
+            (*present != wanted.object).then(|| (place.netns.clone(), name.clone()))
+        })
+        .collect();
+    if replaced.is_empty() {
+        return;
+    }
+    left.to_mut().retain(|place, _| match &place.key {
+        Key::NftElement { set, .. } | Key::NftMembers(set) => {
+            !replaced.contains(&(place.netns.clone(), set.clone()))
+        }
+        _ => true,
+    });
 }
 
 /// Whether it is a pair whose other end was renamed, or moved elsewhere: an end cannot be made by

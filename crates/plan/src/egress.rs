@@ -27,7 +27,7 @@ use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
     Action, AddressMatch, Addresses, Chain, ChainType, Hook, HookPoint, InterfaceMatch, Key, Match,
-    NextHop, Object, Place, Policy, Route, RoutingRule, Rule,
+    NextHop, NftName, Object, Place, Policy, Route, RoutingRule, Rule,
 };
 use crate::transport;
 
@@ -79,7 +79,7 @@ fn want_chains(first: &Resource<Network>, segments: &[Segment], plan: &mut HostP
         rules,
     };
     let mut want = |name: &str, chain| {
-        let place = Place::host(Key::NftChain(name.to_owned()));
+        let place = Place::host(Key::NftChain(NftName::inet(name)));
         plan.want(place, Object::NftChain(chain), origin());
     };
     let filter = ChainType::Filter;
@@ -109,22 +109,20 @@ fn want_chains(first: &Resource<Network>, segments: &[Segment], plan: &mut HostP
 
 /// A rule for packets from each segment.
 fn from_each(segments: &[Segment], action: fn(&Segment) -> Action) -> Vec<Rule> {
-    let rule = |segment: &Segment| Rule {
-        matches: vec![Match::InInterface(gateway(segment))],
-        action: action(segment),
-    };
+    let rule =
+        |segment: &Segment| Rule::new(vec![Match::InInterface(gateway(segment))], action(segment));
     segments.iter().map(rule).collect()
 }
 
 /// Packets of a segment's connection get its mark.
 fn restore() -> Rule {
-    Rule {
-        matches: vec![Match::ConnectionMark {
+    Rule::new(
+        vec![Match::ConnectionMark {
             mask: OURS_MASK,
             value: OURS,
         }],
-        action: Action::RestoreMark,
-    }
+        Action::RestoreMark,
+    )
 }
 
 /// Rules that translate sources: who leaves a segment is the host from then on, and so is who comes
@@ -136,10 +134,7 @@ pub(crate) fn postrouting(
     plan: &HostPlan,
 ) -> Vec<Rule> {
     let mut rules = Vec::new();
-    let masquerade = |matches| Rule {
-        matches,
-        action: Action::Masquerade,
-    };
+    let masquerade = |matches| Rule::new(matches, Action::Masquerade);
     for segment in world.networks.values().filter_map(|n| segment(n, plan)) {
         let pools = overlay::pools(world, segment.network);
         for pool in pools.filter(|pool| Family::of_net(pool.spec.cidr) == family) {
@@ -193,15 +188,15 @@ pub(crate) fn marking(
         }),
         None => Match::LocalDestination,
     };
-    Some(Rule {
-        matches: vec![
+    Some(Rule::new(
+        vec![
             Match::Family(family),
             to,
             Match::Protocol(mapping.protocol),
             Match::DestinationPort(mapping.host_port),
         ],
-        action: Action::Mark(mark),
-    })
+        Action::Mark(mark),
+    ))
 }
 
 /// A network as a segment, if it is one and its gateway is planned.
@@ -243,15 +238,14 @@ fn isolation() -> Vec<Rule> {
     };
     let any = || links(naming::LINK_PREFIX);
     let gateways = || links(naming::GATEWAY_PREFIX);
-    let drop = |from, to| Rule {
-        matches: vec![Match::InInterface(from), Match::OutInterface(to)],
-        action: Action::Drop,
+    let drop = |from, to| {
+        Rule::new(
+            vec![Match::InInterface(from), Match::OutInterface(to)],
+            Action::Drop,
+        )
     };
     vec![
-        Rule {
-            matches: vec![Match::DestinationTranslated],
-            action: Action::Return,
-        },
+        Rule::new(vec![Match::DestinationTranslated], Action::Return),
         drop(gateways(), any()),
         drop(any(), gateways()),
     ]

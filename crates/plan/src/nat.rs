@@ -24,7 +24,7 @@ use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
     Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint,
-    InterfaceMatch, Key, Match, NftSet, Object, PacketField, Place, Policy, Rule,
+    InterfaceMatch, Key, Match, NftName, NftSet, Object, PacketField, Place, Policy, Rule,
 };
 
 /// Priorities of the hooks (`NF_IP_PRI_*`, linux/netfilter_ipv4.h).
@@ -225,12 +225,15 @@ fn want_ports(family: Family, ports: &[&Published], plan: &mut HostPlan) {
             None => (name("ports", family), set(&any)),
         };
         plan.want(
-            Place::host(Key::NftSet(map.clone())),
+            Place::host(Key::NftSet(NftName::inet(&map))),
             Object::NftSet(set),
             origin.clone(),
         );
         let to = vec![Datum::Ip(port.address), Datum::Port(mapping.container_port)];
-        let element = Key::NftElement { set: map, key };
+        let element = Key::NftElement {
+            set: NftName::inet(map),
+            key,
+        };
         plan.want(Place::host(element), Object::NftElement(to), origin.clone());
         let own = name("hairpin", family);
         let set = NftSet {
@@ -239,12 +242,15 @@ fn want_ports(family: Family, ports: &[&Published], plan: &mut HostPlan) {
             interval: false,
         };
         plan.want(
-            Place::host(Key::NftSet(own.clone())),
+            Place::host(Key::NftSet(NftName::inet(&own))),
             Object::NftSet(set),
             origin.clone(),
         );
         let key = vec![Datum::Ip(port.address), Datum::Ip(port.address)];
-        let element = Key::NftElement { set: own, key };
+        let element = Key::NftElement {
+            set: NftName::inet(own),
+            key,
+        };
         plan.want(Place::host(element), Object::NftElement(Vec::new()), origin);
     }
 }
@@ -259,24 +265,24 @@ fn translating_rules(published: &[Published]) -> Vec<Rule> {
         if of_family().any(at_one) {
             let mut fields = fields.clone();
             fields.insert(0, PacketField::Destination(family));
-            rules.push(Rule {
-                matches: vec![Match::Family(family)],
-                action: Action::TranslateDestination {
+            rules.push(Rule::new(
+                vec![Match::Family(family)],
+                Action::TranslateDestination {
                     family,
                     fields,
                     map: name("ports-at", family),
                 },
-            });
+            ));
         }
         if of_family().any(|p| !at_one(p)) {
-            rules.push(Rule {
-                matches: vec![Match::Family(family), Match::LocalDestination],
-                action: Action::TranslateDestination {
+            rules.push(Rule::new(
+                vec![Match::Family(family), Match::LocalDestination],
+                Action::TranslateDestination {
                     family,
                     fields,
                     map: name("ports", family),
                 },
-            });
+            ));
         }
     }
     rules
@@ -284,10 +290,7 @@ fn translating_rules(published: &[Published]) -> Vec<Rule> {
 
 /// Translated connections whose answers would not come back through this host by themselves.
 fn returning_rules(world: &World, node: &Name, family: Family, ports: &[&Published]) -> Vec<Rule> {
-    let masquerade = |matches: Vec<Match>| Rule {
-        matches,
-        action: Action::Masquerade,
-    };
+    let masquerade = |matches: Vec<Match>| Rule::new(matches, Action::Masquerade);
     let fields = vec![
         PacketField::Source(family),
         PacketField::Destination(family),
@@ -298,6 +301,7 @@ fn returning_rules(world: &World, node: &Name, family: Family, ports: &[&Publish
         Match::InSet {
             fields,
             set: name("hairpin", family),
+            not: false,
         },
     ])];
     if family == Family::V4 {
@@ -361,25 +365,25 @@ fn want_pools(world: &World, family: Family, rules: &mut Vec<Rule>, plan: &mut H
             };
             let set_name = name(what, family);
             plan.want(
-                Place::host(Key::NftSet(set_name.clone())),
+                Place::host(Key::NftSet(NftName::inet(&set_name))),
                 Object::NftSet(set.clone()),
                 origin.clone(),
             );
             let element = Key::NftElement {
-                set: set_name,
+                set: NftName::inet(set_name),
                 key: vec![Datum::Net(pool.spec.cidr)],
             };
             plan.want(Place::host(element), Object::NftElement(Vec::new()), origin);
         }
     }
     let inside = |what, not| within(family, Addresses::Set(name(what, family)), not);
-    rules.push(Rule {
-        matches: vec![
+    rules.push(Rule::new(
+        vec![
             Match::Source(inside("nat-outgoing", false)),
             Match::Destination(inside("pools", true)),
         ],
-        action: Action::Masquerade,
-    });
+        Action::Masquerade,
+    ));
 }
 
 /// The host's own 127.0.0.1 leads to published ports too. The kernel must be told that such packets
@@ -400,13 +404,13 @@ fn want_loopback(published: &[Published], origin: &Origin, plan: &mut HostPlan) 
         prefix: true,
         not: false,
     };
-    let rule = Rule {
-        matches: vec![
+    let rule = Rule::new(
+        vec![
             Match::InInterface(ours),
             Match::Destination(within(Family::V4, Addresses::Net(loopback), false)),
         ],
-        action: Action::Drop,
-    };
+        Action::Drop,
+    );
     let hook = hook(ChainType::Filter, HookPoint::Prerouting, RAW);
     want_chain("guard", hook, vec![rule], origin, plan);
 }
@@ -434,7 +438,7 @@ fn want_chain(name: &str, hook: Hook, rules: Vec<Rule>, origin: &Origin, plan: &
         rules,
     };
     plan.want(
-        Place::host(Key::NftChain(name.to_owned())),
+        Place::host(Key::NftChain(NftName::inet(name))),
         Object::NftChain(chain),
         origin.clone(),
     );

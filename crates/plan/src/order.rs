@@ -7,6 +7,7 @@ use crate::objects::Key;
 
 /// One row for each kind of key: its rank and why it stands there.
 const ORDER: &[(&str, &str)] = &[
+    ("namespace", "everything else is in one"),
     (
         "nft set",
         "rules refer to sets, and a rule that refers to a missing set is refused",
@@ -15,11 +16,11 @@ const ORDER: &[(&str, &str)] = &[
         "nft element",
         "the first packet that meets a rule must already find its set filled",
     ),
+    ("nft members", "as the element: all of a set's at once"),
     (
         "nft chain",
         "translation is in place before a link brings the first packet",
     ),
-    ("namespace", "links are made in it"),
     (
         "link",
         "addresses, settings, neighbours and routes are on a link",
@@ -57,6 +58,7 @@ pub fn kind(key: &Key) -> &'static str {
     match key {
         Key::NftSet(_) => "nft set",
         Key::NftElement { .. } => "nft element",
+        Key::NftMembers(_) => "nft members",
         Key::NftChain(_) => "nft chain",
         Key::Namespace(_) => "namespace",
         Key::Link(_) => "link",
@@ -88,6 +90,7 @@ pub fn rank(key: &Key) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::NftName;
     use std::net::Ipv4Addr;
     use tombolo_model::{Family, IfName, MacAddr, Name};
 
@@ -125,10 +128,11 @@ mod tests {
                 family: Family::V4,
                 priority: 0,
             },
-            Key::NftSet(String::new()),
-            Key::NftChain(String::new()),
+            Key::NftSet(NftName::inet("s")),
+            Key::NftChain(NftName::inet("c")),
+            Key::NftMembers(NftName::inet("s")),
             Key::NftElement {
-                set: String::new(),
+                set: NftName::inet("s"),
                 key: Vec::new(),
             },
         ];
@@ -141,7 +145,10 @@ mod tests {
     fn what_is_needed_comes_first() {
         let position = |kind: &str| ORDER.iter().position(|(name, _)| *name == kind);
         for (needed, by) in [
+            ("namespace", "nft set"),
             ("nft set", "nft element"),
+            ("nft set", "nft members"),
+            ("nft members", "nft chain"),
             ("nft set", "nft chain"),
             ("nft element", "nft chain"),
             ("namespace", "link"),

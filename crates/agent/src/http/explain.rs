@@ -173,7 +173,7 @@ impl Seen<'_> {
     /// Whether an object was told of already, as ours.
     fn is_ours(&self, entry: &Entry) -> bool {
         let table = Ownership::default().nft_table;
-        let in_our_table = matches!(&entry.mark, Mark::Table { family, name } if family == "inet" && *name == table);
+        let in_our_table = matches!(&entry.mark, Mark::Table { family, name } if ["inet", "bridge"].contains(&family.as_str()) && *name == table);
         in_our_table || self.observed.contains_key(&self.place(&entry.key))
     }
 

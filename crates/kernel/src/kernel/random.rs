@@ -59,15 +59,12 @@ fn piece(which: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
             } else {
                 tombolo_plan::objects::Action::Drop
             };
-            let rules = vec![
-                Rule {
-                    matches: Vec::new(),
-                    action
-                };
-                usize::from(how % 3)
-            ];
+            let rules = vec![Rule::new([], action); usize::from(how % 3)];
             let chain = Chain { hook: None, rules };
-            host(Key::NftChain(format!("c{number}")), Object::NftChain(chain))
+            host(
+                Key::NftChain(format!("c{number}").into()),
+                Object::NftChain(chain),
+            )
         }
         8 => host(
             Key::Sysctl("net/ipv4/ip_forward".into()),

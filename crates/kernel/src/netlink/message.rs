@@ -26,6 +26,16 @@ impl Message {
         Message { bytes }
     }
 
+    /// Attributes without a message around them, to be [appended](Message::append) to one.
+    pub(crate) fn attributes() -> Message {
+        Message { bytes: Vec::new() }
+    }
+
+    /// Puts attributes behind those that are there.
+    pub(crate) fn append(&mut self, attributes: &Message) -> &mut Message {
+        self.raw(&attributes.bytes)
+    }
+
     /// Bytes so far, padding included.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()

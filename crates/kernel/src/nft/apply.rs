@@ -8,21 +8,72 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
-use tombolo_plan::objects::{Action, AddressMatch, Addresses, Chain, Datum, Match, Rule};
-use tombolo_plan::{Key, Object, Op};
+use tombolo_plan::objects::{
+    Action, AddressMatch, Addresses, Chain, Match, NftName, PortSet, Rule, Table,
+};
+use tombolo_plan::{Key, Object, Op, Place};
 
-use super::message::{begin, end, kind, message};
+use super::fill::space_of;
+use super::message::{Ours, begin, end, kind, message};
 use super::transaction::Transaction;
-use super::{Table, chain, set};
+use super::{Tables, chain};
 use crate::encode::{made, verb};
 use crate::error::{KernelError, NetlinkError};
 
-type Outcome = Result<(), KernelError>;
+pub(super) type Outcome = Result<(), KernelError>;
 
 /// How often the rest is tried again without what was refused.
 const ATTEMPTS: usize = 4;
 
-impl Table {
+/// What is left to do of a list of operations.
+pub(super) struct Work<'a> {
+    ops: &'a [&'a Op],
+    /// By their place in the list.
+    pub left: &'a [usize],
+    /// Of each object that is made, the last operation that makes it.
+    made: BTreeMap<&'a Place, usize>,
+}
+
+impl<'a> Work<'a> {
+    fn new(ops: &'a [&'a Op], left: &'a [usize]) -> Work<'a> {
+        let making = left.iter().filter(|index| made(ops[**index]).is_some());
+        let made = making.map(|index| (ops[*index].place(), *index)).collect();
+        Work { ops, left, made }
+    }
+
+    /// An operation, and what it is about.
+    pub(super) fn at(&self, index: usize) -> (&'a Op, &'a Key) {
+        let op = self.ops[index];
+        (op, &op.place().key)
+    }
+
+    /// Whether an operation removes what a later one makes.
+    fn is_made_again(&self, index: usize) -> bool {
+        let op = self.ops[index];
+        let later = self.made.get(op.place());
+        matches!(op, Op::Remove { .. }) && later.is_some_and(|later| *later > index)
+    }
+
+    /// Chains that are made, changed or removed.
+    fn chains(&self) -> impl Iterator<Item = (usize, &'a NftName, &'a Op)> {
+        let named = self.left.iter().map(|index| (*index, self.ops[*index]));
+        named.filter_map(|(index, op)| match &op.place().key {
+            Key::NftChain(name) => Some((index, name, op)),
+            _ => None,
+        })
+    }
+
+    /// The tables in which something is done.
+    fn tables(&self) -> BTreeSet<Table> {
+        let names = self
+            .left
+            .iter()
+            .filter_map(|index| name_of(self.ops[*index]));
+        names.map(|name| name.table).collect()
+    }
+}
+
+impl Tables {
     /// Carries operations out; one outcome for each.
     pub(crate) fn apply(&mut self, ops: &[&Op]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; ops.len()];
@@ -35,19 +86,22 @@ impl Table {
             if left.is_empty() {
                 break;
             }
-            let attempt = self.attempt(ops, &left, one_by_one);
-            match attempt {
+            match self.attempt(&Work::new(ops, &left), one_by_one) {
                 Ok(refused) if refused.is_empty() => {
                     left.iter()
                         .for_each(|index| outcomes[*index] = Some(Ok(())));
                     left.iter().for_each(|index| self.remember(ops[*index]));
                 }
                 Ok(refused) => {
-                    one_by_one = true;
                     for (culprits, cause) in refused {
                         refusal = cause.to_string();
-                        blame(ops, &culprits, &cause, &mut outcomes);
+                        // What a set was thought to hold may be wrong: it is filled anew then.
+                        let is_guess = |index: &usize| is_change_of_members(ops[*index]);
+                        if one_by_one || !culprits.iter().any(is_guess) {
+                            blame(ops, &culprits, &cause, &mut outcomes);
+                        }
                     }
+                    one_by_one = true;
                 }
                 Err(error) => {
                     left.iter()
@@ -70,47 +124,49 @@ impl Table {
     /// One transaction. Gives the operations that the kernel refused, each list with its reason.
     fn attempt(
         &mut self,
-        ops: &[&Op],
-        left: &[usize],
+        work: &Work<'_>,
         one_by_one: bool,
     ) -> Result<Vec<(Vec<usize>, NetlinkError)>, KernelError> {
-        let mut transaction = Transaction::new(one_by_one);
+        let name = self.name.clone();
+        let mut transaction = Transaction::new(&name, one_by_one);
         transaction.push(begin(), &[]);
-        transaction.push(
-            message(kind::NEW_TABLE, libc::NLM_F_CREATE, &self.name),
-            &[],
-        );
-        let forced = self.chains_to_rewrite(ops, left);
-        self.empty_chains(ops, left, &forced, &mut transaction);
-        self.fill_sets(ops, left, &mut transaction)?;
-        let mut rules = |name: &str, chain: &Chain, of: &[usize]| {
+        for family in work.tables() {
+            let table = Ours {
+                family,
+                name: &name,
+            };
+            transaction.push(message(kind::NEW_TABLE, libc::NLM_F_CREATE, table), &[]);
+        }
+        let forced = self.chains_to_rewrite(work);
+        empty_chains(work, &forced, &mut transaction);
+        self.fill_sets(work, &mut transaction)?;
+        let mut rules = |name: &NftName, chain: &Chain, of: &[usize]| {
+            let table = transaction.table(name);
             for rule in &chain.rules {
-                transaction.push(chain::append(&self.name, name, rule), of);
+                transaction.push(chain::append(table, &name.name, rule), of);
             }
         };
         for name in &forced {
-            rules(name, &self.chains[name], &[]);
+            rules(name, &self.remembered.chains[name], &[]);
         }
-        for index in left {
-            if let (Some(name), Some(Object::NftChain(chain))) =
-                (chain_of(ops[*index]), made(ops[*index]))
-            {
-                rules(name, chain, &[*index]);
+        for (index, name, op) in work.chains() {
+            if let Some(Object::NftChain(chain)) = made(op) {
+                rules(name, chain, &[index]);
             }
         }
-        for index in left {
-            if let (Some(name), Op::Remove { .. }) = (chain_of(ops[*index]), ops[*index])
-                && !is_made_again(ops, left, *index)
-            {
-                transaction.push(chain::remove(&self.name, name), &[*index]);
+        for (index, name, op) in work.chains() {
+            if matches!(op, Op::Remove { .. }) && !work.is_made_again(index) {
+                let table = transaction.table(name);
+                transaction.push(chain::remove(table, &name.name), &[index]);
             }
         }
         transaction.push(end(), &[]);
         let refused = transaction.commit(self.socket()?);
+        let netns = &self.netns;
         let ours = |(culprits, cause): &(Vec<usize>, NetlinkError)| {
             culprits
                 .is_empty()
-                .then(|| KernelError::refused("change the nftables table", "host", cause.clone()))
+                .then(|| KernelError::refused("change the nftables table", netns, cause.clone()))
         };
         // A refusal that is nobody's (no privilege, no memory) is everybody's, unless it follows
         // from somebody's.
@@ -123,96 +179,27 @@ impl Table {
         }
     }
 
-    /// Makes chains, and empties those that are to change or go.
-    fn empty_chains(
-        &self,
-        ops: &[&Op],
-        left: &[usize],
-        forced: &BTreeSet<String>,
-        transaction: &mut Transaction,
-    ) {
-        for name in forced {
-            transaction.push(chain::flush(&self.name, name), &[]);
-        }
-        for index in left {
-            let Some(name) = chain_of(ops[*index]) else {
-                continue;
-            };
-            if let Some(Object::NftChain(chain)) = made(ops[*index]) {
-                transaction.push(chain::create(&self.name, name, chain), &[*index]);
-            }
-            transaction.push(chain::flush(&self.name, name), &[*index]);
-            if is_made_again(ops, left, *index) {
-                transaction.push(chain::remove(&self.name, name), &[*index]);
-            }
-        }
-    }
-
-    /// Sets and elements, in the order given. The elements of a set that goes are not named.
-    fn fill_sets(&mut self, ops: &[&Op], left: &[usize], transaction: &mut Transaction) -> Outcome {
-        let going: BTreeSet<&str> = left
-            .iter()
-            .filter_map(|index| match (ops[*index], &ops[*index].place().key) {
-                (Op::Remove { .. }, Key::NftSet(name)) => Some(name.as_str()),
-                _ => None,
-            })
-            .collect();
-        let mut intervals: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for index in left {
-            let op = ops[*index];
-            match (&op.place().key, op) {
-                (Key::NftSet(name), Op::Remove { .. }) => {
-                    self.intervals.remove(name);
-                    transaction.push(set::remove(&self.name, name), &[*index]);
-                }
-                (Key::NftSet(name), _) => {
-                    if let Some(Object::NftSet(made)) = made(op) {
-                        let id = u32::try_from(*index).unwrap_or(u32::MAX);
-                        transaction.push(set::create(&self.name, name, made, id), &[*index]);
-                    }
-                }
-                (Key::NftElement { set, .. }, Op::Remove { .. })
-                    if going.contains(set.as_str()) => {}
-                (Key::NftElement { set, key }, _) if matches!(key.as_slice(), [Datum::Net(_)]) => {
-                    intervals.entry(set).or_default().push(*index);
-                }
-                (Key::NftElement { set, key }, _) => {
-                    let data = match made(op) {
-                        Some(Object::NftElement(data)) => Some(data.as_slice()),
-                        _ => None,
-                    };
-                    transaction.element(&self.name, set, (key, data), *index);
-                }
-                _ => {}
-            }
-        }
-        for (name, of) in intervals {
-            let wanted = self.prefixes_after(name, ops, &of)?;
-            transaction.replace_interval(&self.name, name, &wanted, &of);
-        }
-        transaction.close();
-        Ok(())
-    }
-
     /// Notes what later operations build on.
     fn remember(&mut self, op: &Op) {
+        let chains = &mut self.remembered.chains;
         match (&op.place().key, op) {
             (Key::NftChain(name), Op::Remove { .. }) => {
-                self.chains.remove(name);
+                chains.remove(name);
             }
             (Key::NftChain(name), _) => {
                 if let Some(Object::NftChain(chain)) = made(op) {
-                    self.chains.insert(name.clone(), chain.clone());
+                    chains.insert(name.clone(), chain.clone());
                 }
             }
-            (Key::NftElement { set, key }, _) => {
-                if let [Datum::Net(net)] = key.as_slice() {
-                    let held = self.intervals.entry(set.clone()).or_default();
-                    if made(op).is_some() {
-                        held.insert(*net)
-                    } else {
-                        held.remove(net)
-                    };
+            (Key::NftSet(name) | Key::NftMembers(name), _) => {
+                self.remembered.intervals.remove(name);
+            }
+            (Key::NftElement { set, key }, _) if space_of(key).is_some() => {
+                let held = self.remembered.intervals.entry(set.clone()).or_default();
+                if made(op).is_some() {
+                    held.insert(key[0].clone());
+                } else {
+                    held.remove(&key[0]);
                 }
             }
             _ => {}
@@ -221,48 +208,81 @@ impl Table {
 
     /// Chains that are as they should be, but use a set that is replaced: the set cannot go while
     /// a rule refers to it.
-    fn chains_to_rewrite(&self, ops: &[&Op], left: &[usize]) -> BTreeSet<String> {
-        let replaced: BTreeSet<&str> = left
+    fn chains_to_rewrite(&self, work: &Work<'_>) -> BTreeSet<NftName> {
+        let replaced: BTreeSet<&NftName> = work
+            .left
             .iter()
-            .filter(|index| is_made_again(ops, left, **index))
-            .filter_map(|index| match &ops[*index].place().key {
-                Key::NftSet(name) => Some(name.as_str()),
+            .filter(|index| work.is_made_again(**index))
+            .filter_map(|index| match work.at(*index).1 {
+                Key::NftSet(name) => Some(name),
                 _ => None,
             })
             .collect();
-        let touched: BTreeSet<&str> = left
+        if replaced.is_empty() {
+            return BTreeSet::new();
+        }
+        let touched: BTreeSet<&NftName> = work.chains().map(|(_, name, _)| name).collect();
+        let uses_one = |name: &NftName, chain: &Chain| {
+            let mut used = chain.rules.iter().flat_map(sets_of);
+            used.any(|set| replaced.contains(&name.beside(set)))
+        };
+        self.remembered
+            .chains
             .iter()
-            .filter_map(|index| chain_of(ops[*index]))
-            .collect();
-        self.chains
-            .iter()
-            .filter(|(name, _)| !touched.contains(name.as_str()))
-            .filter(|(_, chain)| {
-                chain
-                    .rules
-                    .iter()
-                    .flat_map(sets_of)
-                    .any(|s| replaced.contains(s))
-            })
+            .filter(|(name, chain)| !touched.contains(name) && uses_one(name, chain))
             .map(|(name, _)| name.clone())
             .collect()
     }
 
     /// A table with nothing in it goes, too.
     fn remove_if_empty(&mut self, ops: &[&Op]) {
-        let only_removals = ops.iter().all(|op| matches!(op, Op::Remove { .. }));
-        if !only_removals || !self.is_empty().unwrap_or(false) {
+        if !ops.iter().all(|op| matches!(op, Op::Remove { .. })) {
             return;
         }
-        let mut transaction = Transaction::new(false);
-        transaction.push(begin(), &[]);
-        transaction.push(message(kind::DEL_TABLE, 0, &self.name), &[]);
-        transaction.push(end(), &[]);
-        if let Ok(socket) = self.socket() {
-            // Somebody may be quicker, or have put something into it: then it is not ours to take.
-            transaction.commit(socket);
+        let touched: BTreeSet<Table> = ops
+            .iter()
+            .filter_map(|op| Some(name_of(op)?.table))
+            .collect();
+        for family in touched {
+            if !self.is_empty(family).unwrap_or(false) {
+                continue;
+            }
+            let name = self.name.clone();
+            let table = Ours {
+                family,
+                name: &name,
+            };
+            let mut transaction = Transaction::new(&name, false);
+            transaction.push(begin(), &[]);
+            transaction.push(message(kind::DEL_TABLE, 0, table), &[]);
+            transaction.push(end(), &[]);
+            if let Ok(socket) = self.socket() {
+                // Somebody may be quicker, or have put something into it: then it is not ours to take.
+                transaction.commit(socket);
+            }
         }
     }
+}
+
+/// Makes chains, and empties those that are to change or go.
+fn empty_chains(work: &Work<'_>, forced: &BTreeSet<NftName>, transaction: &mut Transaction<'_>) {
+    for name in forced {
+        transaction.push(chain::flush(transaction.table(name), &name.name), &[]);
+    }
+    for (index, name, op) in work.chains() {
+        let table = transaction.table(name);
+        if let Some(Object::NftChain(chain)) = made(op) {
+            transaction.push(chain::create(table, &name.name, chain), &[index]);
+        }
+        transaction.push(chain::flush(table, &name.name), &[index]);
+        if work.is_made_again(index) {
+            transaction.push(chain::remove(table, &name.name), &[index]);
+        }
+    }
+}
+
+fn is_change_of_members(op: &Op) -> bool {
+    matches!(op, Op::Change { .. }) && matches!(op.place().key, Key::NftMembers(_))
 }
 
 /// Settles the operations of a message that was refused.
@@ -275,28 +295,23 @@ fn blame(ops: &[&Op], culprits: &[usize], cause: &NetlinkError, outcomes: &mut [
     outcomes[*index] = Some(if gone { Ok(()) } else { Err(refused()) });
 }
 
-fn chain_of(op: &Op) -> Option<&str> {
+/// The name of what an operation is about.
+fn name_of(op: &Op) -> Option<&NftName> {
     match &op.place().key {
-        Key::NftChain(name) => Some(name),
+        Key::NftSet(name)
+        | Key::NftChain(name)
+        | Key::NftMembers(name)
+        | Key::NftElement { set: name, .. } => Some(name),
         _ => None,
     }
-}
-
-/// Whether an operation removes what a later one makes.
-fn is_made_again(ops: &[&Op], left: &[usize], index: usize) -> bool {
-    let op = ops[index];
-    // Elements are many, and nothing refers to them.
-    matches!(op, Op::Remove { .. })
-        && !matches!(op.place().key, Key::NftElement { .. })
-        && left.iter().any(|later| {
-            *later > index && ops[*later].place() == op.place() && made(ops[*later]).is_some()
-        })
 }
 
 /// The sets that a rule uses.
 fn sets_of(rule: &Rule) -> impl Iterator<Item = &str> {
     let of_action = match &rule.action {
-        Action::TranslateDestination { map, .. } => Some(map.as_str()),
+        Action::TranslateDestination { map, .. } | Action::Dispatch { map, .. } => {
+            Some(map.as_str())
+        }
         _ => None,
     };
     rule.matches
@@ -307,7 +322,11 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = &str> {
 
 fn set_of_match(condition: &Match) -> Option<&str> {
     match condition {
-        Match::InSet { set, .. } => Some(set),
+        Match::InSet { set, .. }
+        | Match::Ports {
+            ports: PortSet::Set(set),
+            ..
+        } => Some(set),
         Match::Source(AddressMatch {
             addresses: Addresses::Set(set),
             ..

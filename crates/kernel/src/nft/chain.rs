@@ -9,7 +9,7 @@
 use tombolo_plan::objects::{Chain, ChainType, Hook, HookPoint, Policy, Rule};
 
 use super::expr;
-use super::message::{OF, kind, message};
+use super::message::{OF, Ours, kind, message};
 use crate::netlink::{Attribute, Message};
 
 /// `NFTA_CHAIN_*`.
@@ -20,7 +20,7 @@ const TYPE: u16 = 7;
 const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
 /// `NFTA_RULE_*`.
-const EXPRESSIONS: u16 = 4;
+pub(super) const EXPRESSIONS: u16 = 4;
 const USERDATA: u16 = 7;
 /// The type of our entry in a rule's user data; `nft` skips types that it does not know.
 const HASH_ENTRY: u8 = 84;
@@ -38,7 +38,7 @@ pub(super) fn hash(rule: &Rule) -> [u8; 16] {
 }
 
 /// The message that makes a chain without its rules, or leaves the one that is there.
-pub(super) fn create(table: &str, name: &str, chain: &Chain) -> Message {
+pub(super) fn create(table: Ours<'_>, name: &str, chain: &Chain) -> Message {
     let mut made = message(kind::NEW_CHAIN, libc::NLM_F_CREATE, table);
     made.put_text(NAME, name);
     if let Some(hook) = &chain.hook {
@@ -53,28 +53,28 @@ pub(super) fn create(table: &str, name: &str, chain: &Chain) -> Message {
 }
 
 /// The message that removes a chain without rules.
-pub(super) fn remove(table: &str, name: &str) -> Message {
+pub(super) fn remove(table: Ours<'_>, name: &str) -> Message {
     let mut message = message(kind::DEL_CHAIN, 0, table);
     message.put_text(NAME, name);
     message
 }
 
 /// The message that removes all rules of a chain.
-pub(super) fn flush(table: &str, name: &str) -> Message {
+pub(super) fn flush(table: Ours<'_>, name: &str) -> Message {
     let mut message = message(kind::DEL_RULE, 0, table);
     message.put_text(OF, name);
     message
 }
 
 /// The message that adds a rule behind the others.
-pub(super) fn append(table: &str, name: &str, rule: &Rule) -> Message {
+pub(super) fn append(table: Ours<'_>, name: &str, rule: &Rule) -> Message {
     let mut made = message(
         kind::NEW_RULE,
         libc::NLM_F_CREATE | libc::NLM_F_APPEND,
         table,
     );
     made.put_text(OF, name)
-        .nest(EXPRESSIONS, |list| expr::encode(rule, list));
+        .nest(EXPRESSIONS, |list| expr::encode(table.family, rule, list));
     let mut entry = vec![HASH_ENTRY, 16];
     entry.extend_from_slice(&hash(rule));
     made.put(USERDATA, &entry);

@@ -1,4 +1,5 @@
 //! Rules as the expressions of the kernel's little machine: load into a register, compare, act.
+//! Which steps a rule is stands here, how each step is written in [`steps`].
 //!
 //! Register 1 holds what is looked at; it is 16 bytes, and the same as the four small registers
 //! from 8 on. A concatenation lies there field by field, each at the next multiple of 4 bytes. A
@@ -8,31 +9,34 @@ use std::net::IpAddr;
 
 use tombolo_model::Family;
 use tombolo_plan::objects::{
-    Action, AddressMatch, Addresses, InterfaceMatch, Match, PacketField, Rule,
+    Action, AddressMatch, Addresses, ConnState, InterfaceMatch, Match, PacketField, PortSet, Rule,
+    Side, Table,
 };
 
-use super::message::{DATA_VALUE, LIST_ELEMENT};
 use super::set::interface;
 use crate::netlink::Message;
 
-/// `NFTA_EXPR_NAME`, `NFTA_EXPR_DATA`.
-const NAME: u16 = 1;
-const DATA: u16 = 2;
-/// `NFT_REG_1`, and `NFT_REG32_00`, which is its first quarter.
+mod steps;
+
+/// `NFT_REG_VERDICT`; `NFT_REG_1`, and `NFT_REG32_00`, which is its first quarter.
+const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;
 const SMALL_REGISTER: u32 = 8;
 /// `NFT_META_*`.
+const META_ETHER_TYPE: u32 = 1;
 const META_MARK: u32 = 3;
 const META_IN_NAME: u32 = 6;
 const META_OUT_NAME: u32 = 7;
 const META_FAMILY: u32 = 15;
 const META_PROTOCOL: u32 = 16;
 /// `NFT_CT_*`, `IP_CT_DIR_ORIGINAL`.
+const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
 const CT_MARK: u32 = 3;
 const CT_ZONE: u32 = 17;
 const DIRECTION_ORIGINAL: u8 = 0;
-/// `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER`.
+/// `NFT_PAYLOAD_LL_HEADER`, `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER`.
+const FRAME: u32 = 0;
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
 /// `IPS_DST_NAT` of linux/netfilter/nf_conntrack_common.h.
@@ -40,38 +44,43 @@ const DESTINATION_TRANSLATED: u32 = 1 << 5;
 /// Verdicts (`NF_*`, `NFT_*`).
 const DROP: i32 = 0;
 const ACCEPT: i32 = 1;
-const JUMP: i32 = -3;
+pub(super) const JUMP: i32 = -3;
+pub(super) const GOTO: i32 = -4;
 const RETURN: i32 = -5;
+/// `FIN`, `SYN`, `RST` and `ACK` of TCP (RFC 9293, 3.1), in the 14th byte of its header.
+const TCP_FLAGS: u32 = 13;
+const TCP_ALL: u8 = 0x17;
+const TCP_SYN: u8 = 0x02;
 
 /// Writes a rule's expressions into the list of them.
-pub(super) fn encode(rule: &Rule, list: &mut Message) {
-    let mut writer = Writer { list, family: None };
+pub(super) fn encode(table: Table, rule: &Rule, list: &mut Message) {
+    let mut writer = Writer {
+        list,
+        table,
+        family: None,
+    };
     for condition in &rule.matches {
         writer.condition(condition);
+    }
+    if rule.counted {
+        writer.expression("counter", |_| {});
     }
     writer.action(&rule.action);
 }
 
 struct Writer<'a> {
     list: &'a mut Message,
+    table: Table,
     /// The family that the packet is known to be of by now.
     family: Option<Family>,
 }
 
 impl Writer<'_> {
-    fn expression(&mut self, name: &str, fill: impl FnOnce(&mut Message)) {
-        self.list.nest(LIST_ELEMENT, |element| {
-            element.put_text(NAME, name).nest(DATA, fill);
-        });
-    }
-
     fn condition(&mut self, condition: &Match) {
         match condition {
             Match::Family(family) => self.require_family(*family),
-            Match::Protocol(protocol) => {
-                self.meta(META_PROTOCOL, REGISTER);
-                self.compare(&[protocol.number()], false);
-            }
+            Match::Protocol(protocol) => self.protocol(protocol.number(), false),
+            Match::ProtocolNumber { number, not } => self.protocol(*number, *not),
             Match::InInterface(name) => self.interface(META_IN_NAME, name),
             Match::OutInterface(name) => self.interface(META_OUT_NAME, name),
             Match::Source(addresses) => {
@@ -80,9 +89,9 @@ impl Writer<'_> {
             Match::Destination(addresses) => {
                 self.addresses(PacketField::Destination(addresses.family), addresses);
             }
-            Match::InSet { fields, set } => {
+            Match::InSet { fields, set, not } => {
                 self.load(fields);
-                self.lookup(set, false, false);
+                self.lookup(set, *not, None);
             }
             Match::LocalDestination => self.local_destination(),
             Match::DestinationPort(port) => {
@@ -99,6 +108,73 @@ impl Writer<'_> {
                 self.mask(&mask.to_ne_bytes());
                 self.compare(&value.to_ne_bytes(), false);
             }
+            Match::MarkBits { mask, value } => {
+                self.meta(META_MARK, REGISTER);
+                self.mask(&mask.to_ne_bytes());
+                self.compare(&value.to_ne_bytes(), false);
+            }
+            Match::ConnectionState(states) => self.states(states),
+            Match::TcpNotSyn => self.tcp_not_syn(),
+            Match::Ports { side, ports, not } => self.ports(*side, ports, *not),
+            Match::Icmp {
+                icmp_type,
+                code,
+                not,
+                ..
+            } => {
+                let mut value = vec![*icmp_type];
+                value.extend(*code);
+                self.payload(REGISTER, TRANSPORT, 0, value.len() as u32);
+                self.compare(&value, *not);
+            }
+            Match::Limit { per_second, burst } => self.limit(*per_second, *burst),
+            Match::EtherType(number) => {
+                self.meta(META_ETHER_TYPE, REGISTER);
+                self.compare(&number.to_be_bytes(), false);
+            }
+        }
+    }
+
+    fn protocol(&mut self, number: u8, not: bool) {
+        self.meta(META_PROTOCOL, REGISTER);
+        self.compare(&[number], not);
+    }
+
+    fn states(&mut self, states: &[ConnState]) {
+        // `NF_CT_STATE_BIT` of linux/netfilter/nf_conntrack_common.h.
+        let bit = |state: &ConnState| match state {
+            ConnState::Invalid => 1,
+            ConnState::Established => 2,
+            ConnState::Related => 4,
+            ConnState::New => 8,
+        };
+        let mask: u32 = states.iter().map(bit).fold(0, |mask, bit| mask | bit);
+        self.connection(CT_STATE);
+        self.mask(&mask.to_ne_bytes());
+        self.compare(&[0; 4], true);
+    }
+
+    fn tcp_not_syn(&mut self) {
+        self.protocol(tombolo_model::Protocol::Tcp.number(), false);
+        self.payload(REGISTER, TRANSPORT, TCP_FLAGS, 1);
+        self.mask(&[TCP_ALL]);
+        self.compare(&[TCP_SYN], true);
+    }
+
+    fn ports(&mut self, side: Side, ports: &PortSet, not: bool) {
+        let field = match side {
+            Side::Source => PacketField::SourcePort,
+            Side::Destination => PacketField::DestinationPort,
+        };
+        self.field(field, REGISTER);
+        match ports {
+            PortSet::Range(first, last) if first == last => {
+                self.compare(&first.to_be_bytes(), not);
+            }
+            PortSet::Range(first, last) => {
+                self.range(&first.to_be_bytes(), &last.to_be_bytes(), not);
+            }
+            PortSet::Set(set) => self.lookup(set, not, None),
         }
     }
 
@@ -129,9 +205,21 @@ impl Writer<'_> {
             } => {
                 self.require_family(*family);
                 self.load(fields);
-                self.lookup(map, false, true);
+                self.lookup(map, false, Some(REGISTER));
                 self.translate(*family);
             }
+            Action::Goto(chain) => self.verdict(GOTO, Some(chain)),
+            Action::Dispatch { fields, map } => {
+                self.load(fields);
+                self.lookup(map, false, Some(VERDICT_REGISTER));
+            }
+            Action::Log { group, prefix } => self.log(*group, prefix),
+            Action::MarkBits { mask, value } => {
+                self.meta(META_MARK, REGISTER);
+                self.bits(&(!mask).to_ne_bytes(), &value.to_ne_bytes());
+                self.set_mark();
+            }
+            Action::Continue => {}
         }
     }
 
@@ -140,8 +228,17 @@ impl Writer<'_> {
         if self.family == Some(family) {
             return;
         }
-        self.meta(META_FAMILY, REGISTER);
-        self.compare(&[protocol_family(family) as u8], false);
+        match self.table {
+            Table::Inet => {
+                self.meta(META_FAMILY, REGISTER);
+                self.compare(&[protocol_family(family) as u8], false);
+            }
+            // A frame is a bridge's, whatever it carries.
+            Table::Bridge => {
+                self.meta(META_ETHER_TYPE, REGISTER);
+                self.compare(&ether_type(family).to_be_bytes(), false);
+            }
+        }
         self.family = Some(family);
     }
 
@@ -158,7 +255,7 @@ impl Writer<'_> {
         self.require_family(wanted.family);
         self.field(field, REGISTER);
         match &wanted.addresses {
-            Addresses::Set(set) => self.lookup(set, wanted.not, false),
+            Addresses::Set(set) => self.lookup(set, wanted.not, None),
             Addresses::Net(net) => {
                 if net.prefix_len() < net.max_prefix_len() {
                     self.mask(&octets(net.netmask()));
@@ -188,143 +285,29 @@ impl Writer<'_> {
             PacketField::Destination(Family::V4) => (NETWORK, 16, 4),
             PacketField::Source(Family::V6) => (NETWORK, 8, 16),
             PacketField::Destination(Family::V6) => (NETWORK, 24, 16),
+            PacketField::SourcePort => (TRANSPORT, 0, 2),
             PacketField::DestinationPort => (TRANSPORT, 2, 2),
+            PacketField::NeighbourTarget => (TRANSPORT, 8, 16),
+            PacketField::EtherSource => (FRAME, 6, 6),
+            PacketField::ArpSourceMac => (NETWORK, 8, 6),
+            PacketField::ArpSource => (NETWORK, 14, 4),
             PacketField::Protocol => return self.meta(META_PROTOCOL, register),
+            PacketField::InInterface => return self.meta(META_IN_NAME, register),
+            PacketField::OutInterface => return self.meta(META_OUT_NAME, register),
         };
-        // NFTA_PAYLOAD_DREG, _BASE, _OFFSET, _LEN.
-        self.expression("payload", |data| {
-            data.put_be32(1, register)
-                .put_be32(2, base)
-                .put_be32(3, offset)
-                .put_be32(4, length);
-        });
-    }
-
-    fn meta(&mut self, key: u32, register: u32) {
-        // NFTA_META_DREG, _KEY.
-        self.expression("meta", |data| {
-            data.put_be32(1, register).put_be32(2, key);
-        });
-    }
-
-    fn compare(&mut self, value: &[u8], not: bool) {
-        // NFTA_CMP_SREG, _OP (NFT_CMP_EQ, _NEQ), _DATA.
-        self.expression("cmp", |data| {
-            data.put_be32(1, REGISTER).put_be32(2, u32::from(not));
-            data.nest(3, |inner| {
-                inner.put(DATA_VALUE, value);
-            });
-        });
-    }
-
-    fn mask(&mut self, mask: &[u8]) {
-        // NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR.
-        self.expression("bitwise", |data| {
-            data.put_be32(1, REGISTER)
-                .put_be32(2, REGISTER)
-                .put_be32(3, mask.len() as u32);
-            data.nest(4, |inner| {
-                inner.put(DATA_VALUE, mask);
-            });
-            data.nest(5, |inner| {
-                inner.put(DATA_VALUE, &vec![0; mask.len()]);
-            });
-        });
-    }
-
-    fn lookup(&mut self, set: &str, not: bool, map: bool) {
-        // NFTA_LOOKUP_SET, _SREG, _DREG, _FLAGS (NFT_LOOKUP_F_INV).
-        self.expression("lookup", |data| {
-            data.put_text(1, set).put_be32(2, REGISTER);
-            if map {
-                data.put_be32(3, REGISTER);
-            }
-            if not {
-                data.put_be32(5, 1);
-            }
-        });
-    }
-
-    fn local_destination(&mut self) {
-        // NFTA_FIB_DREG, _RESULT (NFT_FIB_RESULT_ADDRTYPE), _FLAGS (NFTA_FIB_F_DADDR).
-        self.expression("fib", |data| {
-            data.put_be32(1, REGISTER).put_be32(2, 3).put_be32(3, 2);
-        });
-        self.compare(&u32::from(libc::RTN_LOCAL).to_ne_bytes(), false);
-    }
-
-    /// Loads something of the connection.
-    fn connection(&mut self, key: u32) {
-        // NFTA_CT_DREG, _KEY.
-        self.expression("ct", |data| {
-            data.put_be32(1, REGISTER).put_be32(2, key);
-        });
-    }
-
-    /// Sets something of the connection to what is loaded.
-    fn set_connection(&mut self, key: u32, direction: Option<u8>) {
-        // NFTA_CT_KEY, _DIRECTION, _SREG.
-        self.expression("ct", |data| {
-            data.put_be32(2, key);
-            if let Some(direction) = direction {
-                data.put_u8(3, direction);
-            }
-            data.put_be32(4, REGISTER);
-        });
-    }
-
-    /// Sets the packet's mark to what is loaded.
-    fn set_mark(&mut self) {
-        // NFTA_META_KEY, _SREG.
-        self.expression("meta", |data| {
-            data.put_be32(2, META_MARK).put_be32(3, REGISTER);
-        });
-    }
-
-    /// Loads a value.
-    fn value(&mut self, value: &[u8]) {
-        // NFTA_IMMEDIATE_DREG, _DATA.
-        self.expression("immediate", |data| {
-            data.put_be32(1, REGISTER).nest(2, |inner| {
-                inner.put(DATA_VALUE, value);
-            });
-        });
-    }
-
-    fn destination_translated(&mut self) {
-        self.connection(CT_STATUS);
-        self.mask(&DESTINATION_TRANSLATED.to_ne_bytes());
-        self.compare(&[0; 4], true);
-    }
-
-    fn translate(&mut self, family: Family) {
-        let port = SMALL_REGISTER + words(PacketField::Destination(family));
-        // NFTA_NAT_TYPE (NFT_NAT_DNAT), _FAMILY, _REG_ADDR_MIN, _REG_PROTO_MIN.
-        self.expression("nat", |data| {
-            data.put_be32(1, 1).put_be32(2, protocol_family(family));
-            data.put_be32(3, REGISTER).put_be32(5, port);
-        });
-    }
-
-    fn verdict(&mut self, code: i32, chain: Option<&str>) {
-        // NFTA_IMMEDIATE_DREG (NFT_REG_VERDICT), _DATA; NFTA_DATA_VERDICT; NFTA_VERDICT_CODE, _CHAIN.
-        self.expression("immediate", |data| {
-            data.put_be32(1, 0).nest(2, |inner| {
-                inner.nest(2, |verdict| {
-                    verdict.put(1, &code.to_be_bytes());
-                    if let Some(chain) = chain {
-                        verdict.put_text(2, chain);
-                    }
-                });
-            });
-        });
+        self.payload(register, base, offset, length);
     }
 }
 
 /// Small registers that a field takes.
 fn words(field: PacketField) -> u32 {
     match field {
-        PacketField::Source(Family::V6) | PacketField::Destination(Family::V6) => 4,
+        PacketField::Source(Family::V6)
+        | PacketField::Destination(Family::V6)
+        | PacketField::NeighbourTarget
+        | PacketField::InInterface
+        | PacketField::OutInterface => 4,
+        PacketField::EtherSource | PacketField::ArpSourceMac => 2,
         _ => 1,
     }
 }
@@ -334,6 +317,14 @@ fn protocol_family(family: Family) -> u32 {
     match family {
         Family::V4 => 2,
         Family::V6 => 10,
+    }
+}
+
+/// `ETH_P_IP`, `ETH_P_IPV6`.
+fn ether_type(family: Family) -> u16 {
+    match family {
+        Family::V4 => 0x0800,
+        Family::V6 => 0x86dd,
     }
 }
 

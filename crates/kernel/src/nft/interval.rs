@@ -1,4 +1,4 @@
-//! Sets of prefixes, kept free of overlaps.
+//! Sets of prefixes, or of ranges of ports, kept free of overlaps.
 //!
 //! The kernel refuses intervals that overlap, and pools may be nested: 10.0.0.0/8 beside
 //! 10.1.0.0/16. So the kernel gets the union of the prefixes as disjoint ranges, and reading
@@ -10,13 +10,86 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use tombolo_model::Family;
+use tombolo_plan::objects::{Datum, Field};
 
 /// First and last address, as numbers. All ranges of one list are of one family.
 pub(super) type Range = (u128, u128);
 
-/// The range of a prefix.
-pub(super) fn range(net: &IpNet) -> Range {
-    (number(net.network()), number(net.broadcast()))
+/// What numbers in ranges are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    Address(Family),
+    Port,
+}
+
+impl Space {
+    pub(super) const ALL: [Space; 3] = [
+        Space::Address(Family::V4),
+        Space::Address(Family::V6),
+        Space::Port,
+    ];
+
+    /// The space of an interval set's keys.
+    pub(super) fn of_field(field: Field) -> Option<Space> {
+        match field {
+            Field::Ipv4 => Some(Space::Address(Family::V4)),
+            Field::Ipv6 => Some(Space::Address(Family::V6)),
+            Field::Port => Some(Space::Port),
+            _ => None,
+        }
+    }
+
+    /// The space of an interval set's key.
+    pub(super) fn of(key: &Datum) -> Option<Space> {
+        match key {
+            Datum::Net(net) => Some(Space::Address(Family::of_net(*net))),
+            Datum::PortRange(..) => Some(Space::Port),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a number.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Space::Address(family) => usize::from(family.bits() / 8),
+            Space::Port => 2,
+        }
+    }
+
+    /// The highest number.
+    pub(super) fn highest(self) -> u128 {
+        match self {
+            Space::Address(Family::V6) => u128::MAX,
+            Space::Address(Family::V4) => u128::from(u32::MAX),
+            Space::Port => u128::from(u16::MAX),
+        }
+    }
+
+    /// A number as it lies in a register.
+    pub(super) fn encode(self, number: u128) -> Vec<u8> {
+        let bytes = number.to_be_bytes();
+        bytes[bytes.len() - self.bytes()..].to_vec()
+    }
+
+    /// The fewest keys that are a range.
+    pub(super) fn keys(self, (first, last): Range) -> Vec<Datum> {
+        match self {
+            Space::Address(family) => prefixes((first, last), family)
+                .into_iter()
+                .map(Datum::Net)
+                .collect(),
+            Space::Port => vec![Datum::PortRange(first as u16, last as u16)],
+        }
+    }
+}
+
+/// The range of a key; none of what cannot be in an interval set.
+pub(super) fn range(key: &Datum) -> Option<Range> {
+    match key {
+        Datum::Net(net) => Some((number(net.network()), number(net.broadcast()))),
+        Datum::PortRange(first, last) => Some((u128::from(*first), u128::from(*last))),
+        _ => None,
+    }
 }
 
 fn number(address: IpAddr) -> u128 {
@@ -26,16 +99,7 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// The highest address of a family.
-pub(super) fn highest(family: Family) -> u128 {
-    match family {
-        Family::V4 => u128::from(u32::MAX),
-        Family::V6 => u128::MAX,
-    }
-}
-
-/// An address from its number.
-pub(super) fn address(number: u128, family: Family) -> IpAddr {
+fn address(number: u128, family: Family) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::from(number as u32).into(),
         Family::V6 => Ipv6Addr::from(number).into(),
@@ -59,9 +123,11 @@ pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
 /// What the first has and the second has not. Both as [`union`] gives them.
 pub(super) fn difference(from: &[Range], without: &[Range]) -> Vec<Range> {
     let mut left = Vec::new();
+    let mut behind = 0;
     for &(first, last) in from {
         let mut start = Some(first);
-        for &(a, b) in without.iter().filter(|(a, b)| *a <= last && *b >= first) {
+        behind += without[behind..].partition_point(|(_, b)| *b < first);
+        for &(a, b) in without[behind..].iter().take_while(|(a, _)| *a <= last) {
             let Some(from) = start else { break };
             if a > from {
                 left.push((from, a - 1));
@@ -75,14 +141,20 @@ pub(super) fn difference(from: &[Range], without: &[Range]) -> Vec<Range> {
     left
 }
 
-/// Whether one of the ranges holds all of a prefix.
-pub(super) fn covers(ranges: &[Range], net: &IpNet) -> bool {
-    let (first, last) = range(net);
-    ranges.iter().any(|(a, b)| *a <= first && last <= *b)
+/// Whether one of the ranges, as [`union`] gives them, holds all of another.
+pub(super) fn covers(ranges: &[Range], (first, last): Range) -> bool {
+    let behind = ranges.partition_point(|(start, _)| *start <= first);
+    behind > 0 && last <= ranges[behind - 1].1
+}
+
+/// What the first has and the second has not, in whole ranges. Both as [`union`] gives them.
+pub(super) fn only_in<'a>(from: &'a [Range], other: &[Range]) -> impl Iterator<Item = &'a Range> {
+    from.iter()
+        .filter(|range| other.binary_search(range).is_err())
 }
 
 /// The fewest prefixes that are a range.
-pub(super) fn prefixes((first, last): Range, family: Family) -> Vec<IpNet> {
+fn prefixes((first, last): Range, family: Family) -> Vec<IpNet> {
     match (address(first, family), address(last, family)) {
         (IpAddr::V4(a), IpAddr::V4(b)) => Ipv4Subnets::new(a, b, 0).map(IpNet::from).collect(),
         (IpAddr::V6(a), IpAddr::V6(b)) => Ipv6Subnets::new(a, b, 0).map(IpNet::from).collect(),
@@ -92,7 +164,7 @@ pub(super) fn prefixes((first, last): Range, family: Family) -> Vec<IpNet> {
 
 /// Ranges from the kernel's elements: where one starts, and the first address behind each. A range
 /// without an end goes to the highest address.
-pub(super) fn from_elements(mut elements: Vec<(u128, bool)>, family: Family) -> Vec<Range> {
+pub(super) fn from_elements(mut elements: Vec<(u128, bool)>, space: Space) -> Vec<Range> {
     // An end at an address stands before the start of the next range there.
     elements.sort_unstable_by_key(|(at, is_end)| (*at, !*is_end));
     let mut ranges = Vec::new();
@@ -107,7 +179,7 @@ pub(super) fn from_elements(mut elements: Vec<(u128, bool)>, family: Family) -> 
             open = Some(at);
         }
     }
-    ranges.extend(open.map(|first| (first, highest(family))));
+    ranges.extend(open.map(|first| (first, space.highest())));
     union(ranges)
 }
 
@@ -119,10 +191,11 @@ mod tests {
     #[test]
     fn nested_and_touching_prefixes_become_one_range() {
         let nets = ["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"].map(|n| n.parse::<IpNet>().unwrap());
-        let merged = union(nets.iter().map(range));
+        let ranges = nets.map(|net| range(&Datum::Net(net)).unwrap());
+        let merged = union(ranges);
         assert_eq!(merged, [(0x0a00_0000, 0x0bff_ffff)]);
-        assert!(nets.iter().all(|net| covers(&merged, net)));
-        let rest = difference(&merged, &[range(&nets[1])]);
+        assert!(ranges.iter().all(|range| covers(&merged, *range)));
+        let rest = difference(&merged, &ranges[1..2]);
         let rest: Vec<_> = rest
             .into_iter()
             .flat_map(|r| prefixes(r, Family::V4))
@@ -145,8 +218,11 @@ mod tests {
             let (a, b) = (ranges(&a), ranges(&b));
             let left = difference(&a, &b);
             prop_assert_eq!(points(&left), points(&a).difference(&points(&b)).copied().collect());
+            for point in 0..48 {
+                prop_assert_eq!(covers(&a, (point, point)), points(&a).contains(&point));
+            }
             let elements = a.iter().flat_map(|(s, e)| [(*s, false), (e + 1, true)]).collect();
-            prop_assert_eq!(from_elements(elements, Family::V4), a);
+            prop_assert_eq!(from_elements(elements, Space::Address(Family::V4)), a);
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The outer form of nftables messages: types, headers, and the numbers of attributes.
 
+use tombolo_plan::objects::Table;
+
 use crate::netlink::Message;
 
-/// `NFPROTO_INET`: a table for both families.
+/// `NFPROTO_INET`, `NFPROTO_BRIDGE`.
 const INET: u8 = 1;
+const BRIDGE: u8 = 7;
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
@@ -31,18 +34,30 @@ pub(super) mod kind {
 pub(super) const TABLE: u16 = 1;
 /// `NFTA_LIST_ELEM`: one of a list.
 pub(super) const LIST_ELEMENT: u16 = 1;
-/// `NFTA_DATA_VALUE`.
+/// `NFTA_DATA_VALUE`, `NFTA_DATA_VERDICT`.
 pub(super) const DATA_VALUE: u16 = 1;
+pub(super) const DATA_VERDICT: u16 = 2;
 /// `NFTA_SET_NAME`, `NFTA_SET_ELEM_LIST_SET`, `NFTA_RULE_CHAIN`.
 pub(super) const OF: u16 = 2;
 
 /// Bytes of `struct nfgenmsg`, behind which the attributes stand.
 pub(super) const HEADER: usize = 4;
 
+/// One of the tables that are ours: they have one name, and differ in the family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ours<'a> {
+    pub family: Table,
+    pub name: &'a str,
+}
+
 /// A message about something in a table.
-pub(super) fn message(kind: u16, flags: libc::c_int, table: &str) -> Message {
-    let mut message = Message::new(SUBSYSTEM << 8 | kind, flags, &[INET, 0, 0, 0]);
-    message.put_text(TABLE, table);
+pub(super) fn message(kind: u16, flags: libc::c_int, table: Ours<'_>) -> Message {
+    let family = match table.family {
+        Table::Inet => INET,
+        Table::Bridge => BRIDGE,
+    };
+    let mut message = Message::new(SUBSYSTEM << 8 | kind, flags, &[family, 0, 0, 0]);
+    message.put_text(TABLE, table.name);
     message
 }
 

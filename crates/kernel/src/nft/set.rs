@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 
-use tombolo_model::{IfName, Protocol};
+use tombolo_model::{IfName, MacAddr};
 use tombolo_plan::objects::{Datum, Field, NftSet};
 
-use super::message::{OF, kind, message};
+use super::expr::{GOTO, JUMP};
+use super::message::{DATA_VALUE, DATA_VERDICT, OF, Ours, kind, message};
 use crate::netlink::{Attribute, Message};
 
 /// `NFTA_SET_*`.
@@ -24,16 +25,25 @@ const USERDATA: u16 = 13;
 const ANONYMOUS: u32 = 0x1;
 const INTERVAL: u32 = 0x4;
 const MAP: u32 = 0x8;
+/// `NFTA_VERDICT_CODE`, `NFTA_VERDICT_CHAIN`.
+const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
 /// Bits of a type in the number of a concatenation.
 const TYPE_BITS: u32 = 6;
 
-const ALL_FIELDS: [Field; 5] = [
+const ALL_FIELDS: [Field; 7] = [
     Field::Ipv4,
     Field::Ipv6,
     Field::Protocol,
     Field::Port,
     Field::Interface,
+    Field::Mac,
+    Field::EtherType,
 ];
+/// `NFT_DATA_VERDICT`: the type of data that are verdicts.
+const VERDICTS: u32 = 0xffff_ff00;
+/// Bytes of a verdict in the kernel, which `nft` says and the kernel does not look at.
+const VERDICT_BYTES: usize = 16;
 
 /// `nft`'s number of a type.
 fn type_number(field: Field) -> u32 {
@@ -43,6 +53,9 @@ fn type_number(field: Field) -> u32 {
         Field::Protocol => 12,
         Field::Port => 13,
         Field::Interface => 41,
+        Field::Mac => 9,
+        Field::EtherType => 10,
+        Field::Verdict => VERDICTS,
     }
 }
 
@@ -54,6 +67,9 @@ pub(super) fn length(field: Field) -> usize {
         Field::Protocol => 1,
         Field::Port => 2,
         Field::Interface => 16,
+        Field::Mac => 6,
+        Field::EtherType => 2,
+        Field::Verdict => VERDICT_BYTES,
     }
 }
 
@@ -68,12 +84,18 @@ fn total_length(fields: &[Field]) -> usize {
 }
 
 fn concatenated(fields: &[Field]) -> u32 {
+    if let [field] = fields {
+        return type_number(*field);
+    }
     fields
         .iter()
         .fold(0, |number, field| number << TYPE_BITS | type_number(*field))
 }
 
 fn taken_apart(mut number: u32) -> Option<Vec<Field>> {
+    if number == VERDICTS {
+        return Some(vec![Field::Verdict]);
+    }
     let mut fields = Vec::new();
     while number != 0 {
         let low = number & ((1 << TYPE_BITS) - 1);
@@ -89,7 +111,7 @@ fn taken_apart(mut number: u32) -> Option<Vec<Field>> {
 }
 
 /// The message that makes a set. `id` is any number that is unique in the transaction.
-pub(super) fn create(table: &str, name: &str, set: &NftSet, id: u32) -> Message {
+pub(super) fn create(table: Ours<'_>, name: &str, set: &NftSet, id: u32) -> Message {
     let mut flags = 0;
     if set.interval {
         flags |= INTERVAL;
@@ -119,7 +141,7 @@ pub(super) fn create(table: &str, name: &str, set: &NftSet, id: u32) -> Message 
 }
 
 /// The message that removes a set.
-pub(super) fn remove(table: &str, name: &str) -> Message {
+pub(super) fn remove(table: Ours<'_>, name: &str) -> Message {
     let mut message = message(kind::DEL_SET, 0, table);
     message.put_text(OF, name);
     message
@@ -152,7 +174,7 @@ pub(super) fn decode<'a>(
     (flags & ANONYMOUS == 0).then_some((name?.to_owned(), set))
 }
 
-/// The bytes of values; a prefix stands for its first address.
+/// The bytes of values; a range stands for its first, and where a packet goes on has none.
 pub(super) fn encode_values(values: &[Datum]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for value in values {
@@ -160,14 +182,49 @@ pub(super) fn encode_values(values: &[Datum]) -> Vec<u8> {
             Datum::Ip(address) => push_ip(&mut bytes, *address),
             Datum::Net(net) => push_ip(&mut bytes, net.network()),
             Datum::Protocol(protocol) => bytes.push(protocol.number()),
-            Datum::Port(port) => bytes.extend_from_slice(&port.to_be_bytes()),
+            Datum::Number(number) => bytes.push(*number),
+            Datum::Port(port) | Datum::PortRange(port, _) | Datum::EtherType(port) => {
+                bytes.extend_from_slice(&port.to_be_bytes());
+            }
             Datum::Interface(name) => bytes.extend_from_slice(&interface(name.as_str())),
+            Datum::Mac(mac) => bytes.extend_from_slice(&mac.0),
+            Datum::Jump(_) | Datum::Goto(_) => {}
         }
         if values.len() > 1 {
             bytes.resize(bytes.len().next_multiple_of(4), 0);
         }
     }
     bytes
+}
+
+/// What an element maps to, as attributes: a value, or a verdict with its chain.
+pub(super) fn put_data(values: &[Datum], data: &mut Message) {
+    let (code, chain) = match values {
+        [Datum::Jump(chain)] => (JUMP, chain),
+        [Datum::Goto(chain)] => (GOTO, chain),
+        _ => {
+            data.put(DATA_VALUE, &encode_values(values));
+            return;
+        }
+    };
+    data.nest(DATA_VERDICT, |verdict| {
+        verdict
+            .put(VERDICT_CODE, &code.to_be_bytes())
+            .put_text(VERDICT_CHAIN, chain);
+    });
+}
+
+/// What an element maps to; none if it cannot be ours.
+pub(super) fn decode_data(data: &Attribute<'_>, fields: &[Field]) -> Option<Vec<Datum>> {
+    if let Some(verdict) = data.find(DATA_VERDICT) {
+        let chain = verdict.find(VERDICT_CHAIN)?.text()?.to_owned();
+        return match verdict.find(VERDICT_CODE)?.be32()?.cast_signed() {
+            JUMP => Some(vec![Datum::Jump(chain)]),
+            GOTO => Some(vec![Datum::Goto(chain)]),
+            _ => None,
+        };
+    }
+    decode_values(data.find(DATA_VALUE)?.data, fields)
 }
 
 fn push_ip(bytes: &mut Vec<u8>, address: IpAddr) {
@@ -200,13 +257,10 @@ fn decode_value(bytes: &[u8], field: Field) -> Option<Datum> {
     Some(match field {
         Field::Ipv4 | Field::Ipv6 => Datum::Ip(crate::netlink::ip(bytes)?),
         Field::Port => Datum::Port(u16::from_be_bytes(bytes.try_into().ok()?)),
-        Field::Protocol => {
-            let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
-            Datum::Protocol(
-                all.into_iter()
-                    .find(|protocol| protocol.number() == bytes[0])?,
-            )
-        }
+        Field::EtherType => Datum::EtherType(u16::from_be_bytes(bytes.try_into().ok()?)),
+        Field::Protocol => Datum::protocol(*bytes.first()?),
+        Field::Mac => Datum::Mac(MacAddr(bytes.try_into().ok()?)),
+        Field::Verdict => return None,
         Field::Interface => {
             let name = bytes.split(|byte| *byte == 0).next()?;
             Datum::Interface(IfName::new(std::str::from_utf8(name).ok()?).ok()?)
@@ -217,6 +271,7 @@ fn decode_value(bytes: &[u8], field: Field) -> Option<Datum> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tombolo_model::Protocol;
 
     #[test]
     fn values_are_read_back_as_written() {

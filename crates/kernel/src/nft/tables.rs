@@ -12,6 +12,7 @@ use tombolo_model::Family;
 use tombolo_plan::Key;
 use tombolo_plan::explain::Mark;
 use tombolo_plan::filter::{Base, FilterChain, FilterRule, Pattern, Test, Verdict};
+use tombolo_plan::objects::NftName;
 
 use super::message::{DATA_VALUE, HEADER, OF, TABLE, everything, kind};
 use super::{chain, xtables};
@@ -45,19 +46,34 @@ pub(crate) fn entries(netns: &NetnsHandle) -> Result<Vec<Entry>, KernelError> {
         let (name, hook) = chain::decode(attributes(body))?;
         let hook = hook.map(|hook| format!(", {hook}")).unwrap_or_default();
         let text = format!("in table {family} {table}{hook}");
-        Some(entry(Key::NftChain(name), text, family, table))
+        Some(entry(
+            Key::NftChain(named(family, name)),
+            text,
+            family,
+            table,
+        ))
     })?;
     found.extend(dump(&mut socket, kind::GET_SET, |family, table, body| {
         let find = |wanted| attributes(body).find(|a| a.kind == wanted);
         let flags = find(SET_FLAGS).and_then(|a| a.be32()).unwrap_or(0);
         let name = find(OF)?.text()?.to_owned();
         let text = format!("in table {family} {table}");
-        (flags & ANONYMOUS == 0).then(|| entry(Key::NftSet(name), text, family, table))
+        (flags & ANONYMOUS == 0)
+            .then(|| entry(Key::NftSet(named(family, name)), text, family, table))
     })?);
     Ok(found)
 }
 
-/// Every chain of all tables but one, with its rules.
+/// What is asked for by a name in a table of a family.
+fn named(family: &str, name: String) -> NftName {
+    if family == "bridge" {
+        NftName::bridge(name)
+    } else {
+        NftName::inet(name)
+    }
+}
+
+/// Every chain of all tables but ours, with its rules.
 pub(crate) fn chains(netns: &NetnsHandle, but: &str) -> Result<Vec<FilterChain>, KernelError> {
     // Without nftables in the kernel there are none.
     let Ok(mut socket) = Socket::open(netns, Protocol::Netfilter) else {
@@ -77,7 +93,8 @@ pub(crate) fn chains(netns: &NetnsHandle, but: &str) -> Result<Vec<FilterChain>,
             rules: Vec::new(),
         })
     })?;
-    found.retain(|chain| chain.table != but || chain.family != "inet");
+    let is_ours = |family: &str| family == "inet" || family == "bridge";
+    found.retain(|chain| chain.table != but || !is_ours(&chain.family));
     let rules = dump(&mut socket, kind::GET_RULE, |family, table, body| {
         let find = |wanted| attributes(body).find(|a| a.kind == wanted);
         let chain = find(OF)?.text()?.to_owned();

@@ -51,7 +51,7 @@ fn chain(name: &str, chain_type: ChainType, point: HookPoint, rules: Vec<Rule>) 
 }
 
 fn rule(matches: Vec<Match>, action: Action) -> Rule {
-    Rule { matches, action }
+    Rule::new(matches, action)
 }
 
 fn in_set(family: Family, set: &str, not: bool) -> AddressMatch {
@@ -173,6 +173,7 @@ fn everything() -> Vec<(Place, Object)> {
             vec![Match::InSet {
                 fields,
                 set: "services".into(),
+                not: false,
             }],
             Action::Accept,
         ),

@@ -1,55 +1,63 @@
 //! Messages that are carried out together, and which operation each is of.
 
-use std::collections::BTreeSet;
+use tombolo_plan::objects::{Datum, NftName};
 
-use ipnet::IpNet;
-use tombolo_model::Family;
-use tombolo_plan::objects::Datum;
-use tombolo_plan::{Key, Op};
-
-use super::message::{DATA_VALUE, LIST_ELEMENT, OF, kind, message};
+use super::interval::{Range, Space};
+use super::message::{DATA_VALUE, LIST_ELEMENT, OF, Ours, kind, message};
 use super::read::{DATA, ELEMENTS, FLAGS, INTERVAL_END, KEY};
-use super::{Table, interval, set};
-use crate::error::{KernelError, NetlinkError};
+use super::set;
+use crate::error::NetlinkError;
 use crate::netlink::{Message, Socket};
 
 /// Bytes of elements in one message: a nested attribute's length has 16 bits.
 const LIST_BYTES: usize = 60_000;
-/// Room that one element takes at most: key and data of several fields, with their headers.
-const ELEMENT_BYTES: usize = 256;
-
-/// One element as it is written.
-struct Element {
-    key: Vec<u8>,
-    /// Empty in a set, and when it is removed.
-    data: Vec<u8>,
-    is_end: bool,
-    of: Option<usize>,
-}
 
 /// A transaction that is being put together.
-pub(super) struct Transaction {
+pub(super) struct Transaction<'a> {
+    /// The name of the tables that are ours.
+    name: &'a str,
     messages: Vec<Message>,
     /// The operations that each message is of.
     of: Vec<Vec<usize>>,
     /// For each message, where each operation's element starts in it.
     offsets: Vec<Vec<(usize, usize)>>,
-    /// Elements of one set, all added or all removed, that wait for their message.
-    waiting: Vec<Element>,
-    waiting_for: (u16, String, String),
+    /// Elements of one set, all added or all removed, as a message that can still grow.
+    open: Option<Open>,
     one_by_one: bool,
 }
 
-impl Transaction {
+/// Elements on their way into a message.
+struct Open {
+    kind: u16,
+    set: NftName,
+    /// Attributes behind each other, without a header of their own.
+    list: Message,
+    offsets: Vec<(usize, usize)>,
+}
+
+impl<'a> Transaction<'a> {
     /// `one_by_one`: each element in a message of its own, so that a refusal names its operation.
-    pub(super) fn new(one_by_one: bool) -> Transaction {
+    pub(super) fn new(name: &'a str, one_by_one: bool) -> Transaction<'a> {
         Transaction {
+            name,
             messages: Vec::new(),
             of: Vec::new(),
             offsets: Vec::new(),
-            waiting: Vec::new(),
-            waiting_for: Default::default(),
+            open: None,
             one_by_one,
+        }
+    }
+
+    /// Whether something is tried again.
+    pub(super) fn is_cautious(&self) -> bool {
+        self.one_by_one
+    }
+
+    /// The table of a name.
+    pub(super) fn table(&self, name: &NftName) -> Ours<'a> {
+        Ours {
+            family: name.table,
+            name: self.name,
         }
     }
 
@@ -65,12 +73,48 @@ impl Transaction {
         self.offsets.push(offsets);
     }
 
-    /// Adds an element, or removes it if there is no data (not even empty).
+    /// Adds an element with what it maps to, or removes it if there is no data (not even empty).
     pub(super) fn element(
         &mut self,
-        table: &str,
-        set: &str,
+        set: &NftName,
         (key, data): (&[Datum], Option<&[Datum]>),
+        of: usize,
+    ) {
+        self.put(set, &set::encode_values(key), (data, false), of);
+        if self.one_by_one {
+            self.close();
+        }
+    }
+
+    /// Adds a range to an interval set, or takes one out.
+    pub(super) fn range(
+        &mut self,
+        set: &NftName,
+        (space, (first, last)): (Space, Range),
+        add: bool,
+        of: usize,
+    ) {
+        let data: Option<&[Datum]> = add.then_some(&[]);
+        self.put(set, &space.encode(first), (data, false), of);
+        // A range to the highest number has no end.
+        if last < space.highest() {
+            self.put(set, &space.encode(last + 1), (data, true), of);
+        }
+    }
+
+    /// Takes everything out of a set.
+    pub(super) fn flush(&mut self, set: &NftName, of: &[usize]) {
+        let mut flush = message(kind::DEL_ELEMENT, 0, self.table(set));
+        flush.put_text(OF, &set.name);
+        self.push(flush, of);
+    }
+
+    /// Puts one element behind those that wait. What waits for another set is written first.
+    fn put(
+        &mut self,
+        set: &NftName,
+        key: &[u8],
+        (data, is_end): (Option<&[Datum]>, bool),
         of: usize,
     ) {
         let kind = if data.is_some() {
@@ -78,84 +122,51 @@ impl Transaction {
         } else {
             kind::DEL_ELEMENT
         };
-        self.collect(kind, table, set);
-        self.waiting.push(Element {
-            key: set::encode_values(key),
-            data: data.map(set::encode_values).unwrap_or_default(),
-            is_end: false,
-            of: Some(of),
-        });
-        if self.one_by_one {
+        let fits =
+            |open: &Open| open.kind == kind && open.set == *set && open.list.len() < LIST_BYTES;
+        if !self.open.as_ref().is_some_and(fits) {
             self.close();
         }
-    }
-
-    /// Gives an interval set exactly these prefixes.
-    pub(super) fn replace_interval(
-        &mut self,
-        table: &str,
-        set: &str,
-        wanted: &BTreeSet<IpNet>,
-        of: &[usize],
-    ) {
-        let mut flush = message(kind::DEL_ELEMENT, 0, table);
-        flush.put_text(OF, set);
-        self.push(flush, of);
-        for family in Family::ALL {
-            let nets = wanted.iter().filter(|net| Family::of_net(**net) == family);
-            for (first, last) in interval::union(nets.map(interval::range)) {
-                self.collect(kind::NEW_ELEMENT, table, set);
-                self.bound(interval::address(first, family), false);
-                // A range to the highest address has no end.
-                if last < interval::highest(family) {
-                    self.bound(interval::address(last + 1, family), true);
-                }
+        let open = self.open.get_or_insert_with(|| Open {
+            kind,
+            set: set.clone(),
+            list: Message::attributes(),
+            offsets: Vec::new(),
+        });
+        open.offsets.push((open.list.len(), of));
+        open.list.nest(LIST_ELEMENT, |inner| {
+            inner.nest(KEY, |bytes| {
+                bytes.put(DATA_VALUE, key);
+            });
+            if let Some(data) = data.filter(|data| !data.is_empty()) {
+                inner.nest(DATA, |inner| set::put_data(data, inner));
             }
-        }
-        self.close();
-    }
-
-    fn bound(&mut self, address: std::net::IpAddr, is_end: bool) {
-        let key = set::encode_values(&[Datum::Ip(address)]);
-        self.waiting.push(Element {
-            key,
-            data: Vec::new(),
-            is_end,
-            of: None,
+            if is_end {
+                inner.put_be32(FLAGS, INTERVAL_END);
+            }
         });
-    }
-
-    /// Elements that follow are of this set. What waits for another one is written first.
-    fn collect(&mut self, kind: u16, table: &str, set: &str) {
-        let full = self.waiting.len() * ELEMENT_BYTES > LIST_BYTES;
-        let (waiting, of_table, of_set) = &self.waiting_for;
-        if full || *waiting != kind || of_table != table || of_set != set {
-            self.close();
-            self.waiting_for = (kind, table.to_owned(), set.to_owned());
-        }
     }
 
     /// Writes the elements that wait.
     pub(super) fn close(&mut self) {
-        if self.waiting.is_empty() {
+        let Some(open) = self.open.take() else {
             return;
-        }
-        let elements = std::mem::take(&mut self.waiting);
-        let (kind, table, set) = &self.waiting_for;
-        let flags = if *kind == kind::NEW_ELEMENT {
+        };
+        let flags = if open.kind == kind::NEW_ELEMENT {
             libc::NLM_F_CREATE
         } else {
             0
         };
-        let mut message = message(*kind, flags, table);
-        let mut offsets = Vec::new();
-        message.put_text(OF, set).nest(ELEMENTS, |list| {
-            for element in &elements {
-                offsets.extend(element.of.map(|of| (list.len(), of)));
-                write(element, list);
-            }
+        let mut message = message(open.kind, flags, self.table(&open.set));
+        let mut start = 0;
+        message.put_text(OF, &open.set.name).nest(ELEMENTS, |list| {
+            start = list.len();
+            list.append(&open.list);
         });
-        let of = elements.iter().filter_map(|element| element.of).collect();
+        let mut of: Vec<usize> = open.offsets.iter().map(|(_, of)| *of).collect();
+        of.dedup();
+        let offsets = open.offsets.into_iter();
+        let offsets = offsets.map(|(at, of)| (at + start, of)).collect();
         self.add(message, of, offsets);
     }
 
@@ -172,50 +183,5 @@ impl Transaction {
             }
         }
         refused
-    }
-}
-
-fn write(element: &Element, list: &mut Message) {
-    list.nest(LIST_ELEMENT, |inner| {
-        inner.nest(KEY, |key| {
-            key.put(DATA_VALUE, &element.key);
-        });
-        if !element.data.is_empty() {
-            inner.nest(DATA, |data| {
-                data.put(DATA_VALUE, &element.data);
-            });
-        }
-        if element.is_end {
-            inner.put_be32(FLAGS, INTERVAL_END);
-        }
-    });
-}
-
-impl Table {
-    /// The prefixes that an interval set holds once operations are done.
-    pub(super) fn prefixes_after(
-        &mut self,
-        name: &str,
-        ops: &[&Op],
-        of: &[usize],
-    ) -> Result<BTreeSet<IpNet>, KernelError> {
-        let mut held = match self.intervals.get(name) {
-            Some(held) => held.clone(),
-            None => self.unplanned_prefixes(name)?,
-        };
-        for index in of {
-            let Key::NftElement { key, .. } = &ops[*index].place().key else {
-                continue;
-            };
-            let [Datum::Net(net)] = key.as_slice() else {
-                continue;
-            };
-            if matches!(ops[*index], Op::Remove { .. }) {
-                held.remove(net);
-            } else {
-                held.insert(*net);
-            }
-        }
-        Ok(held)
     }
 }

@@ -41,6 +41,14 @@ pub fn differences(present: &Object, wanted: &Object) -> Vec<String> {
         (Object::NftChain(_), Object::NftChain(_)) => {
             vec!["its hook or rules are others than planned".to_owned()]
         }
+        (Object::NftMembers(present), Object::NftMembers(wanted)) => {
+            let changes = present.changes(wanted);
+            vec![format!(
+                "lacks {} that are planned, and holds {} that are not",
+                changes.new.len(),
+                changes.gone.len()
+            )]
+        }
         _ => vec![format!("is `{present}`, not `{wanted}`")],
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tombolo_model::{Family, IfName, MacAddr, Name};
 
-use crate::objects::Key;
+use crate::objects::{Key, NftName};
 
 /// The first words that there are, each with an example of the others.
 pub const KINDS: &[(&str, &str)] = &[
@@ -66,9 +66,9 @@ pub enum Question {
     /// A kernel setting.
     Sysctl(String),
     /// A chain of a packet filter.
-    NftChain(String),
+    NftChain(NftName),
     /// A set or map of it, with its elements.
-    NftSet(String),
+    NftSet(NftName),
 }
 
 impl Question {
@@ -131,7 +131,10 @@ impl Question {
             (Question::Rule { priority }, Key::RoutingRule { priority: p, .. }) => priority == p,
             (Question::Sysctl(path), Key::Sysctl(key)) => path == key,
             (Question::NftChain(name), Key::NftChain(chain)) => name == chain,
-            (Question::NftSet(name), Key::NftSet(set) | Key::NftElement { set, .. }) => name == set,
+            (
+                Question::NftSet(name),
+                Key::NftSet(set) | Key::NftElement { set, .. } | Key::NftMembers(set),
+            ) => name == set,
             _ => false,
         }
     }
@@ -257,9 +260,20 @@ fn read_rule(words: &[&str]) -> Result<Question, String> {
 
 fn read_nft(words: &[&str]) -> Result<Question, String> {
     match words {
-        ["chain", name] => Ok(Question::NftChain((*name).to_owned())),
-        ["set" | "map", name] => Ok(Question::NftSet((*name).to_owned())),
+        ["chain", rest @ ..] => nft_name(rest).map(Question::NftChain),
+        ["set" | "map", rest @ ..] => nft_name(rest).map(Question::NftSet),
         _ => Err("of nft, a chain, set or map is named".to_owned()),
+    }
+}
+
+/// The table's family may be said, where it is not `inet`.
+fn nft_name(words: &[&str]) -> Result<NftName, String> {
+    match words {
+        [name] | ["inet", name] => Ok(NftName::inet(*name)),
+        ["bridge", name] => Ok(NftName::bridge(*name)),
+        _ => Err(
+            "one chain, set or map is named, behind `bridge` if it is of that family".to_owned(),
+        ),
     }
 }
 

@@ -20,8 +20,9 @@ use tombolo_model::{Family, IfName, MacAddr, Name};
 
 pub use link::{BridgePort, Link, LinkKind, Stations, VethPeer};
 pub use nft::{
-    Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint,
-    InterfaceMatch, Match, NftSet, PacketField, Policy, Rule,
+    Action, AddressMatch, Addresses, Chain, ChainType, Changes, ConnState, Datum, Field, Hook,
+    HookPoint, InterfaceMatch, Match, Members, NftName, NftSet, PacketField, Policy, PortSet, Rule,
+    Side, Table,
 };
 pub use route::{NextHop, Route, RoutingRule};
 
@@ -154,17 +155,19 @@ pub enum Key {
         /// Lower comes first.
         priority: u32,
     },
-    /// A set or map of the nftables table.
-    NftSet(String),
-    /// A chain of the nftables table, with its rules.
-    NftChain(String),
+    /// A set or map of an nftables table.
+    NftSet(NftName),
+    /// A chain of an nftables table, with its rules.
+    NftChain(NftName),
     /// An element of a set or map.
     NftElement {
-        /// The set's name.
-        set: String,
+        /// The set.
+        set: NftName,
         /// The element's key, one value per field.
         key: Vec<Datum>,
     },
+    /// Everything in a set or map. A set has either elements one by one, or this.
+    NftMembers(NftName),
 }
 
 /// How an object is.
@@ -195,6 +198,8 @@ pub enum Object {
     NftChain(Chain),
     /// For [`Key::NftElement`]: what a map maps to; empty in a set.
     NftElement(Vec<Datum>),
+    /// For [`Key::NftMembers`].
+    NftMembers(Members),
 }
 
 impl fmt::Display for Key {
@@ -231,6 +236,7 @@ impl fmt::Display for Key {
             Key::RoutingRule { family, priority } => write!(f, "rule {family} priority {priority}"),
             Key::NftSet(name) => write!(f, "nft set {name}"),
             Key::NftChain(name) => write!(f, "nft chain {name}"),
+            Key::NftMembers(set) => write!(f, "nft members {set}"),
             Key::NftElement { set, key } => write!(f, "nft element {set} {}", nft::join(key)),
         }
     }
@@ -250,6 +256,7 @@ impl fmt::Display for Object {
             Object::RoutingRule(rule) => write!(f, "{rule}"),
             Object::NftSet(set) => write!(f, "{set}"),
             Object::NftChain(chain) => write!(f, "{chain}"),
+            Object::NftMembers(members) => write!(f, "{members}"),
             Object::NftElement(data) if data.is_empty() => Ok(()),
             Object::NftElement(data) => write!(f, ": {}", nft::join(data)),
         }

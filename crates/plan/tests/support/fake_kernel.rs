@@ -144,8 +144,11 @@ impl FakeKernel {
                 (!is_foreign && !self.objects.contains_key(&there))
                     .then(|| format!("link {parent}"))
             }
-            (Key::NftElement { set, .. }, _) => {
-                let set_place = Place::host(Key::NftSet(set.clone()));
+            (Key::NftElement { set, .. } | Key::NftMembers(set), _) => {
+                let set_place = Place {
+                    netns: place.netns.clone(),
+                    key: Key::NftSet(set.clone()),
+                };
                 (!self.objects.contains_key(&set_place)).then(|| format!("set {set}"))
             }
             (Key::Sysctl(path), _) => (!self.has_sysctl(path)).then(|| path.clone()),
