@@ -4,6 +4,7 @@
 //!  World ─► Rulebook    every policy, in the order in which they are asked
 //!        ─► Directory   everything that has labels, and the addresses that it is known by
 //!  both  ─► Stack       what is asked for one endpoint in one direction
+//!        ─► Evaluator   a flow's verdict, with everything that was looked at
 //! ```
 //!
 //! The planner makes packet filters of stacks (`crates/plan/src/policy`), and the evaluator answers for
@@ -11,10 +12,21 @@
 //!
 //! The crate is pure: no I/O, no clock, no randomness.
 
+mod addresses;
+mod course;
 mod directory;
+mod evaluator;
+pub mod failsafe;
+mod flow;
+mod matching;
 mod rulebook;
 mod stack;
+mod trace;
+mod verdict;
 
 pub use directory::{Class, Directory, Labels, Member};
+pub use evaluator::Evaluator;
+pub use flow::{Flow, Party};
 pub use rulebook::{End, Group, Policy, ProfileRules, Rule, RuleId, Rulebook, Scope, Tier};
 pub use stack::{Fallback, Stack, StackTier, Subject};
+pub use verdict::{Decision, RuleName, Stage, Step, Verdict, Way};

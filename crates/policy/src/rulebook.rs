@@ -10,7 +10,7 @@ use tombolo_model::kinds::policy::{
     RuleAction,
 };
 use tombolo_model::selector::Selector;
-use tombolo_model::{Family, Name, Resource, ResourceKey, World};
+use tombolo_model::{Family, Metadata, Name, Resource, ResourceKey, World};
 
 /// Every policy, in the order in which they are asked.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub struct Tier<'a> {
 pub struct Policy<'a> {
     /// The resource.
     pub key: ResourceKey,
+    /// The resource's metadata, which says where it was written.
+    pub metadata: &'a Metadata,
     /// The endpoints that it applies to.
     pub applies: Group<'a>,
     /// Its rules for packets to them; none if it does not decide about those.
@@ -51,6 +53,8 @@ pub struct Policy<'a> {
 pub struct ProfileRules<'a> {
     /// The resource.
     pub key: ResourceKey,
+    /// The resource's metadata, which says where it was written.
+    pub metadata: &'a Metadata,
     /// Rules for packets to its endpoints.
     pub ingress: Vec<Rule<'a>>,
     /// Rules for packets from its endpoints.
@@ -198,6 +202,7 @@ fn global(policy: &Resource<kinds::GlobalNetworkPolicy>) -> Policy<'_> {
     };
     Policy {
         key: policy.key(),
+        metadata: &policy.metadata,
         applies: Group {
             scope,
             selector: some(&spec.selector),
@@ -217,6 +222,7 @@ fn of_namespace<'a>(namespace: &'a Name, policy: &'a Resource<kinds::NetworkPoli
     };
     Policy {
         key: policy.key(),
+        metadata: &policy.metadata,
         applies: Group {
             scope: Scope::Namespace(namespace),
             selector: some(&spec.selector),
@@ -229,6 +235,7 @@ fn of_namespace<'a>(namespace: &'a Name, policy: &'a Resource<kinds::NetworkPoli
 fn profile_rules(profile: &Resource<kinds::Profile>) -> ProfileRules<'_> {
     ProfileRules {
         key: profile.key(),
+        metadata: &profile.metadata,
         ingress: rules(&profile.spec.ingress, Direction::Ingress, None),
         egress: rules(&profile.spec.egress, Direction::Egress, None),
     }

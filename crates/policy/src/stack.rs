@@ -56,13 +56,14 @@ impl<'r, 'a> Stack<'r, 'a> {
         subject: Subject<'a>,
         direction: Direction,
     ) -> Stack<'r, 'a> {
-        let applies = |policy: &&Policy<'a>| {
-            policy.rules(direction).is_some()
-                && directory.is_in(policy.applies, subject.namespace, subject.labels)
-        };
-        let tiers = rulebook.tiers.iter().filter_map(|tier| {
-            let policies: Vec<_> = tier.policies.iter().filter(applies).collect();
-            (!policies.is_empty()).then_some(StackTier { tier, policies })
+        let tiers = places(rulebook, directory, subject, direction);
+        let tiers = tiers.into_iter().map(|(tier, policies)| {
+            let tier = &rulebook.tiers[tier];
+            let policies = policies.into_iter().map(|place| &tier.policies[place]);
+            StackTier {
+                tier,
+                policies: policies.collect(),
+            }
         });
         let profiles = subject.profiles.iter();
         let profiles = profiles.map(|name| (name, rulebook.profiles.get(name)));
@@ -81,6 +82,28 @@ impl<'r, 'a> Stack<'r, 'a> {
     pub fn is_open(&self) -> bool {
         self.tiers.is_empty() && matches!(self.fallback, Fallback::Open)
     }
+}
+
+/// Tiers with at least one policy that applies, and these policies, all by their places in the rulebook.
+pub(crate) fn places<'a>(
+    rulebook: &Rulebook<'a>,
+    directory: &Directory<'a>,
+    subject: Subject<'a>,
+    direction: Direction,
+) -> Vec<(usize, Vec<usize>)> {
+    let applies = |policy: &Policy<'a>| {
+        policy.rules(direction).is_some()
+            && directory.is_in(policy.applies, subject.namespace, subject.labels)
+    };
+    let tiers = rulebook.tiers.iter().enumerate();
+    let tiers = tiers.map(|(place, tier)| {
+        let policies = tier.policies.iter().enumerate();
+        let policies = policies.filter(|(_, policy)| applies(policy));
+        (place, policies.map(|(place, _)| place).collect())
+    });
+    tiers
+        .filter(|(_, policies): &(usize, Vec<usize>)| !policies.is_empty())
+        .collect()
 }
 
 impl<'a> Subject<'a> {
