@@ -25,6 +25,9 @@
 //! | `GET /v1/alive` | → nothing: the agent answers |
 //! | `GET /v1/plan` | → the HostPlan, one [`PlannedObject`] each |
 //! | `POST /v1/explain` | [`ExplainRequest`] → objects, planned and as they are, with who asked for them |
+//! | `POST /v1/flow` | [`FlowRequest`] → [`FlowAnswer`]: whether a flow is let through, and why |
+//! | `GET /v1/denials` | → [`Denial`] list, the oldest first: the newest 1,000 of this node |
+//! | `GET /v1/watch/denials` | → a line per [`Denial`], those that there were first |
 //! | `GET /v1/check` | → what the agent knows that `tombolo check` judges |
 //! | `GET /v1/ipam`, `GET /v1/ipam/check` | → use of pools; findings |
 //! | `POST /v1/ipam/release` | [`ReleaseRequest`] → nothing |
@@ -32,11 +35,13 @@
 
 mod client;
 mod error;
+mod flow;
 mod types;
 mod words;
 
 pub use client::{Client, ClientError, Lines};
 pub use error::{Fault, FaultKind};
+pub use flow::{Denial, FlowAnswer, FlowRequest};
 pub use types::*;
 pub use words::named_port;
 

@@ -5,6 +5,7 @@ mod delete;
 mod endpoints;
 mod explain;
 mod operate;
+mod policy;
 mod problems;
 mod resources;
 mod serve;
@@ -84,6 +85,7 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/status", get(operate::status))
         .route("/v1/plan", get(operate::plan))
         .route("/v1/explain", post(explain::explain))
+        .route("/v1/flow", post(policy::flow))
         .route("/v1/check", get(check::facts))
         .route("/v1/ipam", get(operate::ipam))
         .route("/v1/ipam/check", get(operate::ipam_check))
