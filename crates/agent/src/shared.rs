@@ -22,6 +22,7 @@ use crate::attach::{alone, taken};
 use crate::config::{Config, Files};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::policy::denials::Denials;
 
 /// How long the World may take to show a revision that the store has.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub changes: tokio::sync::broadcast::Sender<Arc<tombolo_store::WorldBatch>>,
     /// Asks for passes over the kernel.
     pub passes: Requests,
+    /// What policies denied on this node.
+    pub denials: Denials,
     /// What was done without the store.
     pub journal: Journal,
     /// Whose turn it is to do something without the store.
@@ -127,6 +130,7 @@ impl Shared {
             applied: watch::Sender::new(Arc::default()),
             changes: tokio::sync::broadcast::Sender::new(1024),
             passes: Requests::default(),
+            denials: Denials::default(),
             journal,
             alone: tokio::sync::Mutex::default(),
             promised: std::sync::Mutex::default(),

@@ -56,7 +56,8 @@ const EXAMPLES: &[(&str, &str)] = &[
   tombolo get nodes
   tombolo get endpoints -o wide -n default
   tombolo get network default -o yaml
-  tombolo get endpoints --watch",
+  tombolo get endpoints --watch
+  tombolo get denials --watch                      what policies deny, as it happens",
     ),
     (
         "describe",

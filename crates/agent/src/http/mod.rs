@@ -86,6 +86,8 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/plan", get(operate::plan))
         .route("/v1/explain", post(explain::explain))
         .route("/v1/flow", post(policy::flow))
+        .route("/v1/denials", get(policy::denials))
+        .route("/v1/watch/denials", get(policy::watch_denials))
         .route("/v1/check", get(check::facts))
         .route("/v1/ipam", get(operate::ipam))
         .route("/v1/ipam/check", get(operate::ipam_check))

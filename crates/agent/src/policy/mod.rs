@@ -3,4 +3,5 @@
 //!
 //! What rules mean is in `tombolo_policy`, what the kernel is made to ask in `tombolo_plan::policy`.
 
+pub(crate) mod denials;
 pub(crate) mod flow;

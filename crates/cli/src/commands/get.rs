@@ -1,5 +1,7 @@
 //! `get`: resources as a table, or as they are.
 
+mod denials;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -7,13 +9,14 @@ use tombolo_api::{Client, WatchLine};
 use tombolo_model::{KindName, Name};
 
 use crate::output::{Format, list, table};
-use crate::words::KindWord;
+use crate::words::{What, WhatWord};
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// A kind, as `nodes`, `networks`, `ippools` or `endpoints`.
-    #[arg(value_parser = KindWord)]
-    kind: KindName,
+    /// A kind, as `nodes`, `networks`, `ippools` or `endpoints`; or `denials`: packets that policies
+    /// denied on this node.
+    #[arg(value_parser = WhatWord)]
+    kind: What,
     /// One of them.
     name: Option<Name>,
     /// Only of this namespace.
@@ -37,7 +40,10 @@ pub(super) fn path(kind: KindName, name: &Name, namespace: Option<&Name>) -> Str
 
 impl Get {
     pub fn run(self, client: &Client) -> Result<()> {
-        let kind = self.kind;
+        let kind = match self.kind {
+            What::Kind(kind) => kind,
+            What::Denials => return denials::run(&self, client),
+        };
         if self.watch {
             return self.follow(client, kind);
         }
