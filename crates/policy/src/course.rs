@@ -40,7 +40,7 @@ pub(crate) enum Course<'a> {
 pub(crate) struct Judge<'a> {
     pub(crate) whose: Whose<'a>,
     /// The packet as it looks when it is judged, if it was translated before.
-    pub(crate) sees: Option<Packet<'a>>,
+    pub(crate) sees: Option<Box<Packet<'a>>>,
 }
 
 /// Whose policies are asked.
@@ -205,7 +205,7 @@ impl<'a> Evaluator<'a> {
                 ingress: match to {
                     Some(station) => Some(judge(Whose::Endpoint(station))),
                     None => host(destination).map(|judge| Judge {
-                        sees: self.translated(packet),
+                        sees: self.translated(packet).map(Box::new),
                         ..judge
                     }),
                 },

@@ -4,7 +4,7 @@
 //! for all of them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -64,7 +64,7 @@ impl<'a> Directory<'a> {
     pub fn of(world: &'a World) -> Directory<'a> {
         let mut found: HashMap<ClassKey<'a>, usize> = HashMap::new();
         let mut classes: Vec<Class<'a>> = Vec::new();
-        let mut add = |key: ClassKey<'a>, member| {
+        for (key, member) in present(world).chain(hosts_and_sets(world)) {
             let index = *found.entry(key).or_insert_with(|| {
                 let (namespace, own, profiles) = key;
                 let labels = whole(world, namespace, own, profiles);
@@ -76,43 +76,6 @@ impl<'a> Directory<'a> {
                 classes.len() - 1
             });
             classes[index].members.push(member);
-        };
-        let doubtful = shared_addresses(world);
-        for ((namespace, _), endpoint) in &world.endpoints {
-            let contested = endpoint
-                .spec
-                .addresses
-                .iter()
-                .any(|address| doubtful.contains_key(address));
-            if contested && world.is_superseded(endpoint) {
-                continue;
-            }
-            let key = (
-                Some(namespace),
-                &endpoint.metadata.labels,
-                endpoint.spec.profiles.as_slice(),
-            );
-            add(key, Member::Endpoint(endpoint));
-        }
-        for host in world.host_endpoints.values() {
-            let key = (None, &host.metadata.labels, host.spec.profiles.as_slice());
-            add(key, Member::Host(host));
-        }
-        for ((namespace, name), set) in &world.network_sets {
-            let member = Member::Set {
-                namespace: Some(namespace),
-                name,
-                nets: &set.spec.nets,
-            };
-            add((Some(namespace), &set.metadata.labels, &[]), member);
-        }
-        for (name, set) in &world.global_network_sets {
-            let member = Member::Set {
-                namespace: None,
-                name,
-                nets: &set.spec.nets,
-            };
-            add((None, &set.metadata.labels, &[]), member);
         }
         let named = classes.iter().filter_map(|class| class.namespace);
         let mut namespaces: BTreeMap<&Name, Labels> = BTreeMap::new();
@@ -152,17 +115,55 @@ impl<'a> Directory<'a> {
     }
 }
 
+/// The endpoints that have their addresses still.
+fn present(world: &World) -> impl Iterator<Item = (ClassKey<'_>, Member<'_>)> {
+    let doubtful = shared_addresses(world);
+    let endpoints = world.endpoints.iter();
+    let present = endpoints.filter(move |(_, endpoint)| {
+        let mut addresses = endpoint.spec.addresses.iter();
+        !(addresses.any(|a| doubtful.contains(a)) && world.is_superseded(endpoint))
+    });
+    present.map(|((namespace, _), endpoint)| {
+        let profiles = endpoint.spec.profiles.as_slice();
+        let key = (Some(namespace), &endpoint.metadata.labels, profiles);
+        (key, Member::Endpoint(endpoint))
+    })
+}
+
+/// What has labels besides endpoints.
+fn hosts_and_sets(world: &World) -> impl Iterator<Item = (ClassKey<'_>, Member<'_>)> {
+    let hosts = world.host_endpoints.values().map(|host| {
+        let profiles = host.spec.profiles.as_slice();
+        let key: ClassKey<'_> = (None, &host.metadata.labels, profiles);
+        (key, Member::Host(host))
+    });
+    let sets = world.network_sets.iter().map(|((namespace, name), set)| {
+        let key: ClassKey<'_> = (Some(namespace), &set.metadata.labels, &[]);
+        let member = Member::Set {
+            namespace: Some(namespace),
+            name,
+            nets: &set.spec.nets,
+        };
+        (key, member)
+    });
+    let global = world.global_network_sets.iter().map(|(name, set)| {
+        let key: ClassKey<'_> = (None, &set.metadata.labels, &[]);
+        let member = Member::Set {
+            namespace: None,
+            name,
+            nets: &set.spec.nets,
+        };
+        (key, member)
+    });
+    hosts.chain(sets).chain(global)
+}
+
 /// Addresses that more than one endpoint has.
-fn shared_addresses(world: &World) -> HashMap<IpAddr, ()> {
-    let mut seen: HashMap<IpAddr, ()> = HashMap::with_capacity(world.endpoints.len());
-    let addresses = world
-        .endpoints
-        .values()
-        .flat_map(|endpoint| &endpoint.spec.addresses);
-    addresses
-        .filter(|address| seen.insert(**address, ()).is_some())
-        .map(|address| (*address, ()))
-        .collect()
+fn shared_addresses(world: &World) -> HashSet<IpAddr> {
+    let mut seen: HashSet<IpAddr> = HashSet::with_capacity(world.endpoints.len());
+    let endpoints = world.endpoints.values();
+    let addresses = endpoints.flat_map(|endpoint| endpoint.spec.addresses.iter().copied());
+    addresses.filter(|address| !seen.insert(*address)).collect()
 }
 
 /// The labels of a namespace, those that it has by its name among them.

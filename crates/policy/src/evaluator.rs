@@ -20,7 +20,7 @@ use crate::directory::Directory;
 use crate::failsafe::{self, Failsafe};
 use crate::flow::Flow;
 use crate::matching::Packet;
-use crate::rulebook::{Policy, Rule, Rulebook, Tier};
+use crate::rulebook::{Rule, Rulebook, Tier};
 use crate::stack::{self, Subject};
 use crate::trace::{Notes, Origin, Silent, Trace, rule_name};
 use crate::verdict::{Decision, Stage, Verdict, Way};
@@ -77,7 +77,7 @@ impl<'a> Evaluator<'a> {
             Course::NoWay(_) => false,
             Course::Judged { egress, ingress } => {
                 let allows = |judge: &Judge, direction| {
-                    let packet = judge.sees.as_ref().unwrap_or(&packet);
+                    let packet = judge.sees.as_deref().unwrap_or(&packet);
                     let ruling = self.ruling(judge, direction, packet, &mut Silent);
                     ruling.allows()
                 };
@@ -119,7 +119,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn stage(&self, judge: &Judge<'a>, direction: Direction, packet: &Packet<'a>) -> Stage {
-        let packet = judge.sees.as_ref().unwrap_or(packet);
+        let packet = judge.sees.as_deref().unwrap_or(packet);
         let mut notes = Notes {
             packet,
             steps: Vec::new(),
@@ -154,11 +154,8 @@ impl<'a> Evaluator<'a> {
                 (class, &host.spec.profiles)
             }
         };
-        for (tier, policies) in self.asked(judge, class, direction) {
-            let tier = &self.rulebook.tiers[*tier];
-            trace.tier(tier);
-            let policies = policies.iter().map(|place| &tier.policies[*place]);
-            if let Some(ruling) = self.tier(tier, policies, direction, packet, trace) {
+        for asked in self.asked(judge, class, direction) {
+            if let Some(ruling) = self.tier(asked, direction, packet, trace) {
                 return ruling;
             }
         }
@@ -186,13 +183,14 @@ impl<'a> Evaluator<'a> {
     /// What a tier decides; nothing if it passes the packet on.
     fn tier<'e>(
         &'e self,
-        tier: &'e Tier<'a>,
-        policies: impl Iterator<Item = &'e Policy<'a>>,
+        (tier, policies): &'e (usize, Vec<usize>),
         direction: Direction,
         packet: &Packet<'a>,
         trace: &mut impl Trace,
     ) -> Option<Ruling<'e, 'a>> {
-        for policy in policies {
+        let tier = &self.rulebook.tiers[*tier];
+        trace.tier(tier);
+        for policy in policies.iter().map(|place| &tier.policies[*place]) {
             let rules = policy.rules(direction).unwrap_or_default();
             trace.policy(policy, rules.len());
             let origin = Origin {
