@@ -3,5 +3,6 @@
 //!
 //! What rules mean is in `tombolo_policy`, what the kernel is made to ask in `tombolo_plan::policy`.
 
+mod connections;
 pub(crate) mod denials;
 pub(crate) mod flow;
