@@ -497,6 +497,9 @@ fn contestable(op: &Op) -> Option<(&Place, &Object)> {
 mod tests;
 
 #[cfg(test)]
+mod filtered;
+
+#[cfg(test)]
 mod looking;
 
 #[cfg(test)]

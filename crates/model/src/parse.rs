@@ -13,13 +13,17 @@
 //! and aliases may not multiply beyond a bound. Nothing is read from disk here, and whether a file
 //! without resources is an error is the caller's decision.
 
+mod dialect;
 mod document;
 mod explain;
 mod json;
+mod kubernetes;
+mod labels;
 mod marks;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,9 +31,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::names::Name;
-use crate::resource::{API_VERSION, AnyResource, FieldError, KindName, Metadata};
+use crate::resource::{API_VERSION, AnyResource, FieldError, KindName};
 use crate::world::World;
+use dialect::Dialect;
 use document::Document;
 use marks::Marks;
 
@@ -244,27 +248,56 @@ fn read_item(
         None => return fault("kind", format!("missing; {}", explain::kinds(None, accept))),
     };
     let version = whole.remove("apiVersion");
-    if kind == "List" {
+    if is_list(&kind) {
         return read_list(whole, source, accept, parsed, faults);
     }
-    if let Some(message) = explain::api_version(version.as_ref()) {
-        fault("apiVersion", message);
-    }
-    let found = KindName::ALL.iter().copied().find(|k| k.as_str() == kind);
-    match found {
-        Some(found) if found.is_internal() && accept == Accept::UserKinds => {
-            let kinds = explain::kinds(None, accept);
-            fault(
-                "kind",
-                format!("{found} is written by Tombolo itself; {kinds}"),
-            );
+    let kind = match kind_of(&kind, accept) {
+        Ok(kind) => kind,
+        Err(message) => return fault("kind", message),
+    };
+    let dialect = match dialect::of(kind, version.as_ref()) {
+        Ok(dialect) => dialect,
+        Err(message) => {
+            fault("apiVersion", message);
+            if version.is_some_and(|version| !is_ours(&version)) {
+                return;
+            }
+            Dialect::Own
         }
-        Some(found) => match read_resource(found, whole, &source) {
-            Ok(resource) => parsed.push(Parsed { resource, source }),
-            Err(more) => faults.extend(more.iter().map(|f| source.fault(f))),
-        },
-        None => fault("kind", explain::kinds(Some(&kind), accept)),
+    };
+    match typed::read(kind, dialect, whole, &source) {
+        Ok(resource) => parsed.push(Parsed { resource, source }),
+        Err(more) => faults.extend(more.iter().map(|f| source.fault(f))),
     }
+}
+
+/// The kind that a text names, or what is wrong with it.
+fn kind_of(kind: &str, accept: Accept) -> Result<KindName, String> {
+    if let Some(message) = dialect::refused(kind) {
+        return Err(message);
+    }
+    match KindName::ALL.iter().copied().find(|k| k.as_str() == kind) {
+        Some(found) if found.is_internal() && accept == Accept::UserKinds => Err(format!(
+            "{found} is written by Tombolo itself; {}",
+            explain::kinds(None, accept)
+        )),
+        Some(found) => Ok(found),
+        None => Err(explain::kinds(Some(kind), accept)),
+    }
+}
+
+/// Whether a version is one of ours, so that what is below it is in our words.
+fn is_ours(version: &Value) -> bool {
+    let group = SPOKEN.split('/').next().unwrap_or(SPOKEN);
+    version
+        .as_str()
+        .is_some_and(|version| version.starts_with(group))
+}
+
+/// Whether it is a list of resources: `List`, or as others print it, `NetworkPolicyList`.
+fn is_list(kind: &str) -> bool {
+    let of = kind.strip_suffix("List");
+    of.is_some_and(|of| of.is_empty() || KindName::ALL.iter().any(|k| k.as_str() == of))
 }
 
 fn read_list(
@@ -287,59 +320,13 @@ fn read_list(
             line,
             ..source.clone()
         };
-        if matches!(&item, Value::Object(map) if map.get("kind") == Some(&"List".into())) {
+        let kind = item.get("kind").and_then(Value::as_str);
+        if kind.is_some_and(is_list) {
             let message = "a List cannot hold another List; put the resources into one";
             faults.push(source.fault(&FieldError::new("kind", message)));
         } else {
             read_item(item, source, accept, parsed, faults);
         }
-    }
-}
-
-/// Reads and checks a resource of a kind. Metadata and spec are read apart, so that a fault in
-/// one does not hide those in the other.
-fn read_resource(
-    kind: KindName,
-    mut whole: Map<String, Value>,
-    source: &Source,
-) -> Result<AnyResource, Vec<FieldError>> {
-    let mut faults = Vec::new();
-    let metadata = match whole.remove("metadata") {
-        None => Err(vec![FieldError::new(
-            "metadata.name",
-            explain::missing("metadata.name"),
-        )]),
-        Some(value) => explain::read_all("metadata", value, source, |value| {
-            serde_path_to_error::deserialize::<_, Metadata>(value)
-                .map_err(|e| FieldError::new(e.path().to_string(), e.inner().to_string()))
-        }),
-    };
-    let metadata = metadata.unwrap_or_else(|more| {
-        faults.extend(more);
-        Metadata::named(Name::new("faulty").expect("letters make a name"))
-    });
-    let stand_in = serde_json::json!({ "name": "faulty" });
-    whole.insert("metadata".into(), stand_in);
-    let resource = explain::read_all("", Value::Object(whole), source, |value| {
-        AnyResource::from_value(kind, value)
-    });
-    let mut resource = match resource {
-        Ok(resource) => resource,
-        Err(more) => {
-            faults.extend(more);
-            return Err(faults);
-        }
-    };
-    *resource.metadata_mut() = metadata;
-    let metadata = resource.metadata_mut();
-    if kind.is_namespaced() && metadata.namespace.is_none() {
-        metadata.namespace = Some(Name::new("default").expect("letters make a name"));
-    }
-    faults.extend(resource.validate());
-    if faults.is_empty() {
-        Ok(resource)
-    } else {
-        Err(faults)
     }
 }
 

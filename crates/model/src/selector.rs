@@ -86,6 +86,16 @@ impl Selector {
         self.0.matches(labels)
     }
 
+    /// The selector of what all parts match; everything if there is none. Parts hold no `And`, and
+    /// only labels and values that can be written.
+    pub(crate) fn all_of(mut parts: Vec<Expr>) -> Selector {
+        match parts.len() {
+            0 => Selector(Expr::All),
+            1 => Selector(parts.remove(0)),
+            _ => Selector(Expr::And(parts)),
+        }
+    }
+
     /// What it says.
     #[must_use]
     pub fn expr(&self) -> &Expr {

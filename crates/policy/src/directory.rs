@@ -55,7 +55,13 @@ pub enum Member<'a> {
 }
 
 /// What tells classes apart, as long as their labels are not put together.
-type ClassKey<'a> = (Option<&'a Name>, &'a Labels, &'a [Name]);
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct ClassKey<'a> {
+    is_endpoint: bool,
+    namespace: Option<&'a Name>,
+    own: &'a Labels,
+    profiles: &'a [Name],
+}
 
 impl<'a> Directory<'a> {
     /// Everything that has labels in a World. Endpoints that have lost their addresses to others are
@@ -66,11 +72,9 @@ impl<'a> Directory<'a> {
         let mut classes: Vec<Class<'a>> = Vec::new();
         for (key, member) in present(world).chain(hosts_and_sets(world)) {
             let index = *found.entry(key).or_insert_with(|| {
-                let (namespace, own, profiles) = key;
-                let labels = whole(world, namespace, own, profiles);
                 classes.push(Class {
-                    namespace,
-                    labels,
+                    namespace: key.namespace,
+                    labels: whole(world, key),
                     members: Vec::new(),
                 });
                 classes.len() - 1
@@ -124,21 +128,17 @@ fn present(world: &World) -> impl Iterator<Item = (ClassKey<'_>, Member<'_>)> {
         !(addresses.any(|a| doubtful.contains(a)) && world.is_superseded(endpoint))
     });
     present.map(|((namespace, _), endpoint)| {
-        let profiles = endpoint.spec.profiles.as_slice();
-        let key = (Some(namespace), &endpoint.metadata.labels, profiles);
+        let key = ClassKey::of_endpoint(namespace, endpoint);
         (key, Member::Endpoint(endpoint))
     })
 }
 
 /// What has labels besides endpoints.
 fn hosts_and_sets(world: &World) -> impl Iterator<Item = (ClassKey<'_>, Member<'_>)> {
-    let hosts = world.host_endpoints.values().map(|host| {
-        let profiles = host.spec.profiles.as_slice();
-        let key: ClassKey<'_> = (None, &host.metadata.labels, profiles);
-        (key, Member::Host(host))
-    });
+    let hosts = world.host_endpoints.values();
+    let hosts = hosts.map(|host| (ClassKey::of_host(host), Member::Host(host)));
     let sets = world.network_sets.iter().map(|((namespace, name), set)| {
-        let key: ClassKey<'_> = (Some(namespace), &set.metadata.labels, &[]);
+        let key = ClassKey::of_set(Some(namespace), &set.metadata.labels);
         let member = Member::Set {
             namespace: Some(namespace),
             name,
@@ -147,7 +147,7 @@ fn hosts_and_sets(world: &World) -> impl Iterator<Item = (ClassKey<'_>, Member<'
         (key, member)
     });
     let global = world.global_network_sets.iter().map(|(name, set)| {
-        let key: ClassKey<'_> = (None, &set.metadata.labels, &[]);
+        let key = ClassKey::of_set(None, &set.metadata.labels);
         let member = Member::Set {
             namespace: None,
             name,
@@ -181,13 +181,42 @@ fn namespace_labels(world: &World, name: &Name) -> Labels {
 /// The label by which everything of a namespace has its name.
 const NAMESPACE: &str = "projectcalico.org/namespace";
 
-/// The labels of somebody, with those of profiles and of the namespace.
-fn whole<'a>(
-    world: &World,
-    namespace: Option<&Name>,
-    own: &'a Labels,
-    profiles: &[Name],
-) -> Cow<'a, Labels> {
+impl<'a> ClassKey<'a> {
+    fn of_endpoint(namespace: &'a Name, endpoint: &'a Resource<Endpoint>) -> ClassKey<'a> {
+        ClassKey {
+            is_endpoint: true,
+            namespace: Some(namespace),
+            own: &endpoint.metadata.labels,
+            profiles: &endpoint.spec.profiles,
+        }
+    }
+
+    fn of_host(host: &'a Resource<HostEndpoint>) -> ClassKey<'a> {
+        ClassKey {
+            profiles: &host.spec.profiles,
+            ..ClassKey::of_set(None, &host.metadata.labels)
+        }
+    }
+
+    /// Of what is no endpoint and has no profiles.
+    fn of_set(namespace: Option<&'a Name>, own: &'a Labels) -> ClassKey<'a> {
+        ClassKey {
+            is_endpoint: false,
+            namespace,
+            own,
+            profiles: &[],
+        }
+    }
+}
+
+/// The labels of somebody, with those of profiles and of the namespace, and an endpoint's.
+fn whole<'a>(world: &World, key: ClassKey<'a>) -> Cow<'a, Labels> {
+    let ClassKey {
+        is_endpoint,
+        namespace,
+        own,
+        profiles,
+    } = key;
     if namespace.is_none() && profiles.is_empty() {
         return Cow::Borrowed(own);
     }
@@ -199,6 +228,12 @@ fn whole<'a>(
     if let Some(namespace) = namespace {
         labels.insert(NAMESPACE.to_owned(), namespace.to_string());
     }
+    // Only endpoints have it, whatever labels a set is given.
+    let (name, value) = Endpoint::LABEL;
+    match is_endpoint {
+        true => labels.insert(name.to_owned(), value.to_owned()),
+        false => labels.remove(name),
+    };
     Cow::Owned(labels)
 }
 

@@ -1,6 +1,6 @@
 //! What the evaluator notes down while it judges: everything, or nothing where only the answer counts.
 
-use tombolo_model::kinds::policy::{Direction, PortMatch};
+use tombolo_model::kinds::policy::{PortMatch, source_line, source_of};
 use tombolo_model::{Metadata, Name, ResourceKey};
 
 use crate::addresses::Place;
@@ -49,7 +49,7 @@ impl Trace for Notes<'_, '_> {
     fn policy(&mut self, policy: &Policy, rules: usize) {
         self.steps.push(Step::Policy {
             policy: policy.key.clone(),
-            line: written(policy.metadata, None),
+            line: source_of(policy.metadata),
             rules,
         });
     }
@@ -83,26 +83,8 @@ pub(crate) fn rule_name(origin: Origin, rule: &Rule) -> RuleName {
         resource: origin.key.clone(),
         direction: id.direction,
         index: id.index,
-        line: written(origin.metadata, Some((id.direction, id.index))),
+        line: source_line(origin.metadata, id.direction, id.index),
     }
-}
-
-/// The annotation that says where a policy was written: `FILE:LINE ingress=LINE,… egress=LINE,…`.
-const WRITTEN: &str = "tombolo.dev/source";
-
-/// Where a policy or one of its rules was written, as `web.yaml:14`.
-fn written(metadata: &Metadata, rule: Option<(Direction, usize)>) -> Option<String> {
-    let source = metadata.annotations.get(WRITTEN)?;
-    let mut words = source.split(' ');
-    let place = words.next()?;
-    let Some((direction, index)) = rule else {
-        return Some(place.to_owned());
-    };
-    let (file, _) = place.rsplit_once(':')?;
-    let list = format!("{direction}=");
-    let lines = words.find_map(|word| word.strip_prefix(&list))?;
-    let line = lines.split(',').nth(index)?;
-    Some(format!("{file}:{line}"))
 }
 
 impl Condition {

@@ -313,12 +313,12 @@ fn every_step_is_told_with_its_line() {
     let world = world(
         "{apiVersion: tombolo.dev/v1, kind: Tier, metadata: {name: first}, spec: {order: 1}}
 ---
-{apiVersion: tombolo.dev/v1, kind: GlobalNetworkPolicy, metadata: {name: pass, annotations: {
-   tombolo.dev/source: 'a.yaml:3 ingress=7,9 egress='}}, spec: {tier: first, ingress: [
+{apiVersion: tombolo.dev/v1, kind: GlobalNetworkPolicy, metadata: {name: pass},
+   spec: {tier: first, ingress: [
    {action: Log}, {action: Pass, protocol: TCP}]}}
 ---
-{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: web, namespace: x, annotations: {
-   tombolo.dev/source: 'web.yaml:1 ingress=11,12,13'}}, spec: {selector: app == 'b', ingress: [
+{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: web, namespace: x},
+   spec: {selector: app == 'b', ingress: [
    {action: Allow, protocol: UDP},
    {action: Allow, protocol: TCP, destination: {ports: [443, '8000:8010']}},
    {action: Allow, source: {selector: app == 'c'}}]}}",
@@ -330,20 +330,20 @@ fn every_step_is_told_with_its_line() {
 egress of Endpoint x/a: allowed, nothing forbids it
 ingress of Endpoint x/b: denied, end of tier default: no rule of its policies allows it
   tier first
-    GlobalNetworkPolicy pass (a.yaml:3)
-      rule 1 Log (a.yaml:7): yes
-      rule 2 Pass (a.yaml:9): yes
+    GlobalNetworkPolicy pass (w.yaml:63)
+      rule 1 Log (w.yaml:65): yes
+      rule 2 Pass (w.yaml:65): yes
   tier default
-    NetworkPolicy x/web (web.yaml:1)
-      rule 1 Allow (web.yaml:11): no, the protocol is TCP, not UDP
-      rule 2 Allow (web.yaml:12): no, the destination port 80 is not 443, 8000:8010
-      rule 3 Allow (web.yaml:13): no, the source x/a is not one of app == 'c' in namespace x
+    NetworkPolicy x/web (w.yaml:67)
+      rule 1 Allow (w.yaml:69): no, the protocol is TCP, not UDP
+      rule 2 Allow (w.yaml:70): no, the destination port 80 is not 443, 8000:8010
+      rule 3 Allow (w.yaml:71): no, the source x/a is not one of app == 'c' in namespace x
     end of tier default: Deny"
     );
     let stage = judge(&world, &tcp("x/a", "x/b", 443)).ingress.unwrap();
     assert_eq!(
         stage.decision.to_string(),
-        "NetworkPolicy x/web ingress rule 2 (web.yaml:12): Allow"
+        "NetworkPolicy x/web ingress rule 2 (w.yaml:70): Allow"
     );
     assert_eq!(stage.direction, Direction::Ingress);
     assert!(matches!(stage.steps.first(), Some(Step::Tier(_))));

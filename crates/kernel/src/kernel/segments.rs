@@ -12,13 +12,13 @@ use crate::{Kernel, Look, NetnsHandle, Ownership};
 const FAR: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
 
 /// A host with a folder of its own for namespaces, which is removed with it.
-struct Own {
-    host: Host,
+pub(super) struct Own {
+    pub host: Host,
     folder: tempfile::TempDir,
 }
 
 impl Own {
-    fn new() -> Own {
+    pub fn new() -> Own {
         let mut host = Host::new();
         let folder = tempfile::tempdir().unwrap();
         let ownership = Ownership {
@@ -32,7 +32,7 @@ impl Own {
         Own { host, folder }
     }
 
-    fn inside(&self, line: &str) -> String {
+    pub fn inside(&self, line: &str) -> String {
         let netns = NetnsHandle::open(self.folder.path().join("tbn1")).unwrap();
         crate::testing::run(&netns, line)
     }
@@ -54,7 +54,7 @@ fn port(stations: Stations) -> Option<BridgePort> {
 }
 
 /// A bridge with a VXLAN device and a container, and a station behind each.
-fn segment(host: &Host) -> HostPlan {
+pub(super) fn segment(host: &Host) -> HostPlan {
     let segment = Name::new("tbn1").unwrap();
     let at = |key| Place::segment(&segment, key);
     let peer = VethPeer {

@@ -120,17 +120,16 @@ impl Tables {
             return Ok(BTreeSet::new());
         };
         let held = self.ranges(name, space)?;
-        let planned: BTreeMap<&Datum, Range> = planned
+        // What is there of a key that is not there as a whole is told as others, so that all of them
+        // together are what the set holds.
+        let there: BTreeMap<&Datum, Range> = planned
             .filter(|key| Space::of(key) == Some(space))
             .filter_map(|key| Some((key, interval::range(key)?)))
+            .filter(|(_, range)| interval::covers(&held, *range))
             .collect();
-        let mut keys: BTreeSet<Datum> = planned
-            .iter()
-            .filter(|(_, range)| interval::covers(&held, **range))
-            .map(|(key, _)| (*key).clone())
-            .collect();
-        let wanted = interval::union(planned.into_values());
-        for range in interval::difference(&held, &wanted) {
+        let mut keys: BTreeSet<Datum> = there.keys().copied().cloned().collect();
+        let told = interval::union(there.into_values());
+        for range in interval::difference(&held, &told) {
             keys.extend(space.keys(range));
         }
         Ok(keys)

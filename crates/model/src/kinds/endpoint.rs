@@ -61,6 +61,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// A label, and its value, that every endpoint has and nothing else: it tells containers from
+    /// sets of addresses and hosts. Calico gives it to Kubernetes' pods.
+    pub const LABEL: (&'static str, &'static str) = ("projectcalico.org/orchestrator", "k8s");
+
     /// Gives the names the texts of equal ones.
     pub(crate) fn share_names(&mut self, shared: &mut SharedNames) {
         for name in [&mut self.node, &mut self.network, &mut self.handle] {

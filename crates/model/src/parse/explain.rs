@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::resource::{FieldError, KindName};
 
-use super::{Accept, SPOKEN, Source, join};
+use super::{Accept, Source, join};
 
 /// Bound on the faults of one resource that are listed.
 const MAX_FAULTS: usize = 50;
@@ -68,16 +68,6 @@ pub(super) fn read_all<T>(
 pub(super) fn missing(field: &str) -> String {
     let name = field.rsplit('.').next().unwrap_or(field);
     format!("missing; {name} must be given")
-}
-
-/// What is wrong with an `apiVersion`, if anything.
-pub(super) fn api_version(given: Option<&Value>) -> Option<String> {
-    match given {
-        Some(Value::String(text)) if text == SPOKEN => None,
-        Some(Value::String(text)) => Some(format!("{text:?} is not spoken here; write {SPOKEN}")),
-        Some(other) => Some(format!("{other} is not spoken here; write {SPOKEN}")),
-        None => Some(format!("missing; write apiVersion: {SPOKEN}")),
-    }
 }
 
 /// What is said of a kind that is not known, or of none.

@@ -1,3 +1,5 @@
+mod kubernetes;
+
 use super::*;
 
 /// The beginning of a pool; its spec follows from line 5 on.

@@ -18,6 +18,7 @@ mod network_policy;
 mod network_set;
 mod profile;
 mod rule;
+pub(crate) mod source;
 mod tier;
 
 pub use host_endpoint::{HostEndpoint, NamedPort};
@@ -25,4 +26,5 @@ pub use network_policy::{Direction, GlobalNetworkPolicy, NetworkPolicy, Order};
 pub use network_set::{GlobalNetworkSet, Namespace, NetworkSet};
 pub use profile::Profile;
 pub use rule::{EntityMatch, Icmp, IpVersion, PolicyRule, PortMatch, ProtocolMatch, RuleAction};
+pub use source::{ORIGINAL, SOURCE, source_line, source_of};
 pub use tier::{DefaultAction, Tier};

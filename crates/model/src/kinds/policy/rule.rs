@@ -312,6 +312,22 @@ impl fmt::Display for PortMatch {
 }
 
 impl PolicyRule {
+    /// A rule that every packet matches.
+    #[must_use]
+    pub fn new(action: RuleAction) -> PolicyRule {
+        PolicyRule {
+            action,
+            ip_version: None,
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            source: EntityMatch::default(),
+            destination: EntityMatch::default(),
+            metadata: None,
+        }
+    }
+
     /// What is wrong with it, by its fields.
     pub(crate) fn faults(&self) -> Vec<FieldError> {
         let mut faults = Vec::new();
