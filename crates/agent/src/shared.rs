@@ -50,8 +50,12 @@ pub(crate) struct Shared {
     pub applied: watch::Sender<Arc<AppliedState>>,
     /// Every change of the World, for watchers of the API.
     pub changes: tokio::sync::broadcast::Sender<Arc<tombolo_store::WorldBatch>>,
+    /// How often it was looked what rules have counted.
+    pub counted: watch::Sender<u64>,
     /// Asks for passes over the kernel.
     pub passes: Requests,
+    /// Up to where connections that are not allowed any more are cut.
+    pub cut: watch::Sender<CutState>,
     /// What policies denied on this node.
     pub denials: Denials,
     /// What was done without the store.
@@ -97,6 +101,15 @@ pub(crate) struct AppliedState {
     pub error: Option<String>,
 }
 
+/// How far the cutting of connections is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CutState {
+    /// What a World of this revision does not allow is cut.
+    pub revision: Revision,
+    /// Why connections cannot be cut, if they cannot.
+    pub error: Option<String>,
+}
+
 /// The World while it is read.
 pub(crate) struct WorldGuard<'a>(RwLockReadGuard<'a, View>);
 
@@ -130,6 +143,8 @@ impl Shared {
             applied: watch::Sender::new(Arc::default()),
             changes: tokio::sync::broadcast::Sender::new(1024),
             passes: Requests::default(),
+            counted: watch::Sender::default(),
+            cut: watch::Sender::default(),
             denials: Denials::default(),
             journal,
             alone: tokio::sync::Mutex::default(),
@@ -275,6 +290,22 @@ impl Shared {
         let what = format!("revision {revision}");
         self.wait_state(limit, &what, |state| state.revision >= revision)
             .await
+    }
+
+    /// Lets what rules have counted be looked at, and waits until that is done.
+    pub async fn count(&self, limit: Duration) {
+        let mut counted = self.counted.subscribe();
+        self.passes.count();
+        // Late counts are better than none.
+        let _ = tokio::time::timeout(limit, counted.changed()).await;
+    }
+
+    /// Waits until connections that a revision does not allow are cut.
+    pub async fn wait_cut(&self, revision: Revision, limit: Duration) {
+        let mut cut = self.cut.subscribe();
+        // What is in the way is shown among the problems.
+        let done = cut.wait_for(|cut| cut.revision >= revision || cut.error.is_some());
+        let _ = tokio::time::timeout(limit, done).await;
     }
 
     /// Waits until the kernel holds an edition of the World, and answers what it holds.

@@ -35,6 +35,9 @@ const API_CONNECTIONS: usize = 512;
 /// Connections for health and metrics at once. Every user of the host may make them.
 const HEALTH_CONNECTIONS: usize = 64;
 
+/// How long metrics wait for what the kernel has counted.
+const COUNT: Duration = Duration::from_secs(2);
+
 /// A fault on its way out.
 pub(crate) struct Refusal(Fault);
 
@@ -171,6 +174,7 @@ async fn ready(State(shared): Agent) -> (StatusCode, String) {
 }
 
 async fn metrics(State(shared): Agent) -> impl IntoResponse {
+    shared.count(COUNT).await;
     let connected = shared.store_error.borrow().is_none();
     shared.metrics.store(connected);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

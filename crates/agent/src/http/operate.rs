@@ -46,7 +46,10 @@ pub(super) async fn status(
             .newest()
             .await
             .map_err(|e| store_fault(&e))?;
-        shared.wait_applied(newest, WAIT).await?;
+        let state = shared.wait_applied(newest, WAIT).await?;
+        if state.failed.is_empty() && state.error.is_none() {
+            shared.wait_cut(newest, WAIT).await;
+        }
     }
     let answer = ask_store(&shared).await;
     let state = Arc::clone(&shared.applied.borrow());

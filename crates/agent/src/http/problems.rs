@@ -26,6 +26,9 @@ pub(super) fn problems(
     problems.extend(planned);
     problems.extend(rest);
     problems.extend(state.error.clone());
+    let cut = shared.cut.borrow().error.clone();
+    problems
+        .extend(cut.map(|why| format!("connections that are not allowed any more go on: {why}")));
     problems.extend(store_error);
     problems.extend(read_only.map(|why| format!("the store takes no writes: {why}")));
     problems
