@@ -182,14 +182,20 @@ fn map_name(direction: Direction, family: Family) -> String {
     format!("{direction}-{family}")
 }
 
-/// What is decided before anybody's policies are asked.
+/// What is decided before anybody's policies are asked. Both ends of a connection that was cut are told
+/// so where that can be done, and do not wait for each other.
 pub(super) fn before_judging() -> Vec<Rule> {
     let cut = Match::ConnectionMark {
         mask: CUT,
         value: CUT,
     };
+    let tcp = Match::ProtocolNumber {
+        number: 6,
+        not: false,
+    };
     let known = Match::ConnectionState(vec![ConnState::Established, ConnState::Related]);
     vec![
+        Rule::new([cut.clone(), tcp], Action::Reset).counted(),
         Rule::new([cut], Action::Drop).counted(),
         Rule::new([known], Action::Accept),
     ]
