@@ -11,6 +11,7 @@
 //! | `GET /v1/<kinds>/<name>[?namespace=]` | → one resource |
 //! | `GET /v1/watch/<kinds>` | → a line per change, [`WatchLine`] |
 //! | `POST /v1/apply` | [`ApplyRequest`] → [`Applied`] list; all or nothing |
+//! | `POST /v1/foresee` | [`ApplyRequest`] → [`Changes`]: flows between present endpoints that would fare otherwise |
 //! | `DELETE /v1/<kinds>/<name>[?namespace=]` | → nothing |
 //! | `POST /v1/delete` | [`DeleteRequest`] → nothing; all or nothing |
 //! | `POST /v1/attach` | [`AttachRequest`] → [`Attached`], once the kernel holds it |
@@ -42,6 +43,7 @@ mod words;
 pub use client::{Client, ClientError, Lines};
 pub use error::{Fault, FaultKind};
 pub use flow::{Denial, FlowAnswer, FlowRequest};
+pub use tombolo_policy::Changes;
 pub use types::*;
 pub use words::named_port;
 

@@ -65,7 +65,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "apply",
-        "  tombolo apply -f network.yaml\n  tombolo apply -f networks/\n  cat pool.yaml | tombolo apply -f -",
+        "  tombolo apply -f network.yaml\n  tombolo apply -f networks/\n  cat pool.yaml | tombolo apply -f -\n  tombolo apply -f policy.yaml --dry-run           who could talk to whom then",
     ),
     (
         "delete",

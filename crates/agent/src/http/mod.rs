@@ -111,6 +111,7 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/ready", post(endpoints::ready))
         .route(tombolo_api::ALIVE, get(|| async { axum::Json(()) }))
         .route("/v1/apply", post(resources::apply))
+        .route("/v1/foresee", post(resources::foresee))
         .route("/v1/delete", post(delete::several))
         .route("/v1/watch/{kinds}", get(resources::watch))
         .route("/v1/{kinds}", get(resources::list))

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tombolo_api::{Applied, ApplyAction, ApplyRequest, Fault, FaultKind, WatchLine};
 use tombolo_model::resource::API_VERSION;
 use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey, World, Write};
+use tombolo_policy::Changes;
 use tombolo_store::{WorldBatch, WorldChange};
 
 use super::{Agent, Body, Refusal};
@@ -213,8 +214,39 @@ fn read(mut value: Value) -> Result<AnyResource, FieldError> {
     AnyResource::from_value(kind, value)
 }
 
-/// The writes that make resources so, judged in the light of each other and of all that exists.
+/// Which flows between present endpoints would fare otherwise.
+pub(super) async fn foresee(
+    State(shared): Agent,
+    Body(request): Body<ApplyRequest>,
+) -> Result<Json<Changes>, Refusal> {
+    let resources = read_all(request.resources)?;
+    let world = shared.world().clone();
+    let changes = tokio::task::spawn_blocking(move || {
+        let drafted = draft(&world, &resources)?;
+        Ok::<_, Fault>(tombolo_policy::changes(&world, &drafted.after))
+    });
+    let changes = changes
+        .await
+        .map_err(|e| Fault::new(FaultKind::System, e.to_string()))?;
+    Ok(Json(changes?))
+}
+
+/// The writes that make resources so.
 fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<Applied>), Fault> {
+    let drafted = draft(world, resources)?;
+    Ok((drafted.writes, drafted.applied))
+}
+
+/// What making resources so would do.
+struct Drafted {
+    /// Everything as it would be then.
+    after: World,
+    writes: Vec<Write>,
+    applied: Vec<Applied>,
+}
+
+/// Makes resources so in a copy, judged in the light of each other and of all that exists.
+fn draft(world: &World, resources: &[AnyResource]) -> Result<Drafted, Fault> {
     let mut after = world.clone();
     let mut writes = Vec::new();
     let mut applied = Vec::new();
@@ -250,7 +282,11 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
         fault.add(index, moves(world, resource));
     }
     if fault.faults.is_empty() {
-        Ok((writes, applied))
+        Ok(Drafted {
+            after,
+            writes,
+            applied,
+        })
     } else {
         Err(fault)
     }

@@ -25,9 +25,9 @@ pub fn explain(world: &World, request: &FlowRequest) -> Result<FlowAnswer, Fault
     let evaluator = Evaluator::new(world);
     let verdict = evaluator.verdict(&flow);
     Ok(FlowAnswer {
-        flow,
+        advice: evaluator.advice(&flow),
         verdict,
-        advice: Vec::new(),
+        flow,
     })
 }
 

@@ -46,12 +46,12 @@ fn denier(plan: &HostPlan, counter: &Counter) -> Option<String> {
         return None;
     };
     let rule = rules.get(counter.rule)?;
-    if rule.action != Action::Drop {
-        return None;
-    }
     let is_cut = |one: &Match| matches!(one, Match::ConnectionMark { mask: CUT, .. });
     if rule.matches.iter().any(is_cut) {
         return Some("connections that were cut".to_owned());
+    }
+    if rule.action != Action::Drop {
+        return None;
     }
     let told = counter
         .rule
