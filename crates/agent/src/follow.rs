@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use tombolo_model::{ResourceKey, World};
-use tombolo_store::{Listed, StoreError, WorldChange};
+use tombolo_store::{Listed, StoreError, Unreadable, WorldChange};
 
 use crate::shared::Shared;
 
@@ -57,9 +57,9 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
                     WorldChange::Delete(key) => {
                         world.remove(key);
                     }
-                    WorldChange::Unreadable { key, why } => {
+                    WorldChange::Unreadable { key, what } => {
                         // Left as it was: a newer program wrote what this one cannot read.
-                        tracing::warn!(%key, why, "a resource cannot be read");
+                        tracing::warn!(%key, why = what.why, "a resource cannot be read");
                     }
                 }
             }
@@ -79,14 +79,14 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
 }
 
 /// Keeps in mind what cannot be read; answers whether that has changed.
-fn note(unreadable: &mut BTreeMap<ResourceKey, String>, changes: &[WorldChange]) -> bool {
+fn note(unreadable: &mut BTreeMap<ResourceKey, Unreadable>, changes: &[WorldChange]) -> bool {
     let mut changed = false;
     for change in changes {
         changed |= match change {
             WorldChange::Put(resource) => unreadable.remove(&resource.key()).is_some(),
             WorldChange::Delete(key) => unreadable.remove(key).is_some(),
-            WorldChange::Unreadable { key, why } => {
-                unreadable.insert(key.clone(), why.clone()).as_ref() != Some(why)
+            WorldChange::Unreadable { key, what } => {
+                unreadable.insert(key.clone(), what.clone()).as_ref() != Some(what)
             }
         };
     }

@@ -82,20 +82,24 @@ impl Metrics {
             "Containers plugged in and unplugged, by outcome",
             metrics.attachments.clone(),
         );
-        registry.register(
-            "connections_cut",
-            "Connections that were cut since they are not allowed any more",
-            metrics.cut.clone(),
-        );
-        registry.register(
-            "denied_packets",
-            "Packets that were denied, by the policy's rule or by what else denied them",
-            metrics.denied.clone(),
-        );
+        metrics.register_policy(&mut registry);
         Metrics {
             registry: Mutex::new(registry),
             ..metrics
         }
+    }
+
+    fn register_policy(&self, registry: &mut Registry) {
+        registry.register(
+            "connections_cut",
+            "Connections that were cut since they are not allowed any more",
+            self.cut.clone(),
+        );
+        registry.register(
+            "denied_packets",
+            "Packets that were denied, by the policy's rule or by what else denied them",
+            self.denied.clone(),
+        );
     }
 
     pub fn planned(&self, time: Duration) {

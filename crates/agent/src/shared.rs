@@ -13,9 +13,9 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
 use tombolo_join::Fingerprint;
-use tombolo_model::{Name, ResourceKey, World, Write};
+use tombolo_model::{Expected, Name, ResourceKey, World, Write};
 use tombolo_plan::HostPlan;
-use tombolo_store::{Commit, Resources, Revision, StoreError};
+use tombolo_store::{Commit, Resources, Revision, StoreError, Unreadable};
 
 use crate::apply::requests::Requests;
 use crate::attach::{alone, taken};
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     /// both notice.
     pub store_error: watch::Sender<Option<String>>,
     /// Resources of the store that this program cannot read, and why.
-    pub unreadable: watch::Sender<BTreeMap<ResourceKey, String>>,
+    pub unreadable: watch::Sender<BTreeMap<ResourceKey, Unreadable>>,
     /// What the kernel holds.
     pub applied: watch::Sender<Arc<AppliedState>>,
     /// Every change of the World, for watchers of the API.
@@ -350,10 +350,11 @@ impl Shared {
             return Err(Fault::new(FaultKind::Unavailable, message));
         }
         for _ in 0..ATTEMPTS {
-            let (writes, decided) = {
+            let (mut writes, decided) = {
                 let view = self.view();
                 decide(view.base.as_ref().unwrap_or(&view.world))?
             };
+            self.over_unreadable(&mut writes);
             if writes.is_empty() {
                 return Ok((*self.seen.borrow(), decided));
             }
@@ -374,6 +375,18 @@ impl Shared {
             FaultKind::Unavailable,
             format!("other nodes changed the same resources {ATTEMPTS} times in a row; try again"),
         ))
+    }
+}
+
+impl Shared {
+    /// What cannot be read is written over as what it is, not as what the World has instead.
+    fn over_unreadable(&self, writes: &mut [Write]) {
+        let unreadable = self.unreadable.borrow();
+        for write in writes.iter_mut().filter(|_| !unreadable.is_empty()) {
+            if let Some(what) = unreadable.get(&write.key) {
+                write.expected = Expected::Version(what.revision.0);
+            }
+        }
     }
 }
 

@@ -50,8 +50,17 @@ pub enum WorldChange {
         /// The resource that it should be.
         key: ResourceKey,
         /// What is wrong with it.
-        why: String,
+        what: Unreadable,
     },
+}
+
+/// A value of the store that is no resource of this program's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong with it.
+    pub why: String,
+    /// The revision at which it was written.
+    pub revision: Revision,
 }
 
 /// Everything, as the store has it.
@@ -60,7 +69,7 @@ pub struct Listed {
     /// What can be read.
     pub world: World,
     /// What is no resource of this program's version, and why.
-    pub unreadable: BTreeMap<ResourceKey, String>,
+    pub unreadable: BTreeMap<ResourceKey, Unreadable>,
     /// The revision that it is of.
     pub revision: Revision,
 }
@@ -120,7 +129,11 @@ impl Resources {
                         let key = text(&kv.key);
                         tracing::warn!(key, why, "unreadable resource");
                         // Leased keys (presence) live beside the resources and are none.
-                        unreadable.extend(self.parse_key(&key).map(|key| (key, why)));
+                        let what = Unreadable {
+                            why,
+                            revision: kv.mod_revision,
+                        };
+                        unreadable.extend(self.parse_key(&key).map(|key| (key, what)));
                     }
                 }
             }
@@ -198,7 +211,11 @@ impl Resources {
             }
         };
         let key = self.parse_key(&key)?;
-        Some(WorldChange::Unreadable { key, why })
+        let what = Unreadable {
+            why,
+            revision: event.kv.mod_revision,
+        };
+        Some(WorldChange::Unreadable { key, what })
     }
 
     /// Commits writes, all or none.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use tombolo_model::{KindName, ResourceKey};
+use tombolo_store::Unreadable;
 
 use crate::shared::{AppliedState, Shared};
 
@@ -62,14 +63,15 @@ fn refused(state: &AppliedState) -> (Vec<String>, Vec<String>) {
     (policies.into_iter().map(line).collect(), rest)
 }
 
-fn unreadable(unreadable: &BTreeMap<ResourceKey, String>) -> Vec<String> {
-    let line = |(key, why): (&ResourceKey, &String)| {
+fn unreadable(unreadable: &BTreeMap<ResourceKey, Unreadable>) -> Vec<String> {
+    let line = |(key, what): (&ResourceKey, &Unreadable)| {
         let force = match is_policy(key.kind) {
             true => "it is not in force, but as it was read before; ",
             false => "",
         };
         format!(
-            "{key} cannot be read: {why}; {force}upgrade this node, or write it again with `tombolo apply`"
+            "{key} cannot be read: {}; {force}upgrade this node, or write it again with `tombolo apply`",
+            what.why
         )
     };
     unreadable.iter().map(line).collect()
@@ -145,12 +147,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
+        let odd = |why: &str| Unreadable {
+            why: why.to_owned(),
+            revision: tombolo_store::Revision(7),
+        };
         let map = BTreeMap::from([
-            (key(KindName::Tier, "t"), "unknown field `speed`".to_owned()),
-            (
-                key(KindName::IpPool, "p"),
-                "unknown field `colour`".to_owned(),
-            ),
+            (key(KindName::Tier, "t"), odd("unknown field `speed`")),
+            (key(KindName::IpPool, "p"), odd("unknown field `colour`")),
         ]);
         let lines = unreadable(&map).join("\n");
         for sign in [

@@ -17,6 +17,7 @@ use tombolo_policy::Changes;
 use tombolo_store::{WorldBatch, WorldChange};
 
 use super::{Agent, Body, Refusal};
+use crate::shared::Shared;
 
 /// The most nodes that an error names.
 const MOST_NODES: usize = 5;
@@ -142,10 +143,12 @@ pub(super) async fn apply(
 ) -> Result<Json<Vec<Applied>>, Refusal> {
     let resources = read_all(request.resources)?;
     if request.dry_run {
-        let (_, would) = decide(&shared.world(), &resources)?;
+        let (_, would) = decide(&shared, &shared.world(), &resources)?;
         return Ok(Json(would));
     }
-    let (revision, applied) = shared.commit(|world| decide(world, &resources)).await?;
+    let (revision, applied) = shared
+        .commit(|world| decide(&shared, world, &resources))
+        .await?;
     // Who asks next, for a network that was made just now, is answered from a World that has it. It
     // is written also where that takes long.
     if let Err(fault) = shared.wait_seen(revision).await {
@@ -232,8 +235,22 @@ pub(super) async fn foresee(
 }
 
 /// The writes that make resources so.
-fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<Applied>), Fault> {
-    let drafted = draft(world, resources)?;
+fn decide(
+    shared: &Shared,
+    world: &World,
+    resources: &[AnyResource],
+) -> Result<(Vec<Write>, Vec<Applied>), Fault> {
+    let mut drafted = draft(world, resources)?;
+    // What is in the store and cannot be read is not as it should be, whatever the World has instead.
+    let unreadable = shared.unreadable.borrow();
+    for one in &mut drafted.applied {
+        if one.action == ApplyAction::Unchanged && unreadable.contains_key(&one.key) {
+            one.action = ApplyAction::Configured;
+            let resource = drafted.after.get(&one.key);
+            let write = resource.map(|resource| Write::put(resource, None));
+            drafted.writes.extend(write);
+        }
+    }
     Ok((drafted.writes, drafted.applied))
 }
 
