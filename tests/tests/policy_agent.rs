@@ -273,11 +273,8 @@ fn a_label_that_goes_cuts_exactly_its_connections() {
     let _ = cluster.sh("a", "tombolo label endpoint far role=client");
     let mut again = Client::connect(&cluster, "b/far", &web[0]);
     assert_eq!(again.answers(), (true, true));
-    assert_eq!(
-        far.answers().1,
-        true,
-        "and packets without a connection are let through again"
-    );
+    let (_, udp) = far.answers();
+    assert!(udp, "and what has no connection is let through again");
     assert_eq!(cluster.status("a")["problems"], json!([]));
 }
 

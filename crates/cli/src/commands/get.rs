@@ -264,6 +264,18 @@ fn transports(node: &Value, direction: &str) -> String {
     }))
 }
 
+/// How many there are of a list.
+fn rules(list: &Value) -> String {
+    list.as_array().map_or(0, Vec::len).to_string()
+}
+
+/// Names with their values, as `app=web`.
+fn pairs(map: &Value) -> String {
+    let entries = map.as_object().into_iter().flatten();
+    let pairs = entries.map(|(name, value)| format!("{name}={}", text(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,16 +295,4 @@ mod tests {
         }}});
         assert_eq!(transports(&node, "sends"), "blue:direct+vxlan,red:-");
     }
-}
-
-/// How many there are of a list.
-fn rules(list: &Value) -> String {
-    list.as_array().map_or(0, Vec::len).to_string()
-}
-
-/// Names with their values, as `app=web`.
-fn pairs(map: &Value) -> String {
-    let entries = map.as_object().into_iter().flatten();
-    let pairs = entries.map(|(name, value)| format!("{name}={}", text(value)));
-    pairs.collect::<Vec<_>>().join(",")
 }
