@@ -1,4 +1,6 @@
+mod calico;
 mod kubernetes;
+mod policy;
 
 use super::*;
 
