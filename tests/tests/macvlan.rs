@@ -600,7 +600,10 @@ fn a_runtime_that_takes_the_interface_itself_finds_it_on_the_host() {
     put(&cluster);
     let unplug = json!({"containerID": "d1", "interface": "eth0"});
     let _ = call(&cluster, "detach", &unplug);
-    assert!(!cluster.sh("a/d1", "ip -o link").contains("eth0"));
+    // The move into the container may not have been seen before it was to be undone.
+    cluster.until("the interface is gone from the container", || {
+        (!cluster.sh("a/d1", "ip -o link").contains("eth0")).then_some(())
+    });
     let links = cluster.sh("a", "ip -o link");
     assert!(!links.contains("tbc") && !links.contains("tbm"), "{links}");
 }

@@ -30,3 +30,18 @@ pub fn nftables(datagram: &[u8]) {
 pub fn legacy_tables(bytes: &[u8]) {
     crate::nft::legacy::decode_any(bytes);
 }
+
+/// The messages of a datagram, each as a connection.
+pub fn connections(datagram: &[u8]) {
+    for reply in replies(datagram) {
+        crate::conntrack::decode_any(reply.body);
+    }
+}
+
+/// The messages of a datagram, each as a packet that a rule told of; and the datagram as a packet.
+pub fn logged(datagram: &[u8]) {
+    for reply in replies(datagram) {
+        crate::nflog::decode_any(reply.body);
+    }
+    crate::nflog::decode_any(datagram);
+}

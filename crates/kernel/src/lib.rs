@@ -14,12 +14,14 @@
 //! ```
 
 pub mod boot;
+pub mod conntrack;
 pub mod echo;
 pub mod error;
 pub mod filters;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod netns;
+pub mod nflog;
 pub mod survey;
 pub mod underlay;
 

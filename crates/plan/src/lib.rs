@@ -27,6 +27,7 @@ mod network;
 pub mod objects;
 pub mod order;
 mod plan;
+pub mod policy;
 mod segment;
 mod traffic;
 pub mod transport;

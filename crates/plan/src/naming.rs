@@ -105,6 +105,12 @@ pub fn preferred_vni(network: &Name) -> u32 {
     FIRST_SEGMENT_VNI + number % ((1 << 24) - FIRST_SEGMENT_VNI)
 }
 
+/// A short name for something that is told by many words: twelve hexadecimal digits.
+#[must_use]
+pub(crate) fn short(words: &[&str]) -> String {
+    hex::encode(&digest(words)[..6])
+}
+
 /// The VXLAN device of an identifier over one family of the underlay: `tbx4096`, `tbx4096-6`.
 #[must_use]
 pub fn vxlan(vni: Vni, underlay: Family) -> IfName {

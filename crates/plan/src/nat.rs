@@ -123,11 +123,11 @@ fn published<'a>(world: &'a World, node: &Name, plan: &mut HostPlan) -> Vec<Publ
     let mut list: Vec<Published> = Vec::new();
     for ((namespace, name), endpoint) in &world.endpoints {
         let spec = &endpoint.spec;
-        let host_end = naming::host_end(namespace, name);
         // An endpoint that was not planned (superseded, of another node) publishes nothing.
-        if spec.node != *node {
+        if spec.ports.is_empty() || spec.node != *node {
             continue;
         }
+        let host_end = naming::host_end(namespace, name);
         let Some(towards) = towards(world, spec, host_end, plan) else {
             continue;
         };

@@ -127,6 +127,14 @@ impl<'a> Addresses<'a> {
             .unwrap_or_default()
     }
 
+    /// The classes that an endpoint is of by any of its addresses.
+    pub(crate) fn classes_of(&self, endpoint: &'a Resource<Endpoint>) -> Vec<usize> {
+        let space = self.space(endpoint);
+        let addresses = endpoint.spec.addresses.iter();
+        let places = addresses.map(|address| self.place(space, *address));
+        places.flat_map(|place| place.classes).collect()
+    }
+
     /// The network whose range an address of the hosts' own space is in.
     pub(crate) fn network(&self, address: IpAddr) -> Option<&'a Resource<Network>> {
         self.pools.find(address).next().copied()

@@ -101,6 +101,12 @@ impl<'a> Directory<'a> {
             .filter(move |class| self.is_in(group, class.namespace, &class.labels))
     }
 
+    /// The labels of a namespace.
+    #[must_use]
+    pub fn namespace(&self, name: &Name) -> Option<&Labels> {
+        self.namespaces.get(name)
+    }
+
     /// Whether somebody with these labels is one of a group.
     #[must_use]
     pub fn is_in(&self, group: Group<'_>, namespace: Option<&Name>, labels: &Labels) -> bool {

@@ -21,7 +21,7 @@ use crate::failsafe::{self, Failsafe};
 use crate::flow::Flow;
 use crate::matching::Packet;
 use crate::rulebook::{Rule, Rulebook, Tier};
-use crate::stack::{self, Subject};
+use crate::stack;
 use crate::trace::{Notes, Origin, Silent, Trace, rule_name};
 use crate::verdict::{Decision, Stage, Verdict, Way};
 
@@ -37,7 +37,7 @@ pub struct Evaluator<'a> {
 }
 
 /// Tiers and their policies that apply, by their places in the rulebook.
-type Asked = Vec<(usize, Vec<usize>)>;
+pub(crate) type Asked = Vec<(usize, Vec<usize>)>;
 
 /// What decided, without words.
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +154,7 @@ impl<'a> Evaluator<'a> {
                 (class, &host.spec.profiles)
             }
         };
-        for asked in self.asked(judge, class, direction) {
+        for asked in self.asked(class, direction) {
             if let Some(ruling) = self.tier(asked, direction, packet, trace) {
                 return ruling;
             }
@@ -166,17 +166,12 @@ impl<'a> Evaluator<'a> {
     }
 
     /// What applies to a class, found when it is asked for the first time.
-    fn asked(&self, judge: &Judge<'a>, class: usize, direction: Direction) -> &Asked {
+    pub(crate) fn asked(&self, class: usize, direction: Direction) -> &Asked {
         let place = usize::from(direction == Direction::Egress);
         self.asked[class][place].get_or_init(|| {
             let entry = &self.directory.classes[class];
-            let subject = Subject {
-                namespace: entry.namespace,
-                labels: &entry.labels,
-                profiles: &[],
-                is_host: matches!(judge.whose, Whose::Host(..)),
-            };
-            stack::places(&self.rulebook, &self.directory, subject, direction)
+            let who = (entry.namespace, &*entry.labels);
+            stack::places(&self.rulebook, &self.directory, who, direction)
         })
     }
 
@@ -291,7 +286,7 @@ impl Ruling<'_, '_> {
 }
 
 impl Judge<'_> {
-    fn key(&self) -> ResourceKey {
+    pub(crate) fn key(&self) -> ResourceKey {
         match self.whose {
             Whose::OwnHost(station, _) | Whose::Endpoint(station) => station.endpoint.key(),
             Whose::Host(_, host) => host.key(),

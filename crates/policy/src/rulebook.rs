@@ -266,7 +266,11 @@ fn end<'a>(end: &'a EntityMatch, namespace: Option<&'a Name>) -> End<'a> {
         (None, Some(namespace)) => Scope::Namespace(namespace),
         (None, None) => Scope::Everywhere,
     };
-    let named = end.selector.is_some() || end.namespace_selector.is_some();
+    // Whatever is said of labels is said of the endpoints of these namespaces: with `notSelector` alone
+    // they are all of those but the ones that it names (libcalico-go, updateprocessors/rules.go).
+    let named = end.selector.is_some()
+        || end.namespace_selector.is_some()
+        || (end.not_selector.is_some() && namespace.is_some());
     End {
         nets: &end.nets,
         not_nets: &end.not_nets,
@@ -275,7 +279,7 @@ fn end<'a>(end: &'a EntityMatch, namespace: Option<&'a Name>) -> End<'a> {
             selector: end.selector.as_ref().and_then(some),
         }),
         not_group: (end.not_selector.as_ref()).map(|selector| Group {
-            scope,
+            scope: Scope::Everywhere,
             selector: some(selector),
         }),
         ports: &end.ports,

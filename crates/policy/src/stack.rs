@@ -56,7 +56,8 @@ impl<'r, 'a> Stack<'r, 'a> {
         subject: Subject<'a>,
         direction: Direction,
     ) -> Stack<'r, 'a> {
-        let tiers = places(rulebook, directory, subject, direction);
+        let who = (subject.namespace, subject.labels);
+        let tiers = places(rulebook, directory, who, direction);
         let tiers = tiers.into_iter().map(|(tier, policies)| {
             let tier = &rulebook.tiers[tier];
             let policies = policies.into_iter().map(|place| &tier.policies[place]);
@@ -88,12 +89,11 @@ impl<'r, 'a> Stack<'r, 'a> {
 pub(crate) fn places<'a>(
     rulebook: &Rulebook<'a>,
     directory: &Directory<'a>,
-    subject: Subject<'a>,
+    (namespace, labels): (Option<&Name>, &Labels),
     direction: Direction,
 ) -> Vec<(usize, Vec<usize>)> {
     let applies = |policy: &Policy<'a>| {
-        policy.rules(direction).is_some()
-            && directory.is_in(policy.applies, subject.namespace, subject.labels)
+        policy.rules(direction).is_some() && directory.is_in(policy.applies, namespace, labels)
     };
     let tiers = rulebook.tiers.iter().enumerate();
     let tiers = tiers.map(|(place, tier)| {

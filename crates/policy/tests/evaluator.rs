@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use tombolo_model::kinds::Isolation;
 use tombolo_model::kinds::policy::{Direction, ProtocolMatch};
-use tombolo_model::{Name, World, parse};
-use tombolo_policy::{Decision, Evaluator, Flow, Party, Step, Verdict, Way};
+use tombolo_model::{Accept, Name, World, parse};
+use tombolo_policy::{Changes, Decision, Evaluator, Flow, Party, Step, Verdict, Way, changes};
 
 /// Two nodes; networks `pods`, `other` (isolated), `open` (not isolated), `lan` (physical), and the
 /// overlays `red` and `blue`, which share addresses.
@@ -90,9 +91,12 @@ fn world_with(policies: &str, endpoints: &str) -> World {
              sandbox: '', handle: h, addresses: ['{addresses}'], mac: '02:00:00:00:00:01', {more}}}}}\n"
         ));
     }
-    text.push_str("---\n");
-    text.push_str(policies);
-    parse::world("w.yaml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    let read = |file, text| {
+        parse::parse_with(file, text, Accept::Internal).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    };
+    let mut parsed = read("world.yaml", &text);
+    parsed.extend(read("p.yaml", policies));
+    parse::world_of(&parsed).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn name(text: &str) -> Name {
@@ -330,20 +334,20 @@ fn every_step_is_told_with_its_line() {
 egress of Endpoint x/a: allowed, nothing forbids it
 ingress of Endpoint x/b: denied, end of tier default: no rule of its policies allows it
   tier first
-    GlobalNetworkPolicy pass (w.yaml:63)
-      rule 1 Log (w.yaml:65): yes
-      rule 2 Pass (w.yaml:65): yes
+    GlobalNetworkPolicy pass (p.yaml:3)
+      rule 1 Log (p.yaml:5): yes
+      rule 2 Pass (p.yaml:5): yes
   tier default
-    NetworkPolicy x/web (w.yaml:67)
-      rule 1 Allow (w.yaml:69): no, the protocol is TCP, not UDP
-      rule 2 Allow (w.yaml:70): no, the destination port 80 is not 443, 8000:8010
-      rule 3 Allow (w.yaml:71): no, the source x/a is not one of app == 'c' in namespace x
+    NetworkPolicy x/web (p.yaml:7)
+      rule 1 Allow (p.yaml:9): no, the protocol is TCP, not UDP
+      rule 2 Allow (p.yaml:10): no, the destination port 80 is not 443, 8000:8010
+      rule 3 Allow (p.yaml:11): no, the source x/a is not one of app == 'c' in namespace x
     end of tier default: Deny"
     );
     let stage = judge(&world, &tcp("x/a", "x/b", 443)).ingress.unwrap();
     assert_eq!(
         stage.decision.to_string(),
-        "NetworkPolicy x/web ingress rule 2 (w.yaml:70): Allow"
+        "NetworkPolicy x/web ingress rule 2 (p.yaml:10): Allow"
     );
     assert_eq!(stage.direction, Direction::Ingress);
     assert!(matches!(stage.steps.first(), Some(Step::Tier(_))));
@@ -363,4 +367,202 @@ fn endpoints_that_lost_their_addresses_are_nobody() {
     assert!(!judge(&world, &tcp("10.1.0.70", "x/b", 80)).allowed);
     let verdict = judge(&world, &tcp("x/old", "x/b", 80));
     assert!(matches!(verdict.way, Way::None(_)), "{verdict}");
+}
+
+/// What would let the flow through.
+fn advice(world: &World, flow: &Flow) -> Vec<String> {
+    Evaluator::new(world).advice(flow)
+}
+
+const CLIENTS: &str = "
+{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: web, namespace: x}, spec: {selector: app == 'b', ingress: [
+   {action: Allow, protocol: TCP, source: {selector: role == 'client'}, destination: {ports: [80]}},
+   {action: Allow, protocol: TCP, source: {selector: app == 'a'}, destination: {ports: [443, 8443]}}]}}";
+
+#[test]
+fn advice_names_the_one_thing_that_is_wrong() {
+    let world = world(CLIENTS);
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/b", 80)),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 2 (p.yaml:4) if the destination port were 443, 8443",
+            "would be allowed by NetworkPolicy x/web ingress rule 1 (p.yaml:3) if Endpoint x/a had label role=client",
+        ]
+    );
+    let udp = Flow::to_port(party("x/a"), party("x/b"), ProtocolMatch::UDP, 443);
+    assert_eq!(
+        advice(&world, &udp),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 2 (p.yaml:4) if the protocol were TCP"
+        ]
+    );
+    assert_eq!(
+        advice(&world, &tcp("y/a", "x/b", 443)),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 2 (p.yaml:4) if y/a were in namespace x"
+        ]
+    );
+    assert!(advice(&world, &tcp("x/a", "x/b", 443)).is_empty());
+    assert_eq!(
+        advice(&world, &tcp("192.0.2.1", "x/b", 80)),
+        [
+            "would be allowed by NetworkPolicy x/web ingress rule 1 (p.yaml:3) if 192.0.2.1 were of a set that is one of role == 'client' in namespace x"
+        ]
+    );
+}
+
+#[test]
+fn advice_that_would_not_help_is_not_given() {
+    // With the label it would be allowed by this rule, if another policy did not deny clients first.
+    let world = world(&format!(
+        "{CLIENTS}
+---
+{{apiVersion: tombolo.dev/v1, kind: GlobalNetworkPolicy, metadata: {{name: no-clients}}, spec: {{order: 1,
+   ingress: [{{action: Deny, source: {{selector: role == 'client'}}}}, {{action: Deny, protocol: TCP,
+   destination: {{ports: [443]}}}}]}}}}"
+    ));
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/b", 80)),
+        [
+            "would be allowed by an ingress rule of a policy of tier default that applies to Endpoint x/b"
+        ]
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/b", 443)),
+        [
+            "would be allowed by a rule that comes before GlobalNetworkPolicy no-clients ingress rule 2 (p.yaml:7)"
+        ]
+    );
+}
+
+#[test]
+fn advice_on_isolation_ways_and_both_directions() {
+    let world = world(
+        "{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: out, namespace: x}, spec: {
+   selector: app == 'b', egress: [{action: Allow, destination: {namespaceSelector: team == 'red'}}]}}
+---
+{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: in, namespace: y}, spec: {
+   selector: app == 'a', types: [Ingress]}}",
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/o", 80)),
+        [
+            "would be allowed by an ingress rule of a policy that applies to Endpoint x/o, or if networks pods and other both had isolation: none"
+        ]
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/a", "x/r", 80)),
+        ["would have a way if both were in one network, or through a published port"]
+    );
+    assert_eq!(
+        advice(&world, &tcp("x/b", "y/a", 80)),
+        [
+            "would be allowed by NetworkPolicy x/out egress rule 1 (p.yaml:2) if Namespace y had label team=red, and then ingress, which denies it too",
+            "would be allowed by an ingress rule of a policy of tier default that applies to Endpoint y/a, once egress allows it",
+        ]
+    );
+}
+
+#[test]
+fn not_selector_in_a_namespace_means_its_other_endpoints() {
+    let world = world(
+        "{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: p, namespace: x}, spec: {
+           selector: app == 'b', ingress: [{action: Allow, source: {notSelector: app == 'o'}}]}}",
+    );
+    assert!(judge(&world, &tcp("x/a", "x/b", 80)).allowed);
+    assert!(!judge(&world, &tcp("x/o", "x/b", 80)).allowed);
+    assert!(!judge(&world, &tcp("y/a", "x/b", 80)).allowed);
+    assert!(!judge(&world, &tcp("192.0.2.1", "x/b", 80)).allowed);
+}
+
+/// What a change of policies would change, a line each.
+fn changes_of(before: &str, after: &str) -> Vec<String> {
+    let found = changes(&world(before), &world(after));
+    assert!(found.complete);
+    let json = serde_json::to_string(&found).unwrap();
+    assert_eq!(serde_json::from_str::<Changes>(&json).unwrap(), found);
+    found.changes.iter().map(ToString::to_string).collect()
+}
+
+const WEB: &str =
+    "{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: web, namespace: x}, spec: {
+   selector: app == 'b', ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}}";
+
+#[test]
+fn changes_are_told_once_for_all_who_are_alike() {
+    let end = "end of tier default: no rule of its policies allows it";
+    assert_eq!(
+        changes_of("", WEB),
+        [
+            format!("x/a, x/l, y/a → x/b TCP 0-79, TCP 81-65535, UDP, ping and 1 more: allowed → denied by {end}"),
+            // What is of other networks was kept out before.
+            "x/o, x/p, x/q → x/b TCP 80: denied → allowed by NetworkPolicy x/web ingress rule 1 (p.yaml:2): Allow".into(),
+        ]
+    );
+    let wider = WEB.replace("[80]", "['80:90']");
+    assert_eq!(
+        changes_of(WEB, &wider),
+        [
+            "x/a, x/l, x/o, x/p and 2 more → x/b TCP 81-90: denied → allowed by NetworkPolicy x/web ingress rule 1 (p.yaml:2): Allow"
+        ]
+    );
+    assert_eq!(changes_of(WEB, WEB), [""; 0]);
+    // Another text for the same is no change, nor is a policy for nobody.
+    let same = WEB.replace("[80]", "['80:80']")
+        + "\n---\n"
+        + &WEB.replace("web", "none").replace("'b'", "'n'");
+    assert_eq!(changes_of(WEB, &same), [""; 0]);
+}
+
+#[test]
+fn changes_follow_labels_sets_tiers_and_isolation() {
+    let by_team =
+        "{apiVersion: tombolo.dev/v1, kind: GlobalNetworkPolicy, metadata: {name: team}, spec: {
+       selector: app == 'b', ingress: [{action: Deny, source: {namespaceSelector: team == 'red'}},
+       {action: Allow}]}}";
+    let red = "{apiVersion: tombolo.dev/v1, kind: Namespace, metadata: {name: y, labels: {team: red}}, spec: {}}";
+    assert_eq!(
+        changes_of(by_team, &format!("{by_team}\n---\n{red}")),
+        [
+            "y/a → x/b everything: allowed → denied by GlobalNetworkPolicy team ingress rule 1 (p.yaml:2): Deny"
+        ]
+    );
+    let set = "{apiVersion: tombolo.dev/v1, kind: GlobalNetworkSet, metadata: {name: s, labels: {bad: ''}}, spec: {
+       nets: [10.1.0.3/32]}}";
+    let bad = by_team.replace("namespaceSelector: team == 'red'", "selector: has(bad)");
+    assert_eq!(
+        changes_of(&bad, &format!("{bad}\n---\n{set}")),
+        [
+            "y/a → x/b ipv4 everything: allowed → denied by GlobalNetworkPolicy team ingress rule 1 (p.yaml:2): Deny"
+        ]
+    );
+    let pass = "{apiVersion: tombolo.dev/v1, kind: Tier, metadata: {name: t}, spec: {order: 1, defaultAction: Pass}}
+---
+{apiVersion: tombolo.dev/v1, kind: GlobalNetworkPolicy, metadata: {name: t}, spec: {tier: t, selector: app == 'b', ingress: []}}";
+    let deny = pass.replace("Pass", "Deny");
+    assert_eq!(
+        changes_of(pass, &deny),
+        [
+            "x/a, x/l, y/a → x/b everything: allowed → denied by end of tier t: no rule of its policies allows it"
+        ]
+    );
+    let open = world("");
+    let mut closed = open.clone();
+    for network in ["open", "open2"] {
+        closed
+            .networks
+            .get_mut(&name(network))
+            .unwrap()
+            .spec
+            .isolation = Isolation::Network;
+    }
+    let found = changes(&open, &closed).changes;
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "x/p → x/q everything: allowed → denied by isolation between networks open and open2",
+            "x/q → x/p everything: allowed → denied by isolation between networks open2 and open"
+        ]
+    );
 }

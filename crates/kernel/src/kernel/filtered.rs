@@ -214,7 +214,7 @@ const FORGED_V6: usize = 5;
 
 impl Bridged {
     fn new() -> Bridged {
-        let mut host = Host::new();
+        let host = Host::new();
         let other = NetnsHandle::create().unwrap();
         host.run("ip link add br0 type bridge mcast_snooping 0; ip link set br0 up");
         for (number, netns) in [(1, &host.sandbox), (2, &other)] {

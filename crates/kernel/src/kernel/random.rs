@@ -2,13 +2,14 @@
 //! somebody broke in between, and nothing is left to do then.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tombolo_model::{Family, MacAddr, Mtu, Protocol, Vni};
 use tombolo_plan::objects::{
-    BridgePort, Chain, Datum, Field, Link, LinkKind, NextHop, NftSet, Route, RoutingRule, Rule,
-    Stations,
+    Action, BridgePort, Chain, Datum, Field, Link, LinkKind, Members, NextHop, NftName, NftSet,
+    PacketField, Route, RoutingRule, Rule, Stations,
 };
 use tombolo_plan::{HostPlan, Key, Object, Place};
 
@@ -18,7 +19,7 @@ use crate::testing::{Host, link, name, pair, plan};
 type Choice = BTreeMap<u8, u8>;
 
 fn choice() -> impl Strategy<Value = Choice> {
-    prop::collection::btree_map(0u8..56, any::<u8>(), 0..18)
+    prop::collection::btree_map(0u8..72, any::<u8>(), 0..20)
 }
 
 fn wanted(choice: &Choice, sandbox: &str) -> HostPlan {
@@ -55,9 +56,9 @@ fn piece(which: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
         }
         7 => {
             let action = if how.is_multiple_of(2) {
-                tombolo_plan::objects::Action::Accept
+                Action::Accept
             } else {
-                tombolo_plan::objects::Action::Drop
+                Action::Drop
             };
             let rules = vec![Rule::new([], action); usize::from(how % 3)];
             let chain = Chain { hook: None, rules };
@@ -74,6 +75,10 @@ fn piece(which: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
         11 => ports(how, number),
         12 => rule6(number, how),
         13 => address6(number, how),
+        14 => crowd(number, how),
+        15 => port_ranges(how),
+        16 => verdicts(number, how),
+        17 => table_inside(how, sandbox),
         _ => {
             let key = Key::Address {
                 link: name(&format!("tbb{number}")),
@@ -124,6 +129,104 @@ fn inside(number: u8, how: u8, sandbox: &str) -> Vec<(Place, Object)> {
         objects.push((Place::sandbox(sandbox, key), object));
     }
     objects
+}
+
+/// A set of addresses that is told all at once, in either table.
+fn crowd(number: u8, how: u8) -> Vec<(Place, Object)> {
+    let name = if number < 2 {
+        NftName::inet("crowd")
+    } else {
+        NftName::bridge("crowd")
+    };
+    let address = |last: u8| Datum::Ip(Ipv4Addr::new(10, 244, 0, last).into());
+    let members = (how % 5..how % 11).map(|last| vec![address(last)]);
+    let set = NftSet {
+        key: vec![Field::Ipv4],
+        data: Vec::new(),
+        interval: false,
+    };
+    whole(name, set, Members::of_set(members))
+}
+
+/// Ranges of ports that may overlap and touch.
+fn port_ranges(how: u8) -> Vec<(Place, Object)> {
+    let from = u16::from(how) * 250;
+    let ranges = [
+        (from, from + 500),
+        (from + 300, from + 700),
+        (from + 701, 65535),
+    ];
+    let ranges = ranges.into_iter().take(usize::from(how % 4));
+    let set = NftSet {
+        key: vec![Field::Port],
+        data: Vec::new(),
+        interval: true,
+    };
+    let members = ranges.map(|(first, last)| vec![Datum::PortRange(first, last)]);
+    whole(NftName::inet("ranges"), set, Members::of_set(members))
+}
+
+/// A chain that goes on by a map of verdicts, in chains that are there for some elements only.
+fn verdicts(number: u8, how: u8) -> Vec<(Place, Object)> {
+    let to = |end: u8| format!("v{}", end % 3);
+    let (first, second) = (to(how), to(how / 3));
+    let set = NftSet {
+        key: vec![Field::Protocol],
+        data: vec![Field::Verdict],
+        interval: false,
+    };
+    let members = [
+        (vec![Datum::protocol(6)], vec![Datum::Goto(first.clone())]),
+        (vec![Datum::protocol(47)], vec![Datum::Jump(second.clone())]),
+    ];
+    let name = NftName::inet("verdicts");
+    let mut objects = whole(name, set, members.into_iter().collect());
+    let dispatch = Action::Dispatch {
+        fields: vec![PacketField::Protocol],
+        map: "verdicts".into(),
+    };
+    let end = if number == 0 {
+        Action::Drop
+    } else {
+        Action::Accept
+    };
+    for (name, action) in [
+        ("dispatch", dispatch),
+        (&first, end.clone()),
+        (&second, end),
+    ] {
+        let chain = Chain {
+            hook: None,
+            rules: vec![Rule::new([], action).counted()],
+        };
+        let key = Key::NftChain(NftName::inet(name));
+        objects.push((Place::host(key), Object::NftChain(chain)));
+    }
+    objects
+}
+
+/// Chains of our tables in a sandbox.
+fn table_inside(how: u8, sandbox: &str) -> Vec<(Place, Object)> {
+    let mut objects = pair("tbv0", sandbox);
+    for name in [NftName::inet("inside"), NftName::bridge("inside")] {
+        let chain = Chain {
+            hook: None,
+            rules: vec![Rule::new([], Action::Accept); usize::from(how % 3)],
+        };
+        let place = Place::sandbox(sandbox, Key::NftChain(name));
+        objects.push((place, Object::NftChain(chain)));
+    }
+    objects
+}
+
+fn whole(name: NftName, set: NftSet, members: Members) -> Vec<(Place, Object)> {
+    vec![
+        (Place::host(Key::NftSet(name.clone())), Object::NftSet(set)),
+        (
+            Place::host(Key::NftMembers(name)),
+            Object::NftMembers(members),
+        ),
+    ]
 }
 
 /// A map from protocol and port to address and port, with one element.
@@ -318,7 +421,7 @@ fn prefix(net: &str) -> Vec<(Place, Object)> {
 
 /// What somebody else may do to a host, for every kind of object: taken away, changed, or put
 /// beside. Each may find nothing to break. `inside` runs a command in the sandbox.
-const DAMAGE: [&str; 29] = [
+const DAMAGE: [&str; 34] = [
     "ip link del tbb0",
     "ip link del tbx0",
     "ip link del tbv0",
@@ -345,6 +448,11 @@ const DAMAGE: [&str; 29] = [
     "nft flush set inet tombolo pools; nft flush map inet tombolo ports",
     "nft flush chain inet tombolo c0; nft add rule inet tombolo c1 accept",
     "nft add chain inet tombolo foreign",
+    "nft delete table bridge tombolo; nft add element inet tombolo crowd '{ 10.244.0.77 }'",
+    "nft flush set inet tombolo crowd; nft delete element inet tombolo crowd '{ 10.244.0.5 }'",
+    "nft add element inet tombolo ranges '{ 1-2 }'; nft flush map inet tombolo verdicts",
+    "nft delete element inet tombolo verdicts '{ tcp }'; nft flush chain inet tombolo dispatch",
+    "inside nft flush ruleset; inside nft add chain inet tombolo more",
     "echo 1 > /proc/sys/net/ipv4/ip_forward; inside sysctl -qw net.ipv4.ip_forward=1",
     "inside ip link set eth0 down; inside ip addr flush dev eth0",
     "inside ip route flush table main; inside ip neigh flush nud permanent",

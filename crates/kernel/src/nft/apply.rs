@@ -236,14 +236,13 @@ impl Tables {
 
     /// A table with nothing in it goes, too.
     fn remove_if_empty(&mut self, ops: &[&Op]) {
-        if !ops.iter().all(|op| matches!(op, Op::Remove { .. })) {
-            return;
-        }
-        let touched: BTreeSet<Table> = ops
-            .iter()
-            .filter_map(|op| Some(name_of(op)?.table))
-            .collect();
-        for family in touched {
+        let families = |which: fn(&Op) -> bool| -> BTreeSet<Table> {
+            let ops = ops.iter().filter(|op| which(op));
+            ops.filter_map(|op| Some(name_of(op)?.table)).collect()
+        };
+        let touched = families(|op| matches!(op, Op::Remove { .. }));
+        let kept = families(|op| !matches!(op, Op::Remove { .. }));
+        for family in touched.difference(&kept).copied() {
             if !self.is_empty(family).unwrap_or(false) {
                 continue;
             }

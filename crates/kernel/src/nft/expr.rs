@@ -182,6 +182,10 @@ impl Writer<'_> {
         match action {
             Action::Accept => self.verdict(ACCEPT, None),
             Action::Drop => self.verdict(DROP, None),
+            // NFTA_REJECT_TYPE (NFT_REJECT_TCP_RST).
+            Action::Reset => self.expression("reject", |data| {
+                data.put_be32(1, 1);
+            }),
             Action::Return => self.verdict(RETURN, None),
             Action::Jump(chain) => self.verdict(JUMP, Some(chain)),
             Action::OriginalZone(zone) => {

@@ -23,7 +23,7 @@ pub(crate) fn decode_any(body: &[u8]) {
     let mut ends = Vec::new();
     for list in attributes(body).filter(|attribute| attribute.kind == ELEMENTS) {
         for element in decode_elements(&list) {
-            let _ = set::decode_values(&element.key, &fields);
+            let _ = set::decode_values(element.key, &fields);
             if let Some(data) = &element.data {
                 let _ = set::decode_data(data, &fields);
             }

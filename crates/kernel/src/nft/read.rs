@@ -24,6 +24,9 @@ pub(super) const INTERVAL_END: u32 = 1;
 /// The families that there may be a table of.
 pub(super) const FAMILIES: [Table; 2] = [Table::Inet, Table::Bridge];
 
+/// A key, and what it is mapped to.
+type Member = (Vec<Datum>, Vec<Datum>);
+
 /// An element as it lies in the kernel.
 pub(super) struct Element<'a> {
     pub key: &'a [u8],
@@ -158,11 +161,7 @@ impl Tables {
         Ok(interval::from_elements(ends, space))
     }
 
-    fn elements(
-        &mut self,
-        name: &NftName,
-        set: &NftSet,
-    ) -> Result<Vec<(Vec<Datum>, Vec<Datum>)>, KernelError> {
+    fn elements(&mut self, name: &NftName, set: &NftSet) -> Result<Vec<Member>, KernelError> {
         self.dump_elements(name, |element| {
             let key = set::decode_values(element.key, &set.key)?;
             let data = match (&element.data, set.data.is_empty()) {

@@ -12,14 +12,14 @@
 //! To see it: `bridge link`, `ip addr show tbb…`.
 
 use ipnet::IpNet;
-use tombolo_model::{Block, Endpoint, Family, IfName, Resource, World};
+use tombolo_model::{Block, Endpoint, Family, IfName, Name, Resource, World};
 
 use super::routed::{want_pair, want_ways_out};
-use super::{Attachment, ContainerView, Plug, Site};
+use super::{Attachment, ContainerView, Guard, Passing, Plug, Site, host_end};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
-    BridgePort, Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route, Stations,
+    BridgePort, Key, Link, LinkKind, MAIN_TABLE, Netns, NextHop, Object, Place, Route, Stations,
 };
 
 /// A bridge for each network and host.
@@ -123,6 +123,15 @@ impl Attachment for Bridge {
             )
             .collect();
         ContainerView { addresses }
+    }
+
+    fn guard(&self, _: &Name, endpoint: &Resource<Endpoint>) -> Option<Guard> {
+        Some(Guard {
+            netns: Netns::Host,
+            passing: Passing::Routed,
+            interface: naming::bridge(&endpoint.spec.network),
+            port: Some(host_end(endpoint)),
+        })
     }
 
     /// The network's own address and the gateway's, and the broadcast address (which IPv6 has not,

@@ -22,10 +22,10 @@ use ipnet::IpNet;
 use tombolo_model::kinds::{Macvlan as Spec, MtuChoice};
 use tombolo_model::{Endpoint, Family, IfName, Mtu, Name, Network, Resource, World};
 
-use super::{Attachment, ContainerView, Plug, Site};
+use super::{Attachment, ContainerView, Guard, Passing, Plug, Site};
 use crate::host_plan::HostPlan;
 use crate::naming;
-use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, NextHop, Object, Place, Route};
+use crate::objects::{Key, Link, LinkKind, MAIN_TABLE, Netns, NextHop, Object, Place, Route};
 
 mod obstacle;
 mod shim;
@@ -93,6 +93,18 @@ impl Attachment for Macvlan {
         let network = world.networks.get(&endpoint.spec.network)?;
         let spec = network.spec.macvlan.as_ref()?;
         obstacle::ports(&endpoint.spec).or_else(|| obstacle::of(world, endpoint, spec, |_| true))
+    }
+
+    /// Its frames do not pass the host: its own namespace judges. Where the runtime makes that one
+    /// itself, nobody does.
+    fn guard(&self, _: &Name, endpoint: &Resource<Endpoint>) -> Option<Guard> {
+        let spec = &endpoint.spec;
+        spec.handover.is_none().then(|| Guard {
+            netns: Netns::Sandbox(spec.sandbox.clone()),
+            passing: Passing::Own,
+            interface: spec.interface.clone(),
+            port: None,
+        })
     }
 
     fn reserved(&self) -> (u32, u32) {

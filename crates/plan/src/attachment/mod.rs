@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tombolo_model::{Endpoint, IfName, Mtu, Name, Network, Node, Resource, World};
 
 use crate::host_plan::{HostPlan, Origin};
+use crate::naming;
 use crate::objects::{Key, Link, LinkKind, Netns, Object, Place};
 
 pub use bridge::Bridge;
@@ -53,10 +54,39 @@ pub trait Attachment: Sync {
         Vec::new()
     }
 
+    /// Where packets of an endpoint are judged by policy; none where nobody can.
+    fn guard(&self, _node: &Name, _endpoint: &Resource<Endpoint>) -> Option<Guard> {
+        Option::None
+    }
+
     /// The namespace on the host that the host's ends of a network's pairs are in.
     fn outside(&self, _node: &Name, _network: &Name) -> Netns {
         Netns::Host
     }
+}
+
+/// Where packets of an endpoint are judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// The namespace.
+    pub netns: Netns,
+    /// How its packets pass it.
+    pub passing: Passing,
+    /// The interface by which packet filters there know its packets.
+    pub interface: IfName,
+    /// The port that it is behind, if the interface is a bridge.
+    pub port: Option<IfName>,
+}
+
+/// How packets pass a namespace in which they are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passing {
+    /// It routes them; what goes from port to port of a bridge of it is shown to its packet filters.
+    Routed,
+    /// Only from port to port of a bridge.
+    Bridged,
+    /// They are its own: it is the sandbox.
+    Own,
 }
 
 /// A network on one host.
@@ -170,4 +200,9 @@ pub fn namespace(endpoint: &Resource<Endpoint>) -> Name {
         .namespace
         .clone()
         .unwrap_or_else(|| Name::new("default").expect("letters make a name"))
+}
+
+/// The host's end of an endpoint's pair.
+fn host_end(endpoint: &Resource<Endpoint>) -> IfName {
+    naming::host_end(&namespace(endpoint), endpoint.name())
 }

@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use tombolo_model::{Endpoint, Family, IfName, IpPool, MacAddr, Name, Network, Resource, World};
 
 use super::routed::{want_pair, want_ways_out};
-use super::{Attachment, ContainerView, Plug, Site};
+use super::{Attachment, ContainerView, Guard, Passing, Plug, Site, host_end};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
@@ -134,6 +134,16 @@ impl Attachment for Overlay {
         ContainerView {
             addresses: endpoint.addresses.iter().map(address).collect(),
         }
+    }
+
+    fn guard(&self, node: &Name, endpoint: &Resource<Endpoint>) -> Option<Guard> {
+        let network = &endpoint.spec.network;
+        Some(Guard {
+            netns: self.outside(node, network),
+            passing: Passing::Bridged,
+            interface: naming::bridge(network),
+            port: Some(host_end(endpoint)),
+        })
     }
 
     fn reserved(&self) -> (u32, u32) {

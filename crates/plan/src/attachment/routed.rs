@@ -15,9 +15,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use tombolo_model::{Block, Endpoint, Family, World};
+use tombolo_model::{Block, Endpoint, Family, Name, Resource, World};
 
-use super::{Attachment, ContainerView, Plug, Site};
+use super::{Attachment, ContainerView, Guard, Passing, Plug, Site, host_end};
 use crate::host_plan::HostPlan;
 use crate::naming::{self, GATEWAY_MAC};
 use crate::objects::{
@@ -95,6 +95,15 @@ impl Attachment for Routed {
             .map(|a| (Family::host_net(*a), Some(gateway(Family::of(*a)))))
             .collect();
         ContainerView { addresses }
+    }
+
+    fn guard(&self, _: &Name, endpoint: &Resource<Endpoint>) -> Option<Guard> {
+        Some(Guard {
+            netns: Netns::Host,
+            passing: Passing::Routed,
+            interface: host_end(endpoint),
+            port: None,
+        })
     }
 
     fn reserved(&self) -> (u32, u32) {

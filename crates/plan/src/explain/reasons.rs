@@ -197,6 +197,42 @@ const REASONS: &[(&str, &str)] = &[
         "a host drops what is not for itself unless it is told to forward",
     ),
     (
+        "policy: a policy's rules",
+        "these rules are what the policy says, and every endpoint that it applies to is led here",
+    ),
+    (
+        "policy: a profile's rules",
+        "these rules are what the profile says, and are asked for its endpoints when no policy decided",
+    ),
+    (
+        "policy: networks are kept apart",
+        "endpoints of other networks reach this one only if a rule says so",
+    ),
+    (
+        "policy: packets come from their sender's own address",
+        "what is sent from another's address would get the other's rights",
+    ),
+    (
+        "policy: profiles that are not there",
+        "the endpoint names profiles, and what no profile allows is dropped",
+    ),
+    (
+        "policy: the policies of a tier that apply",
+        "endpoints to which the same policies apply are led here, and packets that none of these lets through end here",
+    ),
+    (
+        "policy: what goes from port to port is judged",
+        "packets between containers of one bridge would not meet the policies otherwise",
+    ),
+    (
+        "policy: what the host itself is asked and says",
+        "the host's interface is an endpoint, so policies apply to the host as they do to containers",
+    ),
+    (
+        "policy: which stack a packet goes to",
+        "interface and address say whose packet it is, and so which policies it meets",
+    ),
+    (
         "transport/vxlan: the device",
         "packets to other nodes travel in UDP through it",
     ),

@@ -165,6 +165,7 @@ fn rules_of_the_sources() -> BTreeSet<String> {
                     "attachment",
                     "egress",
                     "nat",
+                    "policy",
                     "network",
                     "plan",
                     "segment",

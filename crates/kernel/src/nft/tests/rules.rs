@@ -204,6 +204,11 @@ fn nft_reads_every_condition_and_action() {
             .map(|(action, _)| Rule::new([], action.clone())),
     );
     rules.push(Rule::new([source("10.0.0.0/8", false)], Action::Continue).counted());
+    let tcp = Match::ProtocolNumber {
+        number: 6,
+        not: false,
+    };
+    rules.push(Rule::new([tcp], Action::Reset));
     let end = |chain: &str| vec![Datum::Goto(chain.into())];
     let link = |link: &str| vec![Datum::Interface(link.parse().unwrap())];
     let wanted = plan([

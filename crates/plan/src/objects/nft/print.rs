@@ -267,6 +267,7 @@ impl fmt::Display for Action {
         match self {
             Action::Accept => f.write_str("accept"),
             Action::Drop => f.write_str("drop"),
+            Action::Reset => f.write_str("reject with tcp reset"),
             Action::Return => f.write_str("return"),
             Action::Jump(chain) => write!(f, "jump {chain}"),
             Action::OriginalZone(zone) => write!(f, "ct original zone set {zone}"),

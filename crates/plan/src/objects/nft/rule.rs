@@ -236,6 +236,9 @@ pub enum Action {
     Accept,
     /// The packet is dropped.
     Drop,
+    /// The packet is dropped, and its sender told that its connection is no more: only of TCP (RFC
+    /// 9293, section 3.5.2), and where there is a way back to the sender.
+    Reset,
     /// Back to the calling chain.
     Return,
     /// On in another chain, and back.
