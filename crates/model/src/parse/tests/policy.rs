@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kinds::policy::SOURCE;
+use crate::kinds::policy::{PolicyRule, RuleAction, SOURCE};
 
 const POLICY: &str =
     "apiVersion: tombolo.dev/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n";
@@ -186,37 +186,47 @@ fn what_refers_to_nothing_is_allowed() {
     assert_eq!((world.tiers.len(), world.host_endpoints.len()), (2, 1));
 }
 
-/// The classic profile: whoever is tagged WEB may come in, everybody to the web's ports; all may go
-/// out. An endpoint gets the tag by naming the profile.
-pub(super) const TAGS: &str = "
-apiVersion: tombolo.dev/v1
-kind: Profile
-metadata: {name: WEB}
-spec:
-  labelsToApply: {WEB: ''}
-  ingress:
-  - action: Allow
-    source: {selector: has(WEB)}
-  - action: Allow
-    protocol: TCP
-    destination: {ports: [80, 443]}
-  egress:
-  - action: Allow
-";
+const GUIDE: &str = include_str!("../../../../../docs/guide/policy.md");
+
+/// The resources that the guide shows.
+fn examples() -> Vec<Parsed> {
+    let blocks = GUIDE.split("```yaml\n").skip(1);
+    let texts = blocks.map(|block| block.split("```").next().unwrap_or_default());
+    let parsed = |text| parse("guide", text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    texts.flat_map(parsed).collect()
+}
 
 #[test]
-fn the_classic_profile_with_tags_is_read() {
-    let guide = include_str!("../../../../../docs/guide/policy.md");
-    assert!(guide.contains(TAGS.trim()), "the guide has another example");
-    let parsed = parse("t", TAGS).unwrap_or_else(|errors| panic!("{errors}"));
-    let AnyResource::Profile(profile) = &parsed[0].resource else {
-        panic!("{parsed:?}");
-    };
-    assert_eq!(profile.spec.labels_to_apply["WEB"], "");
+fn what_the_guide_shows_is_read() {
+    let world = world_of(&examples()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(world.network_policies.len(), 1);
+    assert_eq!(world.global_network_policies.len(), 2);
+    // The classic example with tags.
+    let profile = &world.profiles[&crate::Name::new("WEB").unwrap()].spec;
+    assert_eq!(profile.labels_to_apply["WEB"], "");
+    let inbound: Vec<String> = profile
+        .ingress
+        .iter()
+        .map(|rule| {
+            let source = rule.source.selector.as_ref().map(ToString::to_string);
+            let protocol = rule.protocol.map(|p| p.to_string());
+            let ports: Vec<String> = rule
+                .destination
+                .ports
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            format!("{:?} {source:?} {protocol:?} {ports:?}", rule.action)
+        })
+        .collect();
     assert_eq!(
-        (profile.spec.ingress.len(), profile.spec.egress.len()),
-        (2, 1)
+        inbound,
+        [
+            "Allow Some(\"has(WEB)\") None []",
+            "Allow None Some(\"TCP\") [\"80\", \"443\"]"
+        ]
     );
+    assert_eq!(profile.egress, [PolicyRule::new(RuleAction::Allow)]);
 }
 
 #[test]
