@@ -12,9 +12,9 @@ use crate::failsafe::NEIGHBOUR_TYPES;
 use crate::flow::{Flow, Party};
 use crate::matching::Packet;
 
-/// Drivers whose endpoints are met in their own network only.
+/// The driver whose endpoints are met in their own network only.
 const OVERLAY: &str = "overlay";
-/// Drivers whose endpoints are on a network that is not ours.
+/// The driver whose endpoints are on a network that is not ours.
 const PHYSICAL: &str = "macvlan";
 /// An interface of a host that is any of them.
 const EVERY: &str = "*";
@@ -204,6 +204,12 @@ impl<'a> Evaluator<'a> {
                 egress: from.map_or_else(|| host(source), |s| Some(judge(Whose::Endpoint(s)))),
                 ingress: match to {
                     Some(station) => Some(judge(Whose::Endpoint(station))),
+                    // What an endpoint sends to its own host comes by no interface of the host's.
+                    None if from
+                        .is_some_and(|s| destination.node == Some(&s.endpoint.spec.node)) =>
+                    {
+                        None
+                    }
                     None => host(destination).map(|judge| Judge {
                         sees: self.translated(packet).map(Box::new),
                         ..judge
@@ -236,29 +242,37 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The host's interface by which packets come to one of its addresses, or leave from it: the one
-    /// of the interface that has the address, else the one that expects it, else that of all.
+    /// that has the address, else that of all.
     fn host_endpoint(
         &self,
         node: &Name,
         address: Option<IpAddr>,
     ) -> Option<(usize, &'a Resource<HostEndpoint>)> {
         let known = self.world.nodes.get(node);
-        let known = known.into_iter().flat_map(|node| &node.spec.addresses);
-        let interfaces: Vec<&str> = known
-            .filter(|own| Some(own.address.addr()) == address)
-            .map(|own| own.interface.as_str())
-            .collect();
-        let rank = |host: &HostEndpoint| match &host.interface_name {
-            Some(name) if name == EVERY => Some(2),
-            Some(name) => interfaces.contains(&name.as_str()).then_some(0),
-            None => address
-                .is_some_and(|address| host.expected_ips.contains(&address))
-                .then_some(1),
+        let own = known.map(|node| node.spec.addresses.as_slice());
+        let own = own.unwrap_or_default().iter();
+        let interface = own
+            .clone()
+            .find(|own| Some(own.address.addr()) == address)
+            .map(|own| own.interface.as_str());
+        let rank = |host: &HostEndpoint| {
+            let name = match &host.interface_name {
+                Some(name) => name.as_str(),
+                None => {
+                    let mut own = own.clone();
+                    let own = own.find(|own| host.expected_ips.contains(&own.address.addr()))?;
+                    own.interface.as_str()
+                }
+            };
+            match name {
+                EVERY => Some(1),
+                name => (Some(name) == interface).then_some(0),
+            }
         };
         let hosts = self.addresses.hosts_of(node).iter();
         let ranked = hosts.filter_map(|(class, host)| Some((rank(&host.spec)?, *class, *host)));
         ranked
-            .min_by_key(|(rank, ..)| *rank)
+            .min_by_key(|(rank, _, host)| (*rank, host.name()))
             .map(|(_, class, host)| (class, host))
     }
 
@@ -295,8 +309,9 @@ impl<'a> Evaluator<'a> {
         }
         let to = self.network(destination.station?)?;
         let from = self.addresses.network(source.address?)?;
-        let is_physical = |n: &Resource<Network>| n.spec.driver.as_str() == PHYSICAL;
-        if from.name() == to.name() || is_physical(from) || is_physical(to) {
+        let takes_part =
+            |n: &Resource<Network>| ![PHYSICAL, OVERLAY].contains(&n.spec.driver.as_str());
+        if from.name() == to.name() || !takes_part(from) || !takes_part(to) {
             return None;
         }
         let isolated = [from, to]

@@ -81,7 +81,7 @@ pub fn find(direction: Direction, protocol: ProtocolMatch, port: u16) -> Option<
     ports.find(|entry| entry.protocol == protocol && entry.port == port)
 }
 
-/// Types of ICMPv6 by which neighbours find each other (RFC 4861, section 4: 133 to 136) and tell
-/// which groups they listen to (RFC 2710: 130 to 132; RFC 3810: 143). Without them IPv6 does not
-/// work on a link, so no policy is asked about them.
-pub const NEIGHBOUR_TYPES: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];
+/// Types of ICMPv6 by which neighbours find each other (RFC 4861, section 4: router solicitations and
+/// advertisements, neighbour solicitations and advertisements). Without them IPv6 does not work on a
+/// link, so no policy is asked about them.
+pub const NEIGHBOUR_TYPES: [u8; 4] = [133, 134, 135, 136];

@@ -26,6 +26,13 @@ pub(super) enum Target {
     Open,
 }
 
+/// What is behind the last tier, in which direction, for endpoints of which network.
+struct End<'e, 'r, 'a> {
+    fallback: &'e Fallback<'r, 'a>,
+    direction: Direction,
+    network: Option<&'e Resource<Network>>,
+}
+
 impl<'a> Writer<'_, 'a> {
     /// The chain of a stack, of an endpoint of a network or of a host.
     pub fn stack(
@@ -34,64 +41,44 @@ impl<'a> Writer<'_, 'a> {
         direction: Direction,
         network: Option<&Resource<Network>>,
     ) -> Target {
-        self.from_tier(&stack.tiers, &stack.fallback, direction, network)
+        let end = End {
+            fallback: &stack.fallback,
+            direction,
+            network,
+        };
+        self.from_tier(&stack.tiers, &end)
     }
 
-    fn from_tier(
-        &mut self,
-        tiers: &[StackTier<'_, 'a>],
-        fallback: &Fallback<'_, 'a>,
-        direction: Direction,
-        network: Option<&Resource<Network>>,
-    ) -> Target {
+    fn from_tier(&mut self, tiers: &[StackTier<'_, 'a>], end: &End<'_, '_, 'a>) -> Target {
         let Some((tier, behind)) = tiers.split_first() else {
-            return self.fallback(fallback, direction, network);
+            return self.fallback(end);
         };
-        let name = stack_name(tiers, fallback, direction, network);
+        let name = stack_name(tiers, end);
         if self.has_chain(&name) {
             return Target::Chain(name);
         }
-        let mut rules = self.forget_pass();
-        let asked = tier
-            .policies
-            .iter()
-            .map(|policy| (&policy.key, policy.rules(direction)));
-        let asked = asked.map(|(key, rules)| (key, rules.unwrap_or_default()));
-        let asked: Vec<_> = asked.filter(|(_, rules)| !rules.is_empty()).collect();
-        let last = asked.len().saturating_sub(1);
         let goes_on = tier.tier.default_action == DefaultAction::Pass;
-        let mut next = None;
-        for (index, (key, asked)) in asked.into_iter().enumerate() {
-            let chain = chain_name(direction, key);
-            let origin = Origin {
-                resource: key.clone(),
-                rule: "policy: a policy's rules",
+        let asked = self.asked(tier, end.direction);
+        let last = asked.len().saturating_sub(1);
+        let can_pass =
+            |(index, (_, passes)): (usize, &(String, bool))| *passes && !(goes_on && index == last);
+        let is_left = goes_on || asked.iter().enumerate().any(can_pass);
+        let next = is_left.then(|| to(&self.from_tier(behind, end)));
+        let mut rules = self.forget_pass();
+        for (index, policy) in asked.iter().enumerate() {
+            rules.push(Rule::new([], Action::Jump(policy.0.clone())));
+            let passed = Match::MarkBits {
+                mask: PASS,
+                value: PASS,
             };
-            self.rule_chain(&chain, asked, &origin);
-            rules.push(Rule::new([], Action::Jump(chain)));
-            if passes(asked) && !(goes_on && index == last) {
-                let next = next
-                    .get_or_insert_with(|| self.from_tier(behind, fallback, direction, network));
-                rules.push(Rule::new(
-                    [Match::MarkBits {
-                        mask: PASS,
-                        value: PASS,
-                    }],
-                    to(next),
-                ));
-            }
+            let on = next.clone().filter(|_| can_pass((index, policy)));
+            rules.extend(on.map(|on| Rule::new([passed], on)));
         }
-        match tier.tier.default_action {
-            DefaultAction::Deny => {
-                rules.extend(denial(
-                    &[],
-                    &format!("{direction} at the end of tier {}", tier.tier.name),
-                ));
-            }
-            DefaultAction::Pass => {
-                let next =
-                    next.unwrap_or_else(|| self.from_tier(behind, fallback, direction, network));
-                rules.push(Rule::new([], to(&next)));
+        match next.filter(|_| goes_on) {
+            Some(on) => rules.push(Rule::new([], on)),
+            None => {
+                let why = format!("{} at the end of tier {}", end.direction, tier.tier.name);
+                rules.extend(denial(&[], &why));
             }
         }
         let origin = Origin {
@@ -102,13 +89,28 @@ impl<'a> Writer<'_, 'a> {
         Target::Chain(name)
     }
 
-    fn fallback(
-        &mut self,
-        fallback: &Fallback<'_, 'a>,
-        direction: Direction,
-        network: Option<&Resource<Network>>,
-    ) -> Target {
-        let profiles = match (fallback, network) {
+    /// The chains of a tier's policies that have rules, each with whether it may pass packets on.
+    fn asked(&mut self, tier: &StackTier<'_, 'a>, direction: Direction) -> Vec<(String, bool)> {
+        let mut asked = Vec::new();
+        for policy in &tier.policies {
+            let rules = policy.rules(direction).unwrap_or_default();
+            if rules.is_empty() {
+                continue;
+            }
+            let chain = chain_name(direction, &policy.key);
+            let origin = Origin {
+                resource: policy.key.clone(),
+                rule: "policy: a policy's rules",
+            };
+            self.rule_chain(&chain, rules, &origin);
+            asked.push((chain, passes(rules)));
+        }
+        asked
+    }
+
+    fn fallback(&mut self, end: &End<'_, '_, 'a>) -> Target {
+        let direction = end.direction;
+        let profiles = match (end.fallback, end.network) {
             (Fallback::Open, Some(network)) if direction == Direction::Ingress => {
                 return self.isolation(network);
             }
@@ -193,29 +195,24 @@ fn chain_name(direction: Direction, key: &ResourceKey) -> String {
 const LONGEST_NAME: usize = 255;
 
 /// The name of the chain of some tiers and what comes behind them.
-fn stack_name(
-    tiers: &[StackTier<'_, '_>],
-    fallback: &Fallback<'_, '_>,
-    direction: Direction,
-    network: Option<&Resource<Network>>,
-) -> String {
+fn stack_name(tiers: &[StackTier<'_, '_>], end: &End<'_, '_, '_>) -> String {
     let mut words: Vec<String> = Vec::new();
     for tier in tiers {
         words.push(format!("tier {}", tier.tier.name));
         words.extend(tier.policies.iter().map(|policy| policy.key.to_string()));
     }
-    match (fallback, network) {
+    match (end.fallback, end.network) {
         (Fallback::Profiles(profiles), _) => {
             words.extend(profiles.iter().map(|(name, _)| format!("profile {name}")));
         }
         // Networks are told apart only where it comes to that.
-        (Fallback::Open, Some(network)) if reaches_end(tiers, direction) => {
+        (Fallback::Open, Some(network)) if reaches_end(tiers, end.direction) => {
             words.push(format!("network {}", network.name()));
         }
         (Fallback::Open, _) => words.push("open".to_owned()),
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    format!("{}.stack/{}", word(direction), naming::short(&words))
+    format!("{}.stack/{}", word(end.direction), naming::short(&words))
 }
 
 /// Whether a packet can come to what is behind the last tier.
