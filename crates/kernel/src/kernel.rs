@@ -396,7 +396,11 @@ impl Kernel {
             };
             convergence.done.extend(applied.done);
             convergence.failed = applied.failed;
-            if !progress {
+            // What nftables holds then, is known without another look.
+            let is_certain = convergence.failed.is_empty()
+                && look == Look::nowhere()
+                && ops.iter().all(|op| is_nft(&op.place().key));
+            if !progress || is_certain {
                 break;
             }
         }
