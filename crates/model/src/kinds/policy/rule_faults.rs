@@ -1,7 +1,5 @@
-//! What is wrong with rules: what can be read and yet makes no sense. A rule that can never match is
-//! wrong, too, because whoever wrote it believes that it does something.
-
-use ipnet::IpNet;
+//! What is wrong with rules: what can be read and yet makes no sense, so that whoever wrote it must
+//! have meant something else. A rule whose ends are of different families merely matches nothing.
 
 use super::{Direction, EntityMatch, Icmp, PolicyRule, ProtocolMatch, RuleAction};
 use crate::net::Family;
@@ -58,12 +56,7 @@ fn faults(rule: &PolicyRule) -> Vec<FieldError> {
             );
         }
     }
-    let of_version = version_faults(rule);
-    // Each of them can also be the reason why nothing matches; once is enough.
-    match of_version.is_empty() {
-        true => faults.extend(family_fault(rule)),
-        false => faults.extend(of_version),
-    }
+    faults.extend(version_faults(rule));
     faults
 }
 
@@ -166,37 +159,4 @@ fn family_of(protocol: ProtocolMatch) -> Option<Family> {
         ProtocolMatch::ICMPV6 => Some(Family::V6),
         _ => None,
     }
-}
-
-/// Whether protocol, source and destination leave no family that a packet could be of.
-fn family_fault(rule: &PolicyRule) -> Option<FieldError> {
-    let of_nets = |nets: &[IpNet]| match nets {
-        [] => Family::ALL.to_vec(),
-        nets => nets.iter().map(|net| Family::of_net(*net)).collect(),
-    };
-    let of_protocol = match rule.protocol.and_then(family_of) {
-        Some(family) => vec![family],
-        None => Family::ALL.to_vec(),
-    };
-    let limits = [
-        ("protocol", of_protocol),
-        ("source.nets", of_nets(&rule.source.nets)),
-        ("destination.nets", of_nets(&rule.destination.nets)),
-    ];
-    let mut left = Family::ALL.to_vec();
-    for (field, families) in limits {
-        left.retain(|family| families.contains(family));
-        if left.is_empty() {
-            let other = match families.contains(&Family::V4) {
-                true => Family::V6,
-                false => Family::V4,
-            };
-            let message = format!(
-                "all of them are {}, and the rest of the rule is of {other}; it would match nothing",
-                families[0]
-            );
-            return Some(FieldError::new(field, message));
-        }
-    }
-    None
 }
