@@ -269,6 +269,9 @@ fn beside() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Of a rule of Kubernetes.
+type PeersAndPorts = (Option<Vec<Value>>, Option<Vec<Value>>);
+
 fn label_selector() -> impl Strategy<Value = Value> {
     let expression = (
         one_of(&["k", "l"]),
@@ -315,7 +318,7 @@ fn kubernetes() -> impl Strategy<Value = Value> {
         json!(["Egress"]),
         json!(["Ingress", "Egress"]),
     ]);
-    let list = |rules: Vec<(Option<Vec<Value>>, Option<Vec<Value>>)>, peers: &str| -> Value {
+    let list = |rules: Vec<PeersAndPorts>, peers: &str| -> Value {
         let rules = rules.into_iter().map(|(peer, ports)| {
             object(vec![
                 (peers, peer.map(Value::from)),
