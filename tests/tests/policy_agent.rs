@@ -400,6 +400,15 @@ fn a_policy_that_cannot_be_read_stays_as_it_was_and_is_told() {
         })
     };
     assert!(blocked(), "the policy before stays in force");
+    // So it does over a restart of the agent.
+    cluster.lab.kill_agent("b").unwrap();
+    cluster.lab.kill_agent("a").unwrap();
+    for host in ["a", "b"] {
+        cluster.lab.start_agent(host, &[]).unwrap();
+        cluster.lab.ready(host).unwrap();
+    }
+    assert!(blocked(), "the policy before stays in force");
+    assert_eq!(alarm("a"), Some(()));
     let text = cluster.sh("a", "tombolo get networkpolicies");
     assert!(
         text.contains("app == 'web'") || text.contains("app == \"web\""),
