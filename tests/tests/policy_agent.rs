@@ -273,6 +273,7 @@ fn a_label_that_goes_cuts_exactly_its_connections() {
     let _ = cluster.sh("a", "tombolo label endpoint far role=client");
     let mut again = Client::connect(&cluster, "b/far", &web[0]);
     assert_eq!(again.answers(), (true, true));
+    cluster.settle();
     let (_, udp) = far.answers();
     assert!(udp, "and what has no connection is let through again");
     assert_eq!(cluster.status("a")["problems"], json!([]));
