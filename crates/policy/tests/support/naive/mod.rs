@@ -80,7 +80,10 @@ pub enum Say {
 
 /// Everything of a truth table.
 pub fn of_table(table: &Truth) -> Naive {
-    let applied: Vec<Value> = serde_saphyr::from_multiple(&table.text).unwrap();
+    // Of YAML 1.2: `y` is a name.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let applied = serde_saphyr::from_multiple_with_options(&table.text, options);
+    let applied: Vec<Value> = applied.unwrap();
     let things = table.pods.iter().map(|pod| Thing {
         namespace: Some(pod.namespace.clone()),
         name: pod.name.clone(),
