@@ -18,6 +18,7 @@ use tombolo_model::kinds::NodeNetworkStatus;
 use tombolo_plan::{HostPlan, Place, order};
 use tombolo_store::Revision;
 
+use crate::policy::tally::Tally;
 use crate::shared::{AppliedState, Shared};
 use requests::Request;
 
@@ -91,6 +92,7 @@ struct Applier {
     promised: Option<BTreeMap<Name, NodeNetworkStatus>>,
     everything_at: Instant,
     retry: Duration,
+    tally: Tally,
 }
 
 impl Applier {
@@ -104,6 +106,7 @@ impl Applier {
             promised: None,
             everything_at: Instant::now() + FULL_PASS,
             retry: FIRST_RETRY,
+            tally: Tally::default(),
         }
     }
 
@@ -115,6 +118,12 @@ impl Applier {
     }
 
     fn pass(&mut self, request: &Request) {
+        if request.count || request.look.is_everywhere() {
+            self.count();
+        }
+        if !request.world && request.look == Look::nowhere() {
+            return;
+        }
         let started = Instant::now();
         let next = match &self.last {
             // Settings alone need no new plan.
@@ -144,6 +153,17 @@ impl Applier {
             self.shared.metrics.passed(started.elapsed(), &next.plan);
             self.publish(next, outcome);
         }
+    }
+
+    /// Notes what the rules have counted since the last time.
+    fn count(&mut self) {
+        if let Some(last) = &self.last {
+            match self.kernel.counters() {
+                Ok(counters) => self.tally.add(&last.plan, &counters, &self.shared.metrics),
+                Err(error) => tracing::warn!(%error, "cannot read what rules have counted"),
+            }
+        }
+        self.shared.counted.send_modify(|times| *times += 1);
     }
 
     /// When everything is looked at next: sooner if something could not be done.

@@ -1,12 +1,13 @@
 //! Store → World: list once, then every change, and from the start again when history is gone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tombolo_model::World;
-use tombolo_store::{StoreError, WorldChange};
+use tombolo_model::{ResourceKey, World};
+use tombolo_store::{Listed, StoreError, Unreadable, WorldChange};
 
 use crate::shared::Shared;
 
@@ -36,9 +37,9 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
 }
 
 async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreError> {
-    let (world, revision) = shared.resources.world().await?;
-    let mut watch = shared.resources.watch(revision).await?;
-    replace(shared, world, revision);
+    let listed = shared.resources.list().await?;
+    let mut watch = shared.resources.watch(listed.revision).await?;
+    replace(shared, listed);
     tombolo_kernel::give_back_memory();
     shared.store_error.send_replace(None);
     *pause = FIRST_PAUSE;
@@ -56,13 +57,16 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
                     WorldChange::Delete(key) => {
                         world.remove(key);
                     }
-                    WorldChange::Unreadable { key, why } => {
+                    WorldChange::Unreadable { key, what } => {
                         // Left as it was: a newer program wrote what this one cannot read.
-                        tracing::warn!(key, why, "a resource cannot be read");
+                        tracing::warn!(%key, why = what.why, "a resource cannot be read");
                     }
                 }
             }
         });
+        shared
+            .unreadable
+            .send_if_modified(|unreadable| note(unreadable, &batch.changes));
         if grown {
             shared.update(batch.revision, World::compact);
             tombolo_kernel::give_back_memory();
@@ -74,8 +78,35 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
     Ok(())
 }
 
-fn replace(shared: &Shared, new: World, revision: tombolo_store::Revision) {
-    shared.update(revision, |world| *world = new);
+/// Keeps in mind what cannot be read; answers whether that has changed.
+fn note(unreadable: &mut BTreeMap<ResourceKey, Unreadable>, changes: &[WorldChange]) -> bool {
+    let mut changed = false;
+    for change in changes {
+        changed |= match change {
+            WorldChange::Put(resource) => unreadable.remove(&resource.key()).is_some(),
+            WorldChange::Delete(key) => unreadable.remove(key).is_some(),
+            WorldChange::Unreadable { key, what } => {
+                unreadable.insert(key.clone(), what.clone()).as_ref() != Some(what)
+            }
+        };
+    }
+    changed
+}
+
+fn replace(shared: &Shared, listed: Listed) {
+    let Listed {
+        world: mut new,
+        unreadable,
+        revision,
+    } = listed;
+    shared.update(revision, |world| {
+        // What could be read once and cannot now stays as it was, as in a watch.
+        for resource in unreadable.keys().filter_map(|key| world.get(key)) {
+            new.put(resource);
+        }
+        *world = new;
+    });
+    shared.unreadable.send_replace(unreadable);
     // Whatever was given back before is known by now.
     shared.giving_back.store(false, Ordering::SeqCst);
 }

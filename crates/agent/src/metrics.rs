@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     plan_seconds: Histogram,
     pass_seconds: Histogram,
     attachments: Family<ByKind, Counter>,
+    cut: Counter,
+    denied: Family<ByKind, Counter>,
 }
 
 impl Metrics {
@@ -39,6 +41,8 @@ impl Metrics {
             plan_seconds: times(),
             pass_seconds: times(),
             attachments: Family::default(),
+            cut: Counter::default(),
+            denied: Family::default(),
             registry: Mutex::new(Registry::default()),
         };
         registry.register(
@@ -78,10 +82,24 @@ impl Metrics {
             "Containers plugged in and unplugged, by outcome",
             metrics.attachments.clone(),
         );
+        metrics.register_policy(&mut registry);
         Metrics {
             registry: Mutex::new(registry),
             ..metrics
         }
+    }
+
+    fn register_policy(&self, registry: &mut Registry) {
+        registry.register(
+            "connections_cut",
+            "Connections that were cut since they are not allowed any more",
+            self.cut.clone(),
+        );
+        registry.register(
+            "denied_packets",
+            "Packets that were denied, by the policy's rule or by what else denied them",
+            self.denied.clone(),
+        );
     }
 
     pub fn planned(&self, time: Duration) {
@@ -125,6 +143,15 @@ impl Metrics {
             ("outcome", outcome.to_owned()),
         ];
         self.attachments.get_or_create(&labels).inc();
+    }
+
+    pub fn cut(&self, connections: usize) {
+        self.cut.inc_by(connections as u64);
+    }
+
+    pub fn denied(&self, policy: String, packets: u64) {
+        let labels = vec![("policy", policy)];
+        self.denied.get_or_create(&labels).inc_by(packets);
     }
 
     /// Everything, in the text format of OpenMetrics.

@@ -17,7 +17,7 @@ use tombolo_store::{Resources, Revision};
 use crate::config::{AgentOptions, Config, Files, LogFormat};
 use crate::shared::Shared;
 use crate::{
-    addresses, admit, apply, attach, follow, http, listen, publish, renew, store, underlay,
+    addresses, admit, apply, attach, follow, http, listen, policy, publish, renew, store, underlay,
 };
 
 /// How long the tasks may take to end.
@@ -130,6 +130,7 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     publish::be_alone(&shared).await?;
     publish::register(&shared, &detected).await?;
     admit::serve_others(&shared, authority).await?;
+    policy::start(&shared)?;
     apply::start(&shared)?;
     tokio::spawn(addresses::keep_tunnels(Arc::clone(&shared)));
     tokio::spawn(attach::alone::catch_up(Arc::clone(&shared)));

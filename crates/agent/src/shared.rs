@@ -13,15 +13,16 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
 use tombolo_join::Fingerprint;
-use tombolo_model::{Name, World, Write};
+use tombolo_model::{Expected, Name, ResourceKey, World, Write};
 use tombolo_plan::HostPlan;
-use tombolo_store::{Commit, Resources, Revision, StoreError};
+use tombolo_store::{Commit, Resources, Revision, StoreError, Unreadable};
 
 use crate::apply::requests::Requests;
 use crate::attach::{alone, taken};
 use crate::config::{Config, Files};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::policy::denials::Denials;
 
 /// How long the World may take to show a revision that the store has.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -43,12 +44,20 @@ pub(crate) struct Shared {
     /// Why the store does not answer, if it does not. Who follows it and who gives signs of life
     /// both notice.
     pub store_error: watch::Sender<Option<String>>,
+    /// Resources of the store that this program cannot read, and why.
+    pub unreadable: watch::Sender<BTreeMap<ResourceKey, Unreadable>>,
     /// What the kernel holds.
     pub applied: watch::Sender<Arc<AppliedState>>,
     /// Every change of the World, for watchers of the API.
     pub changes: tokio::sync::broadcast::Sender<Arc<tombolo_store::WorldBatch>>,
+    /// How often it was looked what rules have counted.
+    pub counted: watch::Sender<u64>,
     /// Asks for passes over the kernel.
     pub passes: Requests,
+    /// Up to where connections that are not allowed any more are cut.
+    pub cut: watch::Sender<CutState>,
+    /// What policies denied on this node.
+    pub denials: Denials,
     /// What was done without the store.
     pub journal: Journal,
     /// Whose turn it is to do something without the store.
@@ -92,6 +101,15 @@ pub(crate) struct AppliedState {
     pub error: Option<String>,
 }
 
+/// How far the cutting of connections is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CutState {
+    /// What a World of this revision does not allow is cut.
+    pub revision: Revision,
+    /// Why connections cannot be cut, if they cannot.
+    pub error: Option<String>,
+}
+
 /// The World while it is read.
 pub(crate) struct WorldGuard<'a>(RwLockReadGuard<'a, View>);
 
@@ -121,9 +139,13 @@ impl Shared {
             view: RwLock::default(),
             seen: watch::Sender::new(Revision::NONE),
             store_error: watch::Sender::new(None),
+            unreadable: watch::Sender::default(),
             applied: watch::Sender::new(Arc::default()),
             changes: tokio::sync::broadcast::Sender::new(1024),
             passes: Requests::default(),
+            counted: watch::Sender::default(),
+            cut: watch::Sender::default(),
+            denials: Denials::default(),
             journal,
             alone: tokio::sync::Mutex::default(),
             promised: std::sync::Mutex::default(),
@@ -270,6 +292,22 @@ impl Shared {
             .await
     }
 
+    /// Lets what rules have counted be looked at, and waits until that is done.
+    pub async fn count(&self, limit: Duration) {
+        let mut counted = self.counted.subscribe();
+        self.passes.count();
+        // Late counts are better than none.
+        let _ = tokio::time::timeout(limit, counted.changed()).await;
+    }
+
+    /// Waits until connections that a revision does not allow are cut.
+    pub async fn wait_cut(&self, revision: Revision, limit: Duration) {
+        let mut cut = self.cut.subscribe();
+        // What is in the way is shown among the problems.
+        let done = cut.wait_for(|cut| cut.revision >= revision || cut.error.is_some());
+        let _ = tokio::time::timeout(limit, done).await;
+    }
+
     /// Waits until the kernel holds an edition of the World, and answers what it holds.
     pub async fn wait_edition(
         &self,
@@ -312,10 +350,11 @@ impl Shared {
             return Err(Fault::new(FaultKind::Unavailable, message));
         }
         for _ in 0..ATTEMPTS {
-            let (writes, decided) = {
+            let (mut writes, decided) = {
                 let view = self.view();
                 decide(view.base.as_ref().unwrap_or(&view.world))?
             };
+            self.over_unreadable(&mut writes);
             if writes.is_empty() {
                 return Ok((*self.seen.borrow(), decided));
             }
@@ -336,6 +375,18 @@ impl Shared {
             FaultKind::Unavailable,
             format!("other nodes changed the same resources {ATTEMPTS} times in a row; try again"),
         ))
+    }
+}
+
+impl Shared {
+    /// What cannot be read is written over as what it is, not as what the World has instead.
+    fn over_unreadable(&self, writes: &mut [Write]) {
+        let unreadable = self.unreadable.borrow();
+        for write in writes.iter_mut().filter(|_| !unreadable.is_empty()) {
+            if let Some(what) = unreadable.get(&write.key) {
+                write.expected = Expected::Version(what.revision.0);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tombolo_model::kinds::policy::NamedPort;
 use tombolo_model::{ContainerId, IfName, MacAddr, Name, PortMapping, ResourceKey};
 
 /// Plug a container into a network.
@@ -54,6 +55,30 @@ pub struct AttachRequest {
     /// Labels of the endpoint.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Its profiles, in the order in which they are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<Name>,
+    /// Names of its ports, for rules that name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named_ports: Vec<NamedPort>,
+}
+
+/// Change who an endpoint of any node is to policies. It may be on another node; whoever asks is
+/// answered once the kernel of the asked node has followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelRequest {
+    /// The endpoint's name, any part of it that only one has, or the beginning of its container's id.
+    pub endpoint: String,
+    /// Its namespace; any if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Name>,
+    /// Labels that it gets, or loses where there is no value; others stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Its profiles; as they are if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profiles: Option<Vec<Name>>,
 }
 
 pub use tombolo_model::AddressRange;

@@ -56,7 +56,8 @@ const EXAMPLES: &[(&str, &str)] = &[
   tombolo get nodes
   tombolo get endpoints -o wide -n default
   tombolo get network default -o yaml
-  tombolo get endpoints --watch",
+  tombolo get endpoints --watch
+  tombolo get denials --watch                      what policies deny, as it happens",
     ),
     (
         "describe",
@@ -64,7 +65,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "apply",
-        "  tombolo apply -f network.yaml\n  tombolo apply -f networks/\n  cat pool.yaml | tombolo apply -f -",
+        "  tombolo apply -f network.yaml\n  tombolo apply -f networks/\n  cat pool.yaml | tombolo apply -f -\n  tombolo apply -f policy.yaml --dry-run           who could talk to whom then",
     ),
     (
         "delete",
@@ -75,11 +76,20 @@ const EXAMPLES: &[(&str, &str)] = &[
         "\
   ip netns add c1; tombolo attach --netns /run/netns/c1 --container c1
   tombolo attach --pid 4711 --container web --network blue --publish 8080:80
-  tombolo attach --netns /run/netns/c1 --container c1 --ip 10.244.0.9",
+  tombolo attach --netns /run/netns/c1 --container c1 --ip 10.244.0.9
+  tombolo attach --pid 4711 --container web --label app=web --profile base --named-port web=TCP/80",
     ),
     (
         "detach",
         "  tombolo detach --container c1\n  tombolo detach --container c1 --interface eth1",
+    ),
+    (
+        "label",
+        "\
+  tombolo label endpoint web role=front            any part of its name that only one has
+  tombolo label endpoint shop/web role=back old-
+  tombolo label endpoint web -n shop --profile base --profile web
+  tombolo label endpoint web --no-profiles",
     ),
     (
         "ipam show",

@@ -72,7 +72,7 @@ mod tests {
             &["tombolo", "gett"],
             &["tombolo", "join", "x"],
             &["tombolo", "get", "flying"],
-            &["tombolo", "explain", "flow", "x"],
+            &["tombolo", "explain", "flight", "x"],
         ] {
             let error = Words::try_parse_from(words).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{words:?}");

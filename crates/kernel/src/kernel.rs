@@ -164,8 +164,11 @@ impl Kernel {
         Ok(observed)
     }
 
-    /// Opens a namespace other than the host's.
-    pub(crate) fn open_namespace(&self, netns: &Netns) -> Result<NetnsHandle, KernelError> {
+    /// Opens a namespace, as a plan names it. Who keeps it open keeps it alive, with the links in it.
+    ///
+    /// # Errors
+    /// There is none, or no longer the same.
+    pub fn open_namespace(&self, netns: &Netns) -> Result<NetnsHandle, KernelError> {
         match netns {
             Netns::Host => Ok(self.host.handle.clone()),
             Netns::Segment(name) => {
@@ -396,7 +399,11 @@ impl Kernel {
             };
             convergence.done.extend(applied.done);
             convergence.failed = applied.failed;
-            if !progress {
+            // What nftables holds then, is known without another look.
+            let is_certain = convergence.failed.is_empty()
+                && look == Look::nowhere()
+                && ops.iter().all(|op| is_nft(&op.place().key));
+            if !progress || is_certain {
                 break;
             }
         }

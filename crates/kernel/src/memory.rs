@@ -157,10 +157,10 @@ impl Memory {
             let planned = wanted.get(&place.netns);
             let stays = matches!(place.netns, Netns::Numbered(_))
                 || planned.is_some_and(|planned| {
-                    planned.contains_key(&place.key)
-                        // By its name our table is ours even in a sandbox.
-                        || ((!matches!(place.netns, Netns::Sandbox(_)) || is_nft(&place.key))
-                            && is_ours(&place.key, ownership))
+                    // By its name our table is ours even in a sandbox. To ask the plan takes longer.
+                    ((!matches!(place.netns, Netns::Sandbox(_)) || is_nft(&place.key))
+                        && is_ours(&place.key, ownership))
+                        || planned.contains_key(&place.key)
                 });
             lost_sight |= !stays && stands_on(object).is_some();
             stays

@@ -32,10 +32,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::resource::{API_VERSION, AnyResource, FieldError, KindName};
+use crate::selector::Selector;
 use crate::world::World;
 use dialect::Dialect;
 use document::Document;
-use marks::Marks;
+use marks::{Mark, Marks};
 
 /// Characters of an error's message, and of a field in it.
 const LONGEST_WORDS: usize = 800;
@@ -79,7 +80,10 @@ impl Source {
         // Of a field that should not be there, the name is what is wrong, not the value.
         let (line, column) = match fault.message.starts_with(explain::UNKNOWN_FIELD) {
             true => self.marks.find_key(&field),
-            false => (place.line, place.column),
+            false => (
+                place.line,
+                place.column + selector_offset(&place, &fault.message),
+            ),
         };
         ParseError {
             file: self.file.to_string(),
@@ -89,6 +93,18 @@ impl Source {
             value: place.text,
             message: fault.message.clone(),
         }
+    }
+}
+
+/// Columns from the beginning of a value to where it goes wrong, if that is that it is no selector.
+fn selector_offset(place: &Mark, message: &str) -> usize {
+    let error = |text: &String| text.parse::<Selector>().err();
+    let error = place.text.as_ref().and_then(error);
+    match (place.inside, error) {
+        (Some(inside), Some(error)) if message.contains(&error.to_string()) => {
+            inside + error.position - 1
+        }
+        _ => 0,
     }
 }
 

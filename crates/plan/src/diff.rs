@@ -85,14 +85,21 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
     let (mut making, mut observed) = replace_links(plan, observed);
     empty_replaced_sets(plan, &mut observed);
     let mut removing = Vec::new();
+    let mut unplanned = Vec::new();
+    // Both are in the order of their places.
+    let mut there = observed.iter().peekable();
     for (place, planned) in &plan.objects {
-        let create = Op::Create {
+        while let Some(other) = there.next_if(|(at, _)| *at < place) {
+            unplanned.push(other);
+        }
+        let present = there.next_if(|(at, _)| *at == place);
+        let create = || Op::Create {
             place: place.clone(),
             object: planned.object.clone(),
         };
-        match observed.get(place) {
+        match present.map(|(_, present)| present) {
             None if is_taken(&planned.object, &observed) => {}
-            None => making.push(create),
+            None => making.push(create()),
             Some(present) if satisfies(present, &planned.object) => {}
             Some(present) if changes_in_place(present, &planned.object) => {
                 making.push(Op::Change {
@@ -106,14 +113,14 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
                     place: place.clone(),
                     object: present.clone(),
                 });
-                making.push(create);
+                making.push(create());
             }
         }
     }
     let handed_over = handed_over(plan);
     let wanted = plan.objects.values();
     let taken: BTreeSet<&IfName> = wanted.filter_map(|p| handed_mark(&p.object)).collect();
-    for (place, present) in observed.iter() {
+    for (place, present) in unplanned.into_iter().chain(there) {
         let is_runtimes = || {
             place.netns == Netns::Host
                 && handed_over
@@ -121,7 +128,7 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
                     .any(|end| is_on(end, &place.key, present))
         };
         let is_taken = || mark(present).is_some_and(|mark| taken.contains(mark));
-        if !plan.objects.contains_key(place) && !is_runtimes() && !is_taken() {
+        if !is_runtimes() && !is_taken() {
             removing.push(Op::Remove {
                 place: place.clone(),
                 object: present.clone(),

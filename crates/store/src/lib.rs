@@ -42,5 +42,5 @@ pub use key_range::KeyRange;
 pub use memory::{DEFAULT_KEEP_REVISIONS, MemoryStore};
 pub use store::{Store, WatchStream};
 pub use told::*;
-pub use typed::{Commit, Resources, WorldBatch, WorldChange};
+pub use typed::{Commit, Listed, Resources, Unreadable, WorldBatch, WorldChange};
 pub use types::*;

@@ -4,6 +4,7 @@
 //! for kinds that have a namespace. Its `resourceVersion` is not part of the value: it is the
 //! revision at which the store last wrote the key.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -46,11 +47,31 @@ pub enum WorldChange {
     Delete(ResourceKey),
     /// A value that is no resource of this program's version; it is left alone.
     Unreadable {
-        /// The key in the store.
-        key: String,
+        /// The resource that it should be.
+        key: ResourceKey,
         /// What is wrong with it.
-        why: String,
+        what: Unreadable,
     },
+}
+
+/// A value of the store that is no resource of this program's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong with it.
+    pub why: String,
+    /// The revision at which it was written.
+    pub revision: Revision,
+}
+
+/// Everything, as the store has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// What can be read.
+    pub world: World,
+    /// What is no resource of this program's version, and why.
+    pub unreadable: BTreeMap<ResourceKey, Unreadable>,
+    /// The revision that it is of.
+    pub revision: Revision,
 }
 
 /// All changes of one revision.
@@ -78,14 +99,24 @@ impl Resources {
         &self.store
     }
 
-    /// Everything, with the revision that it is of.
+    /// Everything that can be read, with the revision that it is of.
     ///
     /// # Errors
     /// When the store does not answer.
     pub async fn world(&self) -> Result<(World, Revision), StoreError> {
+        let listed = self.list().await?;
+        Ok((listed.world, listed.revision))
+    }
+
+    /// Everything, also what cannot be read.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn list(&self) -> Result<Listed, StoreError> {
         let whole = KeyRange::prefix(self.prefix.clone().into_bytes());
         let mut request = RangeRequest::new(whole.clone()).limit(PAGE);
         let mut world = World::default();
+        let mut unreadable = BTreeMap::new();
         // Page by page, since all values together are larger than the World that is made of them.
         loop {
             let page = self.store.range(request.clone()).await?;
@@ -94,7 +125,16 @@ impl Resources {
                     Ok(resource) => {
                         world.put(resource);
                     }
-                    Err(why) => tracing::warn!(key = %text(&kv.key), why, "unreadable resource"),
+                    Err(why) => {
+                        let key = text(&kv.key);
+                        tracing::warn!(key, why, "unreadable resource");
+                        // Leased keys (presence) live beside the resources and are none.
+                        let what = Unreadable {
+                            why,
+                            revision: kv.mod_revision,
+                        };
+                        unreadable.extend(self.parse_key(&key).map(|key| (key, what)));
+                    }
                 }
             }
             // Every page is of the same revision.
@@ -105,7 +145,11 @@ impl Resources {
                 Some(last) if page.more => request.range = whole.after(&last.key),
                 _ => {
                     world.compact();
-                    return Ok((world, request.revision));
+                    return Ok(Listed {
+                        world,
+                        unreadable,
+                        revision: request.revision,
+                    });
                 }
             }
         }
@@ -166,9 +210,12 @@ impl Resources {
                     .map(WorldChange::Delete);
             }
         };
-        // Leased keys (presence) live beside the resources and are none.
-        self.parse_key(&key)?;
-        Some(WorldChange::Unreadable { key, why })
+        let key = self.parse_key(&key)?;
+        let what = Unreadable {
+            why,
+            revision: event.kv.mod_revision,
+        };
+        Some(WorldChange::Unreadable { key, what })
     }
 
     /// Commits writes, all or none.
@@ -314,6 +361,29 @@ mod tests {
         ));
         let batch = watch.next().await.unwrap().unwrap();
         assert_eq!(batch.changes, [WorldChange::Delete(key)]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_told_and_the_rest_is_read() {
+        let resources = Resources::new(Arc::new(MemoryStore::new()));
+        let pool = pool("10.0.0.0/16");
+        let written = resources.commit(&[Write::put(pool.clone(), None)]).await;
+        let Commit::Done(start) = written.unwrap() else {
+            panic!("conflict in an empty store");
+        };
+        let mut watch = resources.watch(start).await.unwrap();
+        let mut key = pool.key();
+        key.name = Name::new("odd").unwrap();
+        let put = Op::put(resources.key(&key), b"{\"spec\": 7}".to_vec());
+        resources.store().txn(Txn::of(vec![put])).await.unwrap();
+        let batch = watch.next().await.unwrap().unwrap();
+        let [WorldChange::Unreadable { key: told, .. }] = &batch.changes[..] else {
+            panic!("{batch:?}")
+        };
+        assert_eq!(*told, key);
+        let listed = resources.list().await.unwrap();
+        assert_eq!(listed.world.pools.len(), 1);
+        assert_eq!(listed.unreadable.keys().collect::<Vec<_>>(), [&key]);
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ struct Pending {
     look_at: Option<Instant>,
     looked: Option<Instant>,
     settings_at: Option<Instant>,
+    count: bool,
 }
 
 /// What one pass is for.
@@ -42,12 +43,20 @@ pub(crate) struct Request {
     pub world: bool,
     /// Where the kernel is read anew.
     pub look: Look,
+    /// What rules have counted is asked for.
+    pub count: bool,
 }
 
 impl Requests {
     /// The World has changed.
     pub fn world_changed(&self) {
         self.lock().world = true;
+        self.changed.notify_one();
+    }
+
+    /// Somebody wants to know what rules have counted.
+    pub fn count(&self) {
+        self.lock().count = true;
         self.changed.notify_one();
     }
 
@@ -83,8 +92,9 @@ impl Requests {
                 look.add(Look::everywhere());
             }
             let world = std::mem::take(&mut pending.world);
-            if world || look != Look::nowhere() {
-                return Request { world, look };
+            let count = std::mem::take(&mut pending.count);
+            if world || count || look != Look::nowhere() {
+                return Request { world, look, count };
             }
             let next = [Some(settings_at), pending.look_at, Some(everything_at)];
             let next = next.into_iter().flatten().min().unwrap_or(everything_at);

@@ -151,8 +151,8 @@ fn unplaced(
         addresses: Vec::new(),
         mac: request.mac.unwrap_or_else(random_mac),
         ports: request.ports.clone(),
-        profiles: Vec::new(),
-        named_ports: Vec::new(),
+        profiles: request.profiles.clone(),
+        named_ports: request.named_ports.clone(),
         boot_id: shared.boot_id.clone(),
     };
     (identity, endpoint)

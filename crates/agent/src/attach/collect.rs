@@ -91,6 +91,8 @@ fn probe(request: &ReadyRequest) -> Result<AttachRequest, Fault> {
         mac: None,
         ports: Vec::new(),
         labels: std::collections::BTreeMap::new(),
+        profiles: Vec::new(),
+        named_ports: Vec::new(),
     })
 }
 

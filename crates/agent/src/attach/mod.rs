@@ -9,6 +9,7 @@ pub(crate) mod alone;
 mod amend;
 mod claim;
 mod collect;
+mod label;
 pub(crate) mod taken;
 mod view;
 
@@ -30,6 +31,7 @@ use claim::How;
 pub(crate) use amend::amend;
 pub(crate) use claim::ipam_fault;
 pub(crate) use collect::{collect, ready};
+pub(crate) use label::label;
 pub(crate) use view::inspect;
 
 /// How long the kernel may take to hold an endpoint.

@@ -11,6 +11,7 @@ use tombolo_check::{CertificateFacts, DiskFacts, NodeFacts, ParentFact, StoreFac
 use tombolo_model::{Family, Name, Network, Resource, World};
 use tombolo_plan::{HostPlan, Key, Netns, driver, peerings, traffic};
 
+use super::problems::problems;
 use super::{Agent, operate};
 use crate::clock::now;
 use crate::config::Files;
@@ -31,7 +32,7 @@ pub(super) async fn facts(State(shared): Agent) -> Json<NodeFacts> {
         .unwrap_or_default();
     Json(NodeFacts {
         // What is wrong with the store is told of the store.
-        problems: operate::problems(&state, None, None),
+        problems: problems(&shared, &state, None, None),
         repaired: shared.metrics.repairs(),
         peerings: peerings(&world, &node),
         traffic: traffic(&world, &node, &state.plan),

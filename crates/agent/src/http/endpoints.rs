@@ -2,10 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde_json::Value;
 use tombolo_api::{
     AmendRequest, AttachRequest, Attached, CollectRequest, DetachRequest, GiveRequest, Inspected,
-    Readiness, ReadyRequest, TakeRequest, Taken,
+    LabelRequest, Readiness, ReadyRequest, TakeRequest, Taken,
 };
+use tombolo_model::AnyResource;
 
 use super::{Agent, Body, Refusal};
 use crate::attach;
@@ -44,6 +46,16 @@ pub(super) async fn amend(
 ) -> Result<Json<Attached>, Refusal> {
     let task = tokio::spawn(async move { attach::amend(&shared, &request).await });
     Ok(Json(joined(task).await?))
+}
+
+/// Changes who an endpoint is to policies.
+pub(super) async fn label(
+    State(shared): Agent,
+    Body(request): Body<LabelRequest>,
+) -> Result<Json<Value>, Refusal> {
+    let task = tokio::spawn(async move { attach::label(&shared, &request).await });
+    let endpoint = joined(task).await?;
+    Ok(Json(AnyResource::Endpoint(endpoint).to_value()))
 }
 
 /// Takes addresses for an endpoint to come.

@@ -5,6 +5,8 @@ mod delete;
 mod endpoints;
 mod explain;
 mod operate;
+mod policy;
+mod problems;
 mod resources;
 mod serve;
 
@@ -32,6 +34,9 @@ const BODY: Duration = Duration::from_secs(10);
 const API_CONNECTIONS: usize = 512;
 /// Connections for health and metrics at once. Every user of the host may make them.
 const HEALTH_CONNECTIONS: usize = 64;
+
+/// How long metrics wait for what the kernel has counted.
+const COUNT: Duration = Duration::from_secs(2);
 
 /// A fault on its way out.
 pub(crate) struct Refusal(Fault);
@@ -83,6 +88,9 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/status", get(operate::status))
         .route("/v1/plan", get(operate::plan))
         .route("/v1/explain", post(explain::explain))
+        .route("/v1/flow", post(policy::flow))
+        .route("/v1/denials", get(policy::denials))
+        .route("/v1/watch/denials", get(policy::watch_denials))
         .route("/v1/check", get(check::facts))
         .route("/v1/ipam", get(operate::ipam))
         .route("/v1/ipam/check", get(operate::ipam_check))
@@ -95,6 +103,7 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/attach", post(endpoints::attach))
         .route("/v1/detach", post(endpoints::detach))
         .route("/v1/amend", post(endpoints::amend))
+        .route("/v1/label", post(endpoints::label))
         .route("/v1/addresses/take", post(endpoints::take))
         .route("/v1/addresses/give", post(endpoints::give))
         .route("/v1/inspect", post(endpoints::inspect))
@@ -102,6 +111,7 @@ fn api(shared: Arc<Shared>) -> Router {
         .route("/v1/ready", post(endpoints::ready))
         .route(tombolo_api::ALIVE, get(|| async { axum::Json(()) }))
         .route("/v1/apply", post(resources::apply))
+        .route("/v1/foresee", post(resources::foresee))
         .route("/v1/delete", post(delete::several))
         .route("/v1/watch/{kinds}", get(resources::watch))
         .route("/v1/{kinds}", get(resources::list))
@@ -165,6 +175,7 @@ async fn ready(State(shared): Agent) -> (StatusCode, String) {
 }
 
 async fn metrics(State(shared): Agent) -> impl IntoResponse {
+    shared.count(COUNT).await;
     let connected = shared.store_error.borrow().is_none();
     shared.metrics.store(connected);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

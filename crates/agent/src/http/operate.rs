@@ -16,11 +16,12 @@ use tombolo_model::kinds::NodeAddress;
 use tombolo_model::{AnyResource, KindName, Name, Node, Resource, ResourceKey, World, Write};
 use tombolo_store::StoreStatus;
 
+use super::problems::problems;
 use super::{Agent, Body, Refusal};
 use crate::clock::now;
 use crate::config::StoreConfig;
 use crate::metrics;
-use crate::shared::{AppliedState, Shared, store_fault};
+use crate::shared::{Shared, store_fault};
 
 /// How long a caller waits for the kernel to hold the newest revision.
 const WAIT: Duration = Duration::from_secs(60);
@@ -45,7 +46,10 @@ pub(super) async fn status(
             .newest()
             .await
             .map_err(|e| store_fault(&e))?;
-        shared.wait_applied(newest, WAIT).await?;
+        let state = shared.wait_applied(newest, WAIT).await?;
+        if state.failed.is_empty() && state.error.is_none() {
+            shared.wait_cut(newest, WAIT).await;
+        }
     }
     let answer = ask_store(&shared).await;
     let state = Arc::clone(&shared.applied.borrow());
@@ -75,7 +79,7 @@ pub(super) async fn status(
             .count(),
         objects: metrics::count(&state.plan),
         repaired: shared.metrics.repairs(),
-        problems: problems(&state, store_error, read_only),
+        problems: problems(&shared, &state, store_error, read_only),
     }))
 }
 
@@ -120,26 +124,6 @@ fn nodes(world: &World, alive: Option<&BTreeSet<Name>>) -> Vec<NodeView> {
         alive: alive.map(|alive| alive.contains(node.name())),
     };
     world.nodes.values().map(view).collect()
-}
-
-/// What cannot be done as the resources ask, what the kernel refused, and what the store says.
-pub(super) fn problems(
-    state: &AppliedState,
-    store_error: Option<String>,
-    read_only: Option<String>,
-) -> Vec<String> {
-    let planned = state
-        .plan
-        .problems
-        .iter()
-        .map(|p| format!("{}: {}", p.resource, p.message));
-    let refused = state.failed.values().cloned();
-    planned
-        .chain(refused)
-        .chain(state.error.clone())
-        .chain(store_error)
-        .chain(read_only.map(|why| format!("the store takes no writes: {why}")))
-        .collect()
 }
 
 pub(super) fn place(store: &StoreConfig) -> String {

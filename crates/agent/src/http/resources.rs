@@ -13,9 +13,11 @@ use serde_json::Value;
 use tombolo_api::{Applied, ApplyAction, ApplyRequest, Fault, FaultKind, WatchLine};
 use tombolo_model::resource::API_VERSION;
 use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey, World, Write};
+use tombolo_policy::Changes;
 use tombolo_store::{WorldBatch, WorldChange};
 
 use super::{Agent, Body, Refusal};
+use crate::shared::Shared;
 
 /// The most nodes that an error names.
 const MOST_NODES: usize = 5;
@@ -141,10 +143,12 @@ pub(super) async fn apply(
 ) -> Result<Json<Vec<Applied>>, Refusal> {
     let resources = read_all(request.resources)?;
     if request.dry_run {
-        let (_, would) = decide(&shared.world(), &resources)?;
+        let (_, would) = decide(&shared, &shared.world(), &resources)?;
         return Ok(Json(would));
     }
-    let (revision, applied) = shared.commit(|world| decide(world, &resources)).await?;
+    let (revision, applied) = shared
+        .commit(|world| decide(&shared, world, &resources))
+        .await?;
     // Who asks next, for a network that was made just now, is answered from a World that has it. It
     // is written also where that takes long.
     if let Err(fault) = shared.wait_seen(revision).await {
@@ -213,8 +217,53 @@ fn read(mut value: Value) -> Result<AnyResource, FieldError> {
     AnyResource::from_value(kind, value)
 }
 
-/// The writes that make resources so, judged in the light of each other and of all that exists.
-fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<Applied>), Fault> {
+/// Which flows between present endpoints would fare otherwise.
+pub(super) async fn foresee(
+    State(shared): Agent,
+    Body(request): Body<ApplyRequest>,
+) -> Result<Json<Changes>, Refusal> {
+    let resources = read_all(request.resources)?;
+    let world = shared.world().clone();
+    let changes = tokio::task::spawn_blocking(move || {
+        let drafted = draft(&world, &resources)?;
+        Ok::<_, Fault>(tombolo_policy::changes(&world, &drafted.after))
+    });
+    let changes = changes
+        .await
+        .map_err(|e| Fault::new(FaultKind::System, e.to_string()))?;
+    Ok(Json(changes?))
+}
+
+/// The writes that make resources so.
+fn decide(
+    shared: &Shared,
+    world: &World,
+    resources: &[AnyResource],
+) -> Result<(Vec<Write>, Vec<Applied>), Fault> {
+    let mut drafted = draft(world, resources)?;
+    // What is in the store and cannot be read is not as it should be, whatever the World has instead.
+    let unreadable = shared.unreadable.borrow();
+    for one in &mut drafted.applied {
+        if one.action == ApplyAction::Unchanged && unreadable.contains_key(&one.key) {
+            one.action = ApplyAction::Configured;
+            let resource = drafted.after.get(&one.key);
+            let write = resource.map(|resource| Write::put(resource, None));
+            drafted.writes.extend(write);
+        }
+    }
+    Ok((drafted.writes, drafted.applied))
+}
+
+/// What making resources so would do.
+struct Drafted {
+    /// Everything as it would be then.
+    after: World,
+    writes: Vec<Write>,
+    applied: Vec<Applied>,
+}
+
+/// Makes resources so in a copy, judged in the light of each other and of all that exists.
+fn draft(world: &World, resources: &[AnyResource]) -> Result<Drafted, Fault> {
     let mut after = world.clone();
     let mut writes = Vec::new();
     let mut applied = Vec::new();
@@ -250,7 +299,11 @@ fn decide(world: &World, resources: &[AnyResource]) -> Result<(Vec<Write>, Vec<A
         fault.add(index, moves(world, resource));
     }
     if fault.faults.is_empty() {
-        Ok((writes, applied))
+        Ok(Drafted {
+            after,
+            writes,
+            applied,
+        })
     } else {
         Err(fault)
     }

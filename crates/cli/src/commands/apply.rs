@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::json;
 use tombolo_api::{
-    Applied, ApplyAction, ApplyRequest, Client, ClientError, DeleteRequest, Fault, MOST_WRITES,
+    Applied, ApplyAction, ApplyRequest, Changes, Client, ClientError, DeleteRequest, Fault,
+    MOST_WRITES,
 };
 use tombolo_model::parse::{Accept, Parsed};
 use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey};
@@ -19,6 +21,10 @@ pub(crate) struct Apply {
     /// A file or folder; `-` for the standard input.
     #[arg(short, long, required = true)]
     file: Vec<PathBuf>,
+    /// Only say what would be done, and who could talk to whom then that cannot now, or the other way
+    /// round.
+    #[arg(long)]
+    dry_run: bool,
     /// How the answer is printed.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -34,31 +40,66 @@ impl Apply {
             .iter()
             .map(|parsed| parsed.resource.to_value())
             .collect();
-        let answer: Result<Vec<Applied>, ClientError> = client.post(
-            "/v1/apply",
-            &ApplyRequest {
-                resources,
-                dry_run: false,
-            },
-        );
+        let request = ApplyRequest {
+            resources,
+            dry_run: self.dry_run,
+        };
+        let answer: Result<Vec<Applied>, ClientError> = client.post("/v1/apply", &request);
         let applied = match answer {
             Ok(applied) => applied,
             Err(ClientError::Fault(fault)) => bail!("{}", with_lines(&fault, &all)),
             Err(error) => return Err(error.into()),
         };
-        if self.output.print(&applied)? {
-            return Ok(());
+        if self.dry_run {
+            return foresee(client, &request, &applied, self.output);
         }
-        for one in applied {
-            let action = match one.action {
-                ApplyAction::Created => "created",
-                ApplyAction::Configured => "configured",
-                ApplyAction::Unchanged => "unchanged",
-            };
-            println!("{} {action}", one.key);
+        if !self.output.print(&applied)? {
+            print!("{}", told(&applied, ""));
         }
         Ok(())
     }
+}
+
+/// What was done, or would be.
+fn told(applied: &[Applied], would: &str) -> String {
+    let line = |one: &Applied| {
+        let action = match one.action {
+            ApplyAction::Created => "created",
+            ApplyAction::Configured => "configured",
+            ApplyAction::Unchanged => return format!("{} unchanged\n", one.key),
+        };
+        format!("{} {would}{action}\n", one.key)
+    };
+    applied.iter().map(line).collect()
+}
+
+/// Tells what applying would do, and which flows would fare otherwise.
+fn foresee(
+    client: &Client,
+    request: &ApplyRequest,
+    applied: &[Applied],
+    output: Format,
+) -> Result<()> {
+    let flows: Changes = client.post("/v1/foresee", request)?;
+    if output.print(&json!({"applied": applied, "flows": flows}))? {
+        return Ok(());
+    }
+    print!("{}\n{}", told(applied, "would be "), foreseen(&flows));
+    Ok(())
+}
+
+fn foreseen(flows: &Changes) -> String {
+    let mut text = match flows.changes.as_slice() {
+        [] => "between present endpoints nothing would change\n".to_owned(),
+        _ => "between present endpoints would change\n".to_owned(),
+    };
+    for change in &flows.changes {
+        text.push_str(&format!("  {change}\n"));
+    }
+    if !flows.complete {
+        text.push_str("  and perhaps more: there were too many to ask about all\n");
+    }
+    text
 }
 
 /// The agent's faults, each with the file and line that it is about.
@@ -133,4 +174,33 @@ fn delete(client: &Client, batch: &[Parsed]) -> Result<()> {
         println!("{key} deleted");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn changes(value: Value) -> Changes {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn what_is_foreseen_is_a_line_each() {
+        let none = changes(json!({"changes": [], "complete": true}));
+        assert_eq!(
+            foreseen(&none),
+            "between present endpoints nothing would change\n"
+        );
+        let some = changes(json!({"complete": false, "changes": [{
+            "from": [{"endpoint": ["default", "a"]}], "to": [{"endpoint": ["shop", "b"]}],
+            "allowed": false, "because": "end of tier default"
+        }]}));
+        assert_eq!(
+            foreseen(&some),
+            "between present endpoints would change\n  \
+             default/a → shop/b everything: allowed → denied by end of tier default\n  \
+             and perhaps more: there were too many to ask about all\n"
+        );
+    }
 }

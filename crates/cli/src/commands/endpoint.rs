@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use tombolo_api::{AttachRequest, Attached, Client, DetachRequest};
+use tombolo_model::kinds::policy::NamedPort;
 use tombolo_model::{ContainerId, IfName, MacAddr, Name, PortMapping, Protocol};
 
 use crate::output::{Format, list};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
@@ -42,6 +44,15 @@ pub(crate) struct Attach {
     /// A port of the host that leads to it: [ADDRESS:]HOST:CONTAINER[/tcp|udp|sctp].
     #[arg(short, long = "publish", value_parser = port)]
     ports: Vec<PortMapping>,
+    /// A label: NAME=VALUE.
+    #[arg(short, long = "label", value_parser = words::pair, value_name = "NAME=VALUE")]
+    labels: Vec<(String, String)>,
+    /// A profile, asked after those before it when no policy decided.
+    #[arg(long = "profile")]
+    profiles: Vec<Name>,
+    /// The name of a port of it, for rules that name ports: NAME=TCP/80.
+    #[arg(long = "named-port", value_parser = named_port, value_name = "NAME=PROTOCOL/PORT")]
+    named_ports: Vec<NamedPort>,
     /// How the answer is printed.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -72,7 +83,9 @@ impl Attach {
                 addresses: self.addresses,
                 mac: self.mac,
                 ports: self.ports,
-                labels: std::collections::BTreeMap::new(),
+                labels: self.labels.into_iter().collect(),
+                profiles: self.profiles,
+                named_ports: self.named_ports,
             },
         )?;
         if !self.output.print(&attached)? {
@@ -112,6 +125,14 @@ fn port(text: &str) -> Result<PortMapping, String> {
     })
 }
 
+/// `NAME=PROTOCOL/PORT`.
+fn named_port(text: &str) -> Result<NamedPort, String> {
+    let (name, port) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not NAME=PROTOCOL/PORT, as web=TCP/80"))?;
+    tombolo_api::named_port(name, port)
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Detach {
     /// What the container was called.
@@ -135,6 +156,26 @@ impl Detach {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn named_ports_are_read() {
+        let web = named_port("web=TCP/80").unwrap();
+        assert_eq!((web.name.as_str(), web.port), ("web", 80));
+        assert_eq!(
+            named_port("dns=udp/53").unwrap().protocol.to_string(),
+            "UDP"
+        );
+        for text in [
+            "web",
+            "=TCP/80",
+            "web=80",
+            "web=TCP/0",
+            "web=ICMP/8",
+            "web=TCP/70000",
+        ] {
+            assert!(named_port(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn ports_are_read() {

@@ -1,5 +1,8 @@
-//! `explain`: why an object is in the kernel, or whose it is.
+//! `explain`: why an object is in the kernel, or whose it is; `explain flow`: who may talk to whom.
 
+mod flow;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -21,16 +24,25 @@ Examples:
   tombolo explain rule 100
   tombolo explain sysctl net.ipv4.ip_forward
   tombolo explain nft chain nat-postrouting
+  tombolo explain flow client shop/web 80          would it get there, and why
+  tombolo explain flow 10.1.2.3 node/b UDP/53
+  tombolo explain flow client web ICMP/8/0 -f new/ the same by files, without an agent
 
-Status 1 if there is no such object.")]
+Status 1 if there is no such object; 0 for a flow, whether it is allowed or not.")]
 pub(crate) struct Explain {
     /// What kind of object.
-    #[arg(value_parser = ["route", "link", "address", "addr", "neighbour", "neighbor", "neigh", "fdb", "rule", "sysctl", "nft"])]
+    #[arg(value_parser = ["route", "link", "address", "addr", "neighbour", "neighbor", "neigh", "fdb", "rule", "sysctl", "nft", "flow"])]
     kind: String,
     /// Which one, as `ip` or `nft` would say it; `in WHERE` looks into a container's sandbox, by its
-    /// endpoint's name, its CONTAINER[/INTERFACE], or the sandbox's path.
+    /// endpoint's name, its CONTAINER[/INTERFACE], or the sandbox's path. Of a flow: FROM TO [PORT],
+    /// each end an endpoint (any part of NAMESPACE/NAME that only one has, or the beginning of its
+    /// container's id), an address, or node/NAME; the port as 80, TCP/80, UDP/53, ICMP or ICMP/8/0.
     #[arg(required = true)]
     words: Vec<String>,
+    /// Answer for a flow by these files or folders instead of asking the agent; `-` for the standard
+    /// input.
+    #[arg(short, long)]
+    file: Vec<PathBuf>,
     /// How the answer is printed.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -38,6 +50,15 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub fn run(self, client: &Client) -> Result<ExitCode> {
+        if self.kind == "flow" {
+            return flow::run(&self.words, &self.file, self.output, client);
+        }
+        if !self.file.is_empty() {
+            eprintln!(
+                "error: only flows are explained by files; see `tombolo plan -f` for objects"
+            );
+            return Ok(ExitCode::from(2));
+        }
         let mut question = vec![self.kind];
         question.extend(self.words);
         let mut inside = None;

@@ -97,7 +97,7 @@ impl Validate {
 }
 
 /// The World of resources, with what they leave out and the agent would add.
-fn world(all: &[Parsed]) -> Result<World> {
+pub(super) fn world(all: &[Parsed]) -> Result<World> {
     let mut world = world_of(all)?;
     let mut errors = Vec::new();
     for parsed in all {

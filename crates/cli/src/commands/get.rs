@@ -1,5 +1,7 @@
 //! `get`: resources as a table, or as they are.
 
+mod denials;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -7,13 +9,14 @@ use tombolo_api::{Client, WatchLine};
 use tombolo_model::{KindName, Name};
 
 use crate::output::{Format, list, table};
-use crate::words::KindWord;
+use crate::words::{What, WhatWord};
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// A kind, as `nodes`, `networks`, `ippools` or `endpoints`.
-    #[arg(value_parser = KindWord)]
-    kind: KindName,
+    /// A kind, as `nodes`, `networks`, `ippools` or `endpoints`; or `denials`: packets that policies
+    /// denied on this node.
+    #[arg(value_parser = WhatWord)]
+    kind: What,
     /// One of them.
     name: Option<Name>,
     /// Only of this namespace.
@@ -37,7 +40,10 @@ pub(super) fn path(kind: KindName, name: &Name, namespace: Option<&Name>) -> Str
 
 impl Get {
     pub fn run(self, client: &Client) -> Result<()> {
-        let kind = self.kind;
+        let kind = match self.kind {
+            What::Kind(kind) => kind,
+            What::Denials => return denials::run(&self, client),
+        };
         if self.watch {
             return self.follow(client, kind);
         }
@@ -258,6 +264,18 @@ fn transports(node: &Value, direction: &str) -> String {
     }))
 }
 
+/// How many there are of a list.
+fn rules(list: &Value) -> String {
+    list.as_array().map_or(0, Vec::len).to_string()
+}
+
+/// Names with their values, as `app=web`.
+fn pairs(map: &Value) -> String {
+    let entries = map.as_object().into_iter().flatten();
+    let pairs = entries.map(|(name, value)| format!("{name}={}", text(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,16 +295,4 @@ mod tests {
         }}});
         assert_eq!(transports(&node, "sends"), "blue:direct+vxlan,red:-");
     }
-}
-
-/// How many there are of a list.
-fn rules(list: &Value) -> String {
-    list.as_array().map_or(0, Vec::len).to_string()
-}
-
-/// Names with their values, as `app=web`.
-fn pairs(map: &Value) -> String {
-    let entries = map.as_object().into_iter().flatten();
-    let pairs = entries.map(|(name, value)| format!("{name}={}", text(value)));
-    pairs.collect::<Vec<_>>().join(",")
 }

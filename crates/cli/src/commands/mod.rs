@@ -10,6 +10,7 @@ mod files;
 mod get;
 mod ipam;
 mod lab;
+mod label;
 mod node;
 mod status;
 mod token;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Attach(endpoint::Attach),
     /// Unplug it.
     Detach(endpoint::Detach),
+    /// Change who an endpoint is to policies: its labels, its profiles.
+    Label(label::Label),
     /// Addresses: who has which, what does not fit together, give one back.
     #[command(subcommand)]
     Ipam(ipam::Ipam),
@@ -85,6 +88,7 @@ pub(crate) fn run(command: Command, socket: PathBuf) -> Result<ExitCode> {
         Command::Delete(words) => words.run(&client)?,
         Command::Attach(words) => words.run(&client)?,
         Command::Detach(words) => words.run(&client)?,
+        Command::Label(words) => words.run(&client)?,
         Command::Ipam(words) => return words.run(&client),
         Command::Validate(words) => words.run()?,
         Command::Plan(words) => words.run(&client)?,

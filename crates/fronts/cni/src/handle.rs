@@ -72,6 +72,8 @@ fn add(
         mac: config.mac,
         ports: config.ports.clone(),
         labels: config.labels.clone(),
+        profiles: config.profiles.clone(),
+        named_ports: config.named_ports.clone(),
     };
     let attached: Attached = client(&config.socket).post("/v1/attach", &request)?;
     result::of(&attached, &netns, config)

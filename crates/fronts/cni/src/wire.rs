@@ -14,12 +14,13 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tombolo_api::{AddressRange, ValidAttachment};
+use tombolo_model::kinds::policy::NamedPort;
 use tombolo_model::{MacAddr, Name, PortMapping};
 
 use crate::error::CniError;
 pub use environment::Environment;
 pub(crate) use environment::{Attachment, attachment, collection};
-use environment::{cni_args, identity};
+use environment::{cni_args, identity, pod_namespace};
 use runtime::{Args, Runtime, addresses, ports};
 
 /// The versions that are spoken.
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub mac: Option<MacAddr>,
     pub ports: Vec<PortMapping>,
     pub labels: BTreeMap<String, String>,
+    pub profiles: Vec<Name>,
+    pub named_ports: Vec<NamedPort>,
     pub dns: Option<Value>,
     pub prev_result: Option<Value>,
     /// What GC is to leave; none if the configuration does not say.
@@ -60,7 +63,7 @@ pub(crate) fn version_of(input: &[u8]) -> String {
 }
 
 /// Keys that the specification and its conventions know, and what reads the list sees.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 21] = [
     "cniVersion",
     "cniVersions",
     "name",
@@ -79,6 +82,9 @@ const KNOWN: [&str; 18] = [
     "namespace",
     "socket",
     "ipMasq",
+    "labels",
+    "profiles",
+    "namedPorts",
 ];
 
 /// All that DEL needs of the configuration: where the agent listens. What ADD would refuse must not
@@ -123,7 +129,10 @@ pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, 
         version,
         name,
         network,
-        namespace: field(&map, "namespace")?,
+        namespace: match field(&map, "namespace")? {
+            Some(namespace) => Some(namespace),
+            None => pod_namespace(&words)?,
+        },
         socket: field::<PathBuf>(&map, "socket")?.unwrap_or(tombolo_api::DEFAULT_SOCKET.into()),
         identity: identity(environment, &words),
         addresses: addresses(&runtime, &args, &words)?,
@@ -136,12 +145,9 @@ pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, 
                 .transpose()?,
         },
         ports: ports(&runtime)?,
-        labels: args
-            .cni
-            .labels
-            .into_iter()
-            .map(|label| (label.key, label.value))
-            .collect(),
+        labels: labels(&map, &args)?,
+        profiles: said(args.cni.profiles, &map, "profiles")?,
+        named_ports: said(args.cni.named_ports, &map, "namedPorts")?,
         dns: runtime
             .dns()
             .or_else(|| map.get("dns").filter(|dns| !dns.is_null()).cloned()),
@@ -151,6 +157,26 @@ pub(crate) fn config(environment: &Environment, input: &[u8]) -> Result<Config, 
             .filter(|result| !result.is_null())
             .cloned(),
     })
+}
+
+/// The configuration's labels, and those of this container, which go before them.
+fn labels(map: &Map<String, Value>, args: &Args) -> Result<BTreeMap<String, String>, CniError> {
+    let mut labels: BTreeMap<String, String> = section(map, "labels")?;
+    let own = args.cni.labels.iter();
+    labels.extend(own.map(|label| (label.key.clone(), label.value.clone())));
+    Ok(labels)
+}
+
+/// What `args.cni` says of this container, else what the configuration says of all.
+fn said<T: DeserializeOwned>(
+    of_container: Option<Vec<T>>,
+    map: &Map<String, Value>,
+    name: &str,
+) -> Result<Vec<T>, CniError> {
+    match of_container {
+        Some(list) => Ok(list),
+        None => section(map, name),
+    }
 }
 
 fn version(map: &Map<String, Value>) -> Result<String, CniError> {

@@ -14,6 +14,7 @@ use tombolo_api::{
 };
 use tombolo_model::{Family, MacAddr, Name, Network, Resource};
 
+use crate::about::About;
 use crate::agent::{self, Agent};
 use crate::dispatch::{Plugin, Refused};
 use crate::network::{network, required};
@@ -33,6 +34,7 @@ impl Plugin {
         let (network, wish) = self.network_of(&call.network, &agent)?;
         let asked = &call.interface;
         let (addresses, mac) = self::asked(asked)?;
+        let about = About::read(&call.options)?;
         let request = AttachRequest {
             container_id,
             interface,
@@ -41,13 +43,15 @@ impl Plugin {
             sandbox_id: None,
             network: network.clone(),
             configuration: None,
-            namespace: None,
+            namespace: about.namespace,
             identity: None,
             addresses: addresses.clone(),
             ranges: Vec::new(),
             mac,
             ports: Vec::new(),
-            labels: std::collections::BTreeMap::new(),
+            labels: about.labels,
+            profiles: about.profiles,
+            named_ports: about.named_ports,
         };
         let attached = agent.client().post::<Attached>("/v1/attach", &request);
         let attached = match attached {

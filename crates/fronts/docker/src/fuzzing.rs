@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use tombolo_model::Name;
 
+use crate::about::About;
 use crate::wire::{CreateEndpoint, CreateNetwork, Join, Named, PoolCall, RequestPool};
 use crate::{endpoint, ipam, options, ports};
 
@@ -20,6 +21,7 @@ pub fn request(bytes: &[u8]) {
         b"/NetworkDriver.CreateEndpoint" => {
             if let Some(call) = read::<CreateEndpoint>(body) {
                 let _ = endpoint::asked(&call.interface);
+                let _ = About::read(&call.options);
             }
         }
         b"/IpamDriver.RequestPool" => {

@@ -10,6 +10,7 @@
 //!     └──── names, mirrored networks ◄── namer, mirror ◄──agent────────┘
 //! ```
 
+mod about;
 mod agent;
 mod bell;
 mod dispatch;

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use tombolo_model::Family;
 
 use crate::error::{KernelError, NetlinkError};
-use crate::netlink::{Protocol, Socket};
+use crate::netlink::{Message, Protocol, Socket};
 use crate::netns::NetnsHandle;
 
 use wire::decode;
@@ -97,16 +97,41 @@ pub fn dump(netns: &NetnsHandle) -> Result<Vec<Connection>, KernelError> {
 /// # Errors
 /// The namespace cannot be entered, or its kernel refuses to cut one that is there: the first refusal.
 pub fn delete(netns: &NetnsHandle, connections: &[Connection]) -> Result<usize, KernelError> {
-    if connections.is_empty() {
+    let messages = connections.iter().map(wire::delete).collect();
+    carry_out(netns, messages, "cut connections")
+}
+
+/// Sets bits of the marks of connections, to `value` under `mask`, and answers how many were there.
+/// Goes on after an error.
+///
+/// # Errors
+/// The namespace cannot be entered, or its kernel refuses to mark one that is there: the first refusal.
+pub fn mark(
+    netns: &NetnsHandle,
+    connections: &[Connection],
+    mask: u32,
+    value: u32,
+) -> Result<usize, KernelError> {
+    let message = |connection| wire::mark(connection, mask, value);
+    let messages = connections.iter().map(message).collect();
+    carry_out(netns, messages, "mark connections")
+}
+
+/// Sends messages that are each about one connection; one that is gone is none.
+fn carry_out(
+    netns: &NetnsHandle,
+    messages: Vec<Message>,
+    what: &str,
+) -> Result<usize, KernelError> {
+    if messages.is_empty() {
         return Ok(0);
     }
     let mut socket = Socket::open(netns, Protocol::Netfilter)?;
-    let messages: Vec<_> = connections.iter().map(wire::delete).collect();
-    let mut cut = 0;
+    let mut done = 0;
     let mut failed = None;
     for outcome in socket.batch(&messages) {
         match outcome {
-            Ok(()) => cut += 1,
+            Ok(()) => done += 1,
             Err(cause) if cause.errno == Errno::ENOENT => {}
             Err(cause) => {
                 failed.get_or_insert(cause);
@@ -114,8 +139,8 @@ pub fn delete(netns: &NetnsHandle, connections: &[Connection]) -> Result<usize, 
         }
     }
     match failed {
-        None => Ok(cut),
-        Some(cause) => Err(refused("cut connections", netns, cause)),
+        None => Ok(done),
+        Some(cause) => Err(refused(what, netns, cause)),
     }
 }
 

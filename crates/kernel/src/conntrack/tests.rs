@@ -92,7 +92,18 @@ fn zones_of_any_direction_and_marks_are_told_and_cut() {
         };
         assert_eq!((connection.zone, connection.zone_side), (zone, side));
         assert_eq!((connection.protocol, connection.mark), (17, 0x2a));
+        // Bits are set and taken away, and the others stay.
+        for (value, whole) in [(0xf00, 0xf2a), (0x100, 0x12a)] {
+            assert_eq!(mark(&host.netns, &found, 0xf00, value).unwrap(), 1);
+            assert_eq!(with_port(&host, port)[0].mark, whole);
+        }
         assert_eq!(delete(&host.netns, &found).unwrap(), 1);
+        assert_eq!(with_port(&host, port), []);
+        assert_eq!(
+            mark(&host.netns, &found, 1, 1).unwrap(),
+            0,
+            "it is made anew"
+        );
         assert_eq!(with_port(&host, port), []);
     }
 }

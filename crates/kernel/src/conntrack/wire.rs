@@ -7,8 +7,9 @@ use tombolo_model::Family;
 use super::{Connection, ZoneSide};
 use crate::netlink::{Attribute, Message, attributes};
 
-/// `NFNL_SUBSYS_CTNETLINK`; `IPCTNL_MSG_CT_GET`, `_DELETE`.
+/// `NFNL_SUBSYS_CTNETLINK`; `IPCTNL_MSG_CT_NEW`, `_GET`, `_DELETE`.
 const SUBSYSTEM: u16 = 1;
+const NEW: u16 = 0;
 const GET: u16 = 1;
 const DELETE: u16 = 2;
 /// Bytes of `struct nfgenmsg`.
@@ -19,6 +20,7 @@ const REPLY: u16 = 2;
 const MARK: u16 = 8;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
+const MARK_MASK: u16 = 21;
 /// `CTA_TUPLE_*`.
 const ADDRESSES: u16 = 1;
 const TRANSPORT: u16 = 2;
@@ -38,11 +40,25 @@ pub(super) fn question() -> Message {
 
 /// The message that cuts exactly this one.
 pub(super) fn delete(connection: &Connection) -> Message {
+    let mut message = naming(DELETE, connection);
+    message.put_be32(ID, connection.id);
+    message
+}
+
+/// The message that sets bits of one's mark. Without `NLM_F_CREATE` it makes none.
+pub(super) fn mark(connection: &Connection, mask: u32, value: u32) -> Message {
+    let mut message = naming(NEW, connection);
+    message.put_be32(MARK, value).put_be32(MARK_MASK, mask);
+    message
+}
+
+/// A message about a connection.
+fn naming(operation: u16, connection: &Connection) -> Message {
     let family = match connection.family {
         Family::V4 => libc::AF_INET,
         Family::V6 => libc::AF_INET6,
     };
-    let mut message = Message::new(SUBSYSTEM << 8 | DELETE, 0, &[family as u8, 0, 0, 0]);
+    let mut message = Message::new(SUBSYSTEM << 8 | operation, 0, &[family as u8, 0, 0, 0]);
     // A zone of the answers alone is only in the tuple of the answers, so they name the entry then.
     let (which, tuple) = match connection.zone_side {
         ZoneSide::Reply => (REPLY, Tuple::reply(connection)),
@@ -57,7 +73,6 @@ pub(super) fn delete(connection: &Connection) -> Message {
     if connection.zone_side == ZoneSide::Both && connection.zone != 0 {
         message.put_be16(ZONE, connection.zone);
     }
-    message.put_be32(ID, connection.id);
     message
 }
 

@@ -237,9 +237,9 @@ impl Bridged {
         bridged
     }
 
-    /// Whether the first reaches the second.
-    fn reaches(&self, how: &str) -> bool {
-        let line = format!("ping -q -c 1 -W 0.5 {how} >&2 && echo yes || true");
+    /// Whether the first reaches the second, in so many seconds.
+    fn reaches(&self, how: &str, within: &str) -> bool {
+        let line = format!("ping -q -c 1 -W {within} {how} >&2 && echo yes || true");
         run(&self.host.sandbox, &line).contains("yes")
     }
 
@@ -252,7 +252,7 @@ impl Bridged {
     fn is_dropped(&mut self, rule: usize, prepare: &str, how: &str) {
         run(&self.host.sandbox, prepare);
         let before = self.dropped();
-        assert!(!self.reaches(how), "{prepare}; {how}");
+        assert!(!self.reaches(how, "0.5"), "{prepare}; {how}");
         let after = self.dropped();
         let hit: Vec<usize> = (0..after.len())
             .filter(|n| after[*n] > before[*n])
@@ -319,7 +319,7 @@ fn own_only() -> HostPlan {
 fn a_station_is_heard_only_as_what_it_is() {
     let mut bridged = Bridged::new();
     for to in ["10.9.0.2", "fd00::2"] {
-        assert!(bridged.reaches(to), "{to}: {:?}", bridged.dropped());
+        assert!(bridged.reaches(to, "5"), "{to}: {:?}", bridged.dropped());
     }
     assert!(bridged.dropped().iter().all(|packets| *packets == 0));
     bridged.is_dropped(
@@ -354,6 +354,6 @@ fn a_station_is_heard_only_as_what_it_is() {
         "ip link set eth0 address 02:00:00:00:00:01",
     );
     run(&bridged.host.sandbox, known);
-    assert!(bridged.reaches("-I 10.9.0.1 10.9.0.2"));
+    assert!(bridged.reaches("-I 10.9.0.1 10.9.0.2", "5"));
     assert_eq!(bridged.dropped()[FORGED_ARP_MAC], 0);
 }

@@ -16,7 +16,7 @@ use tombolo_plan::{Key, Object, Op, Place};
 use super::fill::space_of;
 use super::message::{Ours, begin, end, kind, message};
 use super::transaction::Transaction;
-use super::{Tables, chain};
+use super::{Remembered, Tables, chain};
 use crate::encode::{made, verb};
 use crate::error::{KernelError, NetlinkError};
 
@@ -181,16 +181,11 @@ impl Tables {
 
     /// Notes what later operations build on.
     fn remember(&mut self, op: &Op) {
-        let chains = &mut self.remembered.chains;
         match (&op.place().key, op) {
-            (Key::NftChain(name), Op::Remove { .. }) => {
-                chains.remove(name);
-            }
-            (Key::NftChain(name), _) => {
-                if let Some(Object::NftChain(chain)) = made(op) {
-                    chains.insert(name.clone(), chain.clone());
-                }
-            }
+            (Key::NftChain(name), _) => match made(op) {
+                Some(Object::NftChain(chain)) => self.remembered.chain(name, chain),
+                _ => drop(self.remembered.chains.remove(name)),
+            },
             (Key::NftSet(name) | Key::NftMembers(name), _) => {
                 self.remembered.intervals.remove(name);
             }
@@ -259,6 +254,17 @@ impl Tables {
                 // Somebody may be quicker, or have put something into it: then it is not ours to take.
                 transaction.commit(socket);
             }
+        }
+    }
+}
+
+impl Remembered {
+    /// Notes how a chain is.
+    pub(super) fn chain(&mut self, name: &NftName, chain: &Chain) {
+        if chain.rules.iter().flat_map(sets_of).next().is_some() {
+            self.chains.insert(name.clone(), chain.clone());
+        } else {
+            self.chains.remove(name);
         }
     }
 }

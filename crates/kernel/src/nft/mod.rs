@@ -59,7 +59,7 @@ pub(crate) struct Remembered {
     /// The ranges that each interval set stands for, as last read or applied, where they are elements one
     /// by one.
     intervals: BTreeMap<NftName, BTreeSet<Datum>>,
-    /// The chains as last read or applied, to write them again when a set that they use is
+    /// The chains that use sets, as last read or applied, to write them again when one of the sets is
     /// replaced.
     chains: BTreeMap<NftName, Chain>,
 }

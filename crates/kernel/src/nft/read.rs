@@ -50,7 +50,7 @@ impl Tables {
             found.push((Key::NftSet(name), Object::NftSet(set)));
         }
         for (name, chain) in self.read_chains(scope)? {
-            self.remembered.chains.insert(name.clone(), chain.clone());
+            self.remembered.chain(&name, &chain);
             found.push((Key::NftChain(name), Object::NftChain(chain)));
         }
         Ok(found)

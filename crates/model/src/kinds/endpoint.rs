@@ -120,6 +120,7 @@ impl Endpoint {
                 }
             }
         }
+        faults.extend(NamedPort::faults("spec.namedPorts", &self.named_ports));
         faults
     }
 }

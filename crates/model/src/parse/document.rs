@@ -137,6 +137,21 @@ fn syntax(text: &str, line: usize, info: &str) -> String {
     format!("this is not YAML: {info}{hint}")
 }
 
+/// A scalar's text, and where it begins after the scalar's own beginning ([`Mark::inside`]).
+type Text = (String, Option<usize>);
+
+/// Where a text begins in its scalar, if each of its characters takes one column there.
+fn inside(text: &str, style: ScalarStyle, span: Span) -> Option<usize> {
+    let quotes = match style {
+        ScalarStyle::Plain => 0,
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => 1,
+        ScalarStyle::Literal | ScalarStyle::Folded => return None,
+    };
+    let columns = span.end.col().checked_sub(span.start.col())?;
+    let is_plain = span.start.line() == span.end.line();
+    (is_plain && columns == text.chars().count() + 2 * quotes).then_some(quotes)
+}
+
 impl Reader {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let at = (span.start.line().max(1), span.start.col() + 1);
@@ -149,7 +164,8 @@ impl Reader {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = self.scalar(&text, style, tag, at)?;
                 self.anchor(anchor, &value);
-                self.put(value, at, Some(text.into_owned()))
+                let inside = inside(&text, style, span);
+                self.put(value, at, Some((text.into_owned(), inside)))
             }
             Event::Alias(anchor) => {
                 let value = self.anchors.get(&anchor).cloned().unwrap_or_default();
@@ -247,7 +263,7 @@ impl Reader {
     }
 
     /// Puts a value that is complete into what it stands in.
-    fn put(&mut self, value: Value, at: (usize, usize), text: Option<String>) -> Result<(), Fault> {
+    fn put(&mut self, value: Value, at: (usize, usize), text: Option<Text>) -> Result<(), Fault> {
         let is_key = matches!(
             self.open.last(),
             Some(Open {
@@ -256,12 +272,14 @@ impl Reader {
             })
         );
         if is_key {
-            return self.put_key(at, text);
+            return self.put_key(at, text.map(|(text, _)| text));
         }
+        let (text, inside) = text.map_or((None, None), |(text, inside)| (Some(text), inside));
         let mark = Mark {
             line: at.0,
             column: at.1,
             text,
+            inside,
         };
         let path = self.path();
         self.paths += path.len();

@@ -13,6 +13,9 @@ pub(super) struct Mark {
     pub line: usize,
     pub column: usize,
     pub text: Option<String>,
+    /// How many columns after its beginning the scalar's first character stands, where the text is
+    /// written as it is, on one line: 1 behind a quote.
+    pub inside: Option<usize>,
 }
 
 /// Where each field of a document stands.
@@ -40,7 +43,12 @@ impl Marks {
             if let Some(mark) = self.values.get(path) {
                 let text = mark.text.clone().filter(|_| path == field);
                 return match self.keys.get(path) {
-                    Some(&(line, column)) if mark.text.is_none() => Mark { line, column, text },
+                    Some(&(line, column)) if mark.text.is_none() => Mark {
+                        line,
+                        column,
+                        text,
+                        inside: None,
+                    },
                     _ => Mark {
                         text,
                         ..mark.clone()
@@ -52,6 +60,7 @@ impl Marks {
                     line: 1,
                     column: 1,
                     text: None,
+                    inside: None,
                 };
             }
             path = &path[..path.rfind(['.', '[']).unwrap_or(0)];

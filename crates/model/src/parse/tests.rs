@@ -1,4 +1,6 @@
+mod calico;
 mod kubernetes;
+mod policy;
 
 use super::*;
 
@@ -180,7 +182,7 @@ fn one_faulty_field() {
         ),
         (
             "  cidr: 10.0.0.0/8\n  nodeSelector: rack = 'a'\n",
-            "t:6:17: spec.nodeSelector: \"rack -->= 'a'\" is not a selector: there is '='",
+            "t:6:22: spec.nodeSelector: \"rack -->= 'a'\" is not a selector: there is '='",
             Some("rack = 'a'"),
             &["starts with", "at character 6"],
         ),

@@ -1,6 +1,8 @@
 use super::*;
 use crate::host_plan::{Origin, Planned};
-use crate::objects::{BridgePort, NextHop, Route, Stations, VethPeer};
+use crate::objects::{
+    BridgePort, Datum, Field, Members, NextHop, NftSet, Route, Stations, VethPeer,
+};
 use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, KindName, MacAddr, Mtu, Name, ResourceKey};
 
@@ -396,4 +398,69 @@ fn a_mode_is_changed_in_place_where_the_kernel_can() {
     let ops = text(&diff(&plan(on_vlan(7, MacvlanMode::Passthru)), &observed));
     assert!(ops.contains(&"remove /c link eth0".to_owned()), "{ops:?}");
     assert_eq!(ops.len(), 5, "{ops:?}");
+}
+
+/// A set of ports with members, of an interval type or not.
+fn ports(interval: bool, members: &[u16]) -> Vec<(Place, Object)> {
+    let set = NftSet {
+        key: vec![Field::Port],
+        data: Vec::new(),
+        interval,
+    };
+    let members = Members::of_set(members.iter().map(|port| vec![Datum::Port(*port)]));
+    vec![
+        (Place::host(Key::NftSet("s".into())), Object::NftSet(set)),
+        (
+            Place::host(Key::NftMembers("s".into())),
+            Object::NftMembers(members),
+        ),
+    ]
+}
+
+#[test]
+fn a_set_that_is_made_anew_is_filled_anew() {
+    let observed: Observed = ports(false, &[1, 2]).into_iter().collect();
+    let ops = text(&diff(&plan(ports(false, &[2, 3, 4])), &observed));
+    assert_eq!(ops, ["change host nft members s by 2 more and 1 less"]);
+    let ops = text(&diff(&plan(ports(true, &[1, 2])), &observed));
+    assert_eq!(
+        ops,
+        [
+            "remove host nft set s",
+            "create host nft set s type inet_service flags interval",
+            "create host nft members s with 2",
+        ]
+    );
+    assert_eq!(diff(&plan(ports(false, &[1, 2])), &observed), []);
+}
+
+#[test]
+fn a_segments_filter_comes_behind_its_namespace_and_before_its_links() {
+    let segment = Name::new("tbn1").unwrap();
+    let bridge = Link {
+        kind: LinkKind::Bridge,
+        mtu: None,
+        mac: None,
+        up: true,
+        port: None,
+    };
+    let mut objects: Vec<(Place, Object)> = ports(false, &[1])
+        .into_iter()
+        .map(|(place, object)| (Place::segment(&segment, place.key), object))
+        .collect();
+    objects.push((Place::host(Key::Namespace(segment.clone())), Object::Namespace));
+    objects.push((
+        Place::segment(&segment, Key::Link(name("tbb1"))),
+        Object::Link(bridge),
+    ));
+    let kinds = |ops: Vec<Op>| -> Vec<&str> {
+        let keys = ops.iter().map(|op| crate::order::kind(&op.place().key));
+        keys.collect()
+    };
+    let order = ["namespace", "nft set", "nft members", "link"];
+    assert_eq!(kinds(diff(&plan(objects.clone()), &Observed::new())), order);
+    let observed: Observed = objects.into_iter().collect();
+    let mut removing = kinds(diff(&HostPlan::default(), &observed));
+    removing.reverse();
+    assert_eq!(removing, order);
 }

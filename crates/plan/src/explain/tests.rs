@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use tombolo_model::{IfName, MacAddr, Mtu};
 
 use super::*;
-use crate::objects::{Key, LinkKind, MAIN_TABLE, NextHop};
+use crate::objects::{Key, LinkKind, MAIN_TABLE, NextHop, NftName};
 
 fn parse(text: &str) -> Result<Question, String> {
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
@@ -90,6 +90,12 @@ fn a_question_names_what_it_asks_for_and_nothing_else() {
         key: Vec::new(),
     };
     assert!(ask("nft set s", &element) && !ask("nft chain s", &element));
+    let members = Key::NftMembers(NftName::bridge("s"));
+    assert!(ask("nft map bridge s", &members) && !ask("nft set s", &members));
+    let chain = Key::NftChain(NftName::bridge("c"));
+    assert!(ask("nft chain bridge c", &chain) && !ask("nft chain inet c", &chain));
+    let question = parse("nft chain bridge c").unwrap();
+    assert_eq!(question.to_string(), "nft chain bridge c");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tombolo_model::{ContainerId, IfName};
+use tombolo_model::{ContainerId, IfName, Name};
 
 use crate::error::CniError;
 
@@ -129,4 +129,12 @@ pub(super) fn identity(
     let name = words.get("K8S_POD_NAME").filter(|text| !text.is_empty())?;
     let interface = environment.get("CNI_IFNAME").unwrap_or_default();
     Some(format!("{namespace}/{name}/{interface}"))
+}
+
+/// The namespace of a pod, as Kubernetes tells it: policies of that namespace are about the pod.
+pub(super) fn pod_namespace(words: &BTreeMap<String, String>) -> Result<Option<Name>, CniError> {
+    let told = words.get("K8S_POD_NAMESPACE");
+    let told = told.filter(|text| !text.is_empty());
+    told.map(|text| super::value_of("CNI_ARGS K8S_POD_NAMESPACE", text))
+        .transpose()
 }

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tombolo_api::AddressRange;
-use tombolo_model::{MacAddr, PortMapping, Protocol};
+use tombolo_model::kinds::policy::NamedPort;
+use tombolo_model::{MacAddr, Name, PortMapping, Protocol};
 
 use crate::error::CniError;
 
@@ -135,6 +136,9 @@ pub(crate) struct CniSection {
     ips: Vec<String>,
     #[serde(default)]
     pub labels: Vec<Label>,
+    pub profiles: Option<Vec<Name>>,
+    #[serde(rename = "namedPorts")]
+    pub named_ports: Option<Vec<NamedPort>>,
 }
 
 #[derive(Debug, Deserialize)]

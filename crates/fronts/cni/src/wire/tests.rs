@@ -187,3 +187,43 @@ proptest! {
         let _ = with(&format!(r#","runtimeConfig":{{"{key}":{value}}}"#));
     }
 }
+
+#[test]
+fn who_a_container_is_to_policies_is_said_for_all_and_for_one() {
+    let all = r#","labels":{"app":"web","tier":"front"},"profiles":["base"],"namedPorts":[{"name":"web","protocol":"TCP","port":80}]"#;
+    let config = with(all).unwrap();
+    assert_eq!(config.labels["tier"], "front");
+    assert_eq!(config.profiles[0].as_str(), "base");
+    assert_eq!(config.named_ports[0].port, 80);
+    let one = r#","args":{"cni":{"labels":[{"key":"app","value":"db"}],"profiles":["own"],"namedPorts":[]}}"#;
+    let config = with(&format!("{all}{one}")).unwrap();
+    assert_eq!(
+        (&*config.labels["app"], &*config.labels["tier"]),
+        ("db", "front")
+    );
+    assert_eq!(config.profiles[0].as_str(), "own");
+    assert!(config.named_ports.is_empty());
+    for wrong in [
+        r#","labels":["app"]"#,
+        r#","profiles":"base""#,
+        r#","namedPorts":[{"name":"web","protocol":"flying","port":80}]"#,
+    ] {
+        assert_eq!(with(wrong).unwrap_err().code(), 7, "{wrong}");
+    }
+}
+
+#[test]
+fn a_pods_namespace_is_its_own_unless_the_configuration_says_which() {
+    let read = |more: &str, namespace: &str| {
+        let args = format!("K8S_POD_NAMESPACE={namespace};K8S_POD_NAME=p");
+        let env = Environment::of(&[("CNI_IFNAME", "eth0"), ("CNI_ARGS", &args)]);
+        let text = format!(r#"{{"cniVersion":"1.0.0","name":"n"{more}}}"#);
+        let config = config(&env, text.as_bytes())?;
+        Ok::<_, CniError>(config.namespace.map(|name| name.to_string()))
+    };
+    assert_eq!(read("", "shop").unwrap().as_deref(), Some("shop"));
+    assert_eq!(read("", "").unwrap(), None);
+    let own = read(r#","namespace":"blue""#, "shop").unwrap();
+    assert_eq!(own.as_deref(), Some("blue"));
+    assert_eq!(read("", "a/b").unwrap_err().code(), 4);
+}

@@ -216,7 +216,10 @@ fn a_verdict_moves_to_a_new_chain_and_no_packet_is_between() {
             }
             std::io::Result::Ok(())
         });
-        for round in 0..100 {
+        for round in 0.. {
+            if round >= 100 && sent.load(Ordering::Relaxed) > 1000 {
+                break;
+            }
             let next = dispatching(if round % 2 == 0 { "b" } else { "a" });
             let done = host.kernel.converge_at(&next, &Look::nowhere()).unwrap();
             assert!(
@@ -228,7 +231,7 @@ fn a_verdict_moves_to_a_new_chain_and_no_packet_is_between() {
         stop.store(true, Ordering::Relaxed);
         sender.join().unwrap().unwrap();
     });
-    assert!(sent.load(Ordering::Relaxed) > 100);
+    host.converge(&dispatching("a"));
     socket.send_to(b"x", to).unwrap();
     let counters = host.kernel.counters().unwrap();
     assert_eq!(counters.len(), 1, "{counters:?}");

@@ -18,6 +18,7 @@ mod network_policy;
 mod network_set;
 mod profile;
 mod rule;
+mod rule_faults;
 pub(crate) mod source;
 mod tier;
 

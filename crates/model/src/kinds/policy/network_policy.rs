@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::rule_faults::{rule_faults, type_faults};
 use super::{PolicyRule, Tier};
 use crate::names::Name;
 use crate::resource::FieldError;
@@ -143,29 +144,14 @@ impl Order {
 
 impl NetworkPolicy {
     pub(crate) fn faults(&self) -> Vec<FieldError> {
-        rule_faults(&self.ingress, &self.egress)
+        let rules = rule_faults(&self.ingress, &self.egress);
+        [type_faults(&self.types), rules].concat()
     }
 }
 
 impl GlobalNetworkPolicy {
     pub(crate) fn faults(&self) -> Vec<FieldError> {
-        rule_faults(&self.ingress, &self.egress)
+        let rules = rule_faults(&self.ingress, &self.egress);
+        [type_faults(&self.types), rules].concat()
     }
-}
-
-/// What is wrong with rules, each with its place.
-pub(super) fn rule_faults(ingress: &[PolicyRule], egress: &[PolicyRule]) -> Vec<FieldError> {
-    let of = |field: &'static str, rules: &[PolicyRule]| {
-        let faults = rules.iter().enumerate().flat_map(|(index, rule)| {
-            let place = move |fault: FieldError| {
-                FieldError::new(
-                    format!("spec.{field}[{index}].{}", fault.field),
-                    fault.message,
-                )
-            };
-            rule.faults().into_iter().map(place)
-        });
-        faults.collect::<Vec<_>>()
-    };
-    [of("ingress", ingress), of("egress", egress)].concat()
 }

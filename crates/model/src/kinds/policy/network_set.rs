@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::rule::masked;
 use crate::resource::FieldError;
 
 /// Addresses with labels, in a namespace: selectors find them as they find endpoints.
@@ -10,7 +11,11 @@ use crate::resource::FieldError;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetworkSet {
     /// The addresses.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "masked",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub nets: Vec<IpNet>,
 }
 
@@ -19,7 +24,11 @@ pub struct NetworkSet {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GlobalNetworkSet {
     /// The addresses.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "masked",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub nets: Vec<IpNet>,
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::PolicyRule;
-use super::network_policy::rule_faults;
+use super::rule_faults::{pass_faults, rule_faults};
 use crate::resource::FieldError;
 
 /// Rules and labels for the endpoints that name it. It is asked when no policy decided; what no
@@ -29,6 +29,7 @@ pub struct Profile {
 
 impl Profile {
     pub(crate) fn faults(&self) -> Vec<FieldError> {
-        rule_faults(&self.ingress, &self.egress)
+        let rules = rule_faults(&self.ingress, &self.egress);
+        [rules, pass_faults(&self.ingress, &self.egress)].concat()
     }
 }

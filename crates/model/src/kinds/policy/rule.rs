@@ -5,10 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::resource::FieldError;
 use crate::selector::Selector;
 
 /// When all that it says holds for a packet, its action is taken.
@@ -70,10 +69,18 @@ pub enum RuleAction {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EntityMatch {
     /// Its address is in one of these; in any if none is given.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "masked",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub nets: Vec<IpNet>,
     /// Its address is in none of these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "masked",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub not_nets: Vec<IpNet>,
     /// It is one of these endpoints or sets, by their labels. In a policy of a namespace: of this
     /// namespace, unless `namespaceSelector` says which.
@@ -92,6 +99,12 @@ pub struct EntityMatch {
     /// Its port is none of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_ports: Vec<PortMatch>,
+}
+
+/// Reads ranges. Bits below the prefix say nothing, as in Calico and Kubernetes.
+pub(super) fn masked<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let nets = Vec::<IpNet>::deserialize(from)?;
+    Ok(nets.iter().map(IpNet::trunc).collect())
 }
 
 impl EntityMatch {
@@ -278,18 +291,19 @@ impl FromStr for PortMatch {
             let number = port(text)?;
             return Ok(PortMatch::Range(number, number));
         }
-        let is_name = !text.is_empty()
-            && text.len() <= 128
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        match is_name {
+        match is_port_name(text) {
             true => Ok(PortMatch::Named(text.to_owned())),
             false => Err(format!(
-                "{text:?} is neither a port, a range as 80:90, nor a name"
+                "{text:?} is not a port, a range as 80:90, or a name, which has a letter"
             )),
         }
     }
+}
+
+/// Whether a port can be called so. Without a letter it would look like a port, or like a range.
+pub(super) fn is_port_name(text: &str) -> bool {
+    let inside = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    text.len() <= 128 && text.bytes().all(inside) && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 impl From<PortMatch> for Value {
@@ -326,20 +340,5 @@ impl PolicyRule {
             destination: EntityMatch::default(),
             metadata: None,
         }
-    }
-
-    /// What is wrong with it, by its fields.
-    pub(crate) fn faults(&self) -> Vec<FieldError> {
-        let mut faults = Vec::new();
-        let has_ports = self.protocol.is_some_and(ProtocolMatch::has_ports);
-        for (name, end) in [("source", &self.source), ("destination", &self.destination)] {
-            for (field, ports) in [("ports", &end.ports), ("notPorts", &end.not_ports)] {
-                if !ports.is_empty() && !has_ports {
-                    let message = "ports need a protocol that has them; set protocol to TCP, UDP, SCTP or UDPLite";
-                    faults.push(FieldError::new(format!("{name}.{field}"), message));
-                }
-            }
-        }
-        faults
     }
 }
