@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tombolo_model::IfName;
 use tombolo_model::kinds::MacvlanMode;
 
-use crate::host_plan::HostPlan;
+use crate::host_plan::{HostPlan, Planned};
 use crate::objects::{Key, Link, LinkKind, Netns, NextHop, NftName, Object, Place};
 use crate::order::rank;
 
@@ -93,28 +93,9 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
             unplanned.push(other);
         }
         let present = there.next_if(|(at, _)| *at == place);
-        let create = || Op::Create {
-            place: place.clone(),
-            object: planned.object.clone(),
-        };
-        match present.map(|(_, present)| present) {
+        match present {
             None if is_taken(&planned.object, &observed) => {}
-            None => making.push(create()),
-            Some(present) if satisfies(present, &planned.object) => {}
-            Some(present) if changes_in_place(present, &planned.object) => {
-                making.push(Op::Change {
-                    place: place.clone(),
-                    from: present.clone(),
-                    to: planned.object.clone(),
-                });
-            }
-            Some(present) => {
-                making.push(Op::Remove {
-                    place: place.clone(),
-                    object: present.clone(),
-                });
-                making.push(create());
-            }
+            present => making.extend(mend(place, present.map(|(_, object)| object), planned)),
         }
     }
     let handed_over = handed_over(plan);
@@ -148,6 +129,31 @@ pub fn diff(plan: &HostPlan, observed: &Observed) -> Vec<Op> {
     removing.sort_by_key(|op| std::cmp::Reverse((rank(&op.place().key), height(op, false))));
     making.extend(removing);
     making
+}
+
+/// What makes one object as it is planned.
+fn mend(place: &Place, present: Option<&Object>, planned: &Planned) -> Vec<Op> {
+    let wanted = &planned.object;
+    let create = || Op::Create {
+        place: place.clone(),
+        object: wanted.clone(),
+    };
+    match present {
+        None => vec![create()],
+        Some(present) if satisfies(present, wanted) => Vec::new(),
+        Some(present) if changes_in_place(present, wanted) => vec![Op::Change {
+            place: place.clone(),
+            from: present.clone(),
+            to: wanted.clone(),
+        }],
+        Some(present) => {
+            let remove = Op::Remove {
+                place: place.clone(),
+                object: present.clone(),
+            };
+            vec![remove, create()]
+        }
+    }
 }
 
 /// The interfaces that the runtime takes from the host's namespace: they may be there, or gone into a

@@ -1,5 +1,5 @@
 use super::*;
-use crate::host_plan::{Origin, Planned};
+use crate::host_plan::Origin;
 use crate::objects::{
     BridgePort, Datum, Field, Members, NextHop, NftSet, Route, Stations, VethPeer,
 };
@@ -448,7 +448,10 @@ fn a_segments_filter_comes_behind_its_namespace_and_before_its_links() {
         .into_iter()
         .map(|(place, object)| (Place::segment(&segment, place.key), object))
         .collect();
-    objects.push((Place::host(Key::Namespace(segment.clone())), Object::Namespace));
+    objects.push((
+        Place::host(Key::Namespace(segment.clone())),
+        Object::Namespace,
+    ));
     objects.push((
         Place::segment(&segment, Key::Link(name("tbb1"))),
         Object::Link(bridge),
