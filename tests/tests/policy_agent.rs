@@ -273,6 +273,7 @@ fn a_label_that_goes_cuts_exactly_its_connections() {
     let _ = cluster.sh("a", "tombolo label endpoint far role=client");
     let mut again = Client::connect(&cluster, "b/far", &web[0]);
     assert_eq!(again.answers(), (true, true));
+    cluster.settle();
     let (_, udp) = far.answers();
     assert!(udp, "and what has no connection is let through again");
     assert_eq!(cluster.status("a")["problems"], json!([]));
@@ -400,6 +401,15 @@ fn a_policy_that_cannot_be_read_stays_as_it_was_and_is_told() {
         })
     };
     assert!(blocked(), "the policy before stays in force");
+    // So it does over a restart of the agent.
+    cluster.lab.kill_agent("b").unwrap();
+    cluster.lab.kill_agent("a").unwrap();
+    for host in ["a", "b"] {
+        cluster.lab.start_agent(host, &[]).unwrap();
+        cluster.lab.ready(host).unwrap();
+    }
+    assert!(blocked(), "the policy before stays in force");
+    assert_eq!(alarm("a"), Some(()));
     let text = cluster.sh("a", "tombolo get networkpolicies");
     assert!(
         text.contains("app == 'web'") || text.contains("app == \"web\""),

@@ -129,6 +129,10 @@ impl Files {
     pub fn journal(&self) -> PathBuf {
         self.dir.join("journal")
     }
+    /// Policies that cannot be read any more, as they could.
+    pub fn kept(&self) -> PathBuf {
+        self.dir.join("kept.json")
+    }
     /// There once the node has been written to the store: a node that is gone from there after that
     /// was deleted, and does not come back by itself.
     pub fn registered(&self) -> PathBuf {

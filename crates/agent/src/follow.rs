@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tombolo_model::{ResourceKey, World};
 use tombolo_store::{Listed, StoreError, Unreadable, WorldChange};
 
+use crate::kept;
 use crate::shared::Shared;
 
 /// The first pause after the store failed; it doubles up to the last.
@@ -64,9 +65,10 @@ async fn follow_once(shared: &Shared, pause: &mut Duration) -> Result<(), StoreE
                 }
             }
         });
-        shared
-            .unreadable
-            .send_if_modified(|unreadable| note(unreadable, &batch.changes));
+        let noted = |unreadable: &mut _| note(unreadable, &batch.changes);
+        if shared.unreadable.send_if_modified(noted) {
+            keep(shared);
+        }
         if grown {
             shared.update(batch.revision, World::compact);
             tombolo_kernel::give_back_memory();
@@ -93,20 +95,37 @@ fn note(unreadable: &mut BTreeMap<ResourceKey, Unreadable>, changes: &[WorldChan
     changed
 }
 
+/// Keeps policies that cannot be read any more over a restart.
+fn keep(shared: &Shared) {
+    let unreadable = shared.unreadable.borrow().clone();
+    kept::save(&shared.files.kept(), &shared.world().clone(), &unreadable);
+}
+
 fn replace(shared: &Shared, listed: Listed) {
     let Listed {
         world: mut new,
         unreadable,
         revision,
     } = listed;
+    let kept = match unreadable.is_empty() {
+        true => Vec::new(),
+        false => kept::load(&shared.files.kept()),
+    };
     shared.update(revision, |world| {
-        // What could be read once and cannot now stays as it was, as in a watch.
+        // What could be read once and cannot now stays as it was, as in a watch, and over a restart.
+        for resource in kept
+            .into_iter()
+            .filter(|kept| unreadable.contains_key(&kept.key()))
+        {
+            new.put(resource);
+        }
         for resource in unreadable.keys().filter_map(|key| world.get(key)) {
             new.put(resource);
         }
         *world = new;
     });
     shared.unreadable.send_replace(unreadable);
+    keep(shared);
     // Whatever was given back before is known by now.
     shared.giving_back.store(false, Ordering::SeqCst);
 }

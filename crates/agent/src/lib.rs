@@ -9,7 +9,8 @@
 //!
 //! Nothing here decides how a network works, which address is given, or what a kernel needs: that
 //! is in the pure crates. Nothing here is remembered on disk but the node's configuration and
-//! certificate: a restart reads World and kernel and goes on.
+//! certificate, and what the store does not know or nobody can read of it any more: a restart reads
+//! World and kernel and goes on.
 
 mod addresses;
 mod admit;
@@ -22,6 +23,7 @@ mod http;
 mod init;
 mod join;
 mod journal;
+mod kept;
 mod listen;
 mod meant;
 mod metrics;

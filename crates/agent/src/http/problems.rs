@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tombolo_model::{KindName, ResourceKey};
 use tombolo_store::Unreadable;
 
+use crate::policy::is_policy;
 use crate::shared::{AppliedState, Shared};
 
 /// All problems of this node. What the store says of itself is given.
@@ -75,21 +76,6 @@ fn unreadable(unreadable: &BTreeMap<ResourceKey, Unreadable>) -> Vec<String> {
         )
     };
     unreadable.iter().map(line).collect()
-}
-
-/// Whether resources of a kind say who may talk to whom.
-fn is_policy(kind: KindName) -> bool {
-    matches!(
-        kind,
-        KindName::Profile
-            | KindName::Tier
-            | KindName::NetworkPolicy
-            | KindName::GlobalNetworkPolicy
-            | KindName::NetworkSet
-            | KindName::GlobalNetworkSet
-            | KindName::HostEndpoint
-            | KindName::Namespace
-    )
 }
 
 #[cfg(test)]

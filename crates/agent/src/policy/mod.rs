@@ -14,6 +14,7 @@ pub(crate) mod tally;
 use std::sync::Arc;
 
 use anyhow::Result;
+use tombolo_model::KindName;
 
 use crate::shared::Shared;
 
@@ -22,4 +23,19 @@ use crate::shared::Shared;
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
     cut::start(Arc::clone(shared))?;
     listen::start(Arc::clone(shared))
+}
+
+/// Whether resources of a kind say who may talk to whom.
+pub(crate) fn is_policy(kind: KindName) -> bool {
+    matches!(
+        kind,
+        KindName::Profile
+            | KindName::Tier
+            | KindName::NetworkPolicy
+            | KindName::GlobalNetworkPolicy
+            | KindName::NetworkSet
+            | KindName::GlobalNetworkSet
+            | KindName::HostEndpoint
+            | KindName::Namespace
+    )
 }

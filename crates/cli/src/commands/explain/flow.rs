@@ -53,11 +53,9 @@ fn report(answer: &FlowAnswer) -> String {
         let said = stage.to_string();
         text.push_str(&format!("  {}\n", said.lines().next().unwrap_or_default()));
     }
-    if !answer.advice.is_empty() {
-        text.push_str("\nit would be allowed\n");
-        for advice in &answer.advice {
-            text.push_str(&format!("  {advice}\n"));
-        }
+    for (index, advice) in answer.advice.iter().enumerate() {
+        let apart = if index == 0 { "\n" } else { "" };
+        text.push_str(&format!("{apart}{advice}\n"));
     }
     if verdict.stages().any(|stage| !stage.steps.is_empty()) {
         text.push_str("\nwhat was looked at\n");
@@ -130,6 +128,12 @@ spec: {node: n, network: default, containerID: client, interface: eth0, sandbox:
                 "allowed  default/n.client.eth0 → default/n.web.eth0 TCP 80\n",
                 "NetworkPolicy default/web ingress rule 1",
                 ": yes",
+            ),
+            (
+                "81",
+                "denied  ",
+                "\nwould be allowed by NetworkPolicy default/web ingress rule 1",
+                ": no, the destination port 81 is not 80",
             ),
             (
                 "UDP/53",
