@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tombolo_model::kinds::policy;
 use tombolo_model::{AnyResource, KindName, Name, World};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -18,6 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let _ = resource.validate();
     let _ = tombolo_plan::check::faults(&resource);
+    let _ = policy::source_of(resource.metadata());
+    let _ = policy::source_line(resource.metadata(), policy::Direction::Egress, 1);
     let mut written = resource.to_value();
     if let Some(map) = written.as_object_mut() {
         map.remove("apiVersion");

@@ -2,6 +2,8 @@
 
 mod denials;
 
+mod policy;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -144,42 +146,18 @@ fn columns_of(kind: KindName) -> (&'static [Column], &'static [Column]) {
             HANDLE,
             &[("generation", |r| text(&r["spec"]["generation"]))],
         ),
-        KindName::Namespace => (&[("labels", |r| pairs(&r["metadata"]["labels"]))], &[]),
-        KindName::Profile => (RULES, &[]),
-        KindName::Tier => (TIER, &[]),
-        KindName::NetworkPolicy | KindName::GlobalNetworkPolicy => (POLICY, RULES),
-        KindName::NetworkSet | KindName::GlobalNetworkSet => {
-            (&[("nets", |r| items(&r["spec"]["nets"]))], &[])
-        }
-        KindName::HostEndpoint => (HOST_ENDPOINT, &[]),
+        KindName::Namespace
+        | KindName::Profile
+        | KindName::Tier
+        | KindName::NetworkPolicy
+        | KindName::GlobalNetworkPolicy
+        | KindName::NetworkSet
+        | KindName::GlobalNetworkSet
+        | KindName::HostEndpoint => policy::columns_of(kind),
         KindName::Token => (&[("uses", |r| text(&r["spec"]["uses"]))], &[]),
     }
 }
 
-const TIER: &[Column] = &[
-    ("order", |r| text(&r["spec"]["order"])),
-    ("default action", |r| {
-        match text(&r["spec"]["defaultAction"]).as_str() {
-            "-" => "Deny".to_owned(),
-            other => other.to_owned(),
-        }
-    }),
-];
-const POLICY: &[Column] = &[
-    ("tier", |r| text(&r["spec"]["tier"])),
-    ("order", |r| text(&r["spec"]["order"])),
-    ("selector", |r| text(&r["spec"]["selector"])),
-    ("types", |r| items(&r["spec"]["types"])),
-];
-const RULES: &[Column] = &[
-    ("ingress rules", |r| rules(&r["spec"]["ingress"])),
-    ("egress rules", |r| rules(&r["spec"]["egress"])),
-];
-const HOST_ENDPOINT: &[Column] = &[
-    ("node", |r| text(&r["spec"]["node"])),
-    ("interface", |r| text(&r["spec"]["interfaceName"])),
-    ("addresses", |r| items(&r["spec"]["expectedIPs"])),
-];
 const NODE: &[Column] = &[("addresses", |r| each(&r["spec"]["addresses"], "address"))];
 const NODE_WIDE: &[Column] = &[
     ("interfaces", |r| each(&r["spec"]["addresses"], "interface")),
@@ -210,6 +188,8 @@ const ENDPOINT_WIDE: &[Column] = &[
     ("mac", |r| text(&r["spec"]["mac"])),
     ("interface", |r| text(&r["spec"]["interface"])),
     ("sandbox", |r| text(&r["spec"]["sandbox"])),
+    ("labels", |r| pairs(&r["metadata"]["labels"])),
+    ("profiles", |r| items(&r["spec"]["profiles"])),
 ];
 const BLOCK: &[Column] = &[
     ("cidr", |r| text(&r["spec"]["cidr"])),
@@ -228,6 +208,15 @@ const HANDLE: &[Column] = &[
 
 fn count(map: &Value) -> String {
     map.as_object().map_or(0, serde_json::Map::len).to_string()
+}
+
+/// Names with their values, as `app=web`.
+fn pairs(map: &Value) -> String {
+    let entries = map.as_object().into_iter().flatten();
+    list(entries.map(|(name, value)| match text(value) {
+        empty if empty.is_empty() => name.clone(),
+        value => format!("{name}={value}"),
+    }))
 }
 
 fn text(value: &Value) -> String {
@@ -262,18 +251,6 @@ fn transports(node: &Value, direction: &str) -> String {
             list(all.map(|by| text(&by["type"]))).replace(',', "+")
         )
     }))
-}
-
-/// How many there are of a list.
-fn rules(list: &Value) -> String {
-    list.as_array().map_or(0, Vec::len).to_string()
-}
-
-/// Names with their values, as `app=web`.
-fn pairs(map: &Value) -> String {
-    let entries = map.as_object().into_iter().flatten();
-    let pairs = entries.map(|(name, value)| format!("{name}={}", text(value)));
-    pairs.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
