@@ -37,6 +37,7 @@ pub use changes::{Change, Changes, changes};
 pub use directory::{Class, Directory, Labels, Member};
 pub use evaluator::Evaluator;
 pub use flow::{Flow, Party};
+pub use probes::Traffic;
 pub use rulebook::{End, Group, Policy, ProfileRules, Rule, RuleId, Rulebook, Scope, Tier};
 pub use stack::{Fallback, Stack, StackTier, Subject};
 pub use verdict::{Decision, RuleName, Stage, Step, Verdict, Way};

@@ -95,6 +95,9 @@ struct Statement {
     traffic: Vec<String>,
 }
 
+/// To whom, whether it is expected to arrive, and whether it does.
+type Cell<'a> = (&'a str, bool, bool);
+
 /// Nodes of every table, with their addresses.
 pub const NODES: [(&str, &str); 2] = [("n1", "192.168.50.1"), ("n2", "192.168.50.2")];
 /// What is sent where a table does not say it.
@@ -357,7 +360,7 @@ impl Truth {
     /// seen; empty if nothing differs.
     pub fn differences(&self, seen: impl Fn(&str, &str, &Probe) -> bool) -> String {
         let mut report = String::new();
-        let mut rows: BTreeMap<(&Probe, &str), Vec<(&str, bool, bool)>> = BTreeMap::new();
+        let mut rows: BTreeMap<(&Probe, &str), Vec<Cell>> = BTreeMap::new();
         let flows = self.flows();
         for (from, to, probe, expected) in &flows {
             let seen = seen(from, to, probe);
