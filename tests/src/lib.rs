@@ -13,6 +13,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tombolo_kernel::NetnsHandle;
 use tombolo_lab::{Lab, LabSpec, Topology};
 
 pub mod cnm;
@@ -259,6 +260,17 @@ impl Cluster {
         self.lab
             .exec(target, &["sh", "-c", script])
             .expect("the shell runs")
+    }
+
+    /// Does something inside a container, as `a/c1`, for instance makes a socket, which stays of there.
+    ///
+    /// # Panics
+    /// There is no such container.
+    pub fn inside<T: Send>(&self, place: &str, work: impl FnOnce() -> T + Send) -> T {
+        let (host, name) = place.split_once('/').expect("a host and a container");
+        let path = self.file(host, &format!("/run/netns/{name}"));
+        let netns = NetnsHandle::open(path).expect("the container is there");
+        netns.run(work).expect("its namespace can be entered")
     }
 
     /// Where a file of a host is, for this process.

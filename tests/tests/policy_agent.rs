@@ -7,7 +7,6 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tombolo_kernel::NetnsHandle;
 use tombolo_lab::Lab;
 use tombolo_tests::{Cluster, Shape};
 
@@ -163,16 +162,9 @@ fn a_flow_is_explained_by_the_agent_and_by_files() {
     }
 }
 
-/// Does something inside a container.
-fn inside<T: Send>(cluster: &Cluster, place: &str, work: impl FnOnce() -> T + Send) -> T {
-    let (host, name) = place.split_once('/').unwrap();
-    let path = cluster.file(host, &format!("/run/netns/{name}"));
-    NetnsHandle::open(path).unwrap().run(work).unwrap()
-}
-
 /// What is sent comes back, by TCP on port 80 and by UDP on port 53.
 fn serve(cluster: &Cluster, place: &str) {
-    let (tcp, udp) = inside(cluster, place, || {
+    let (tcp, udp) = cluster.inside(place, || {
         (
             TcpListener::bind("0.0.0.0:80").unwrap(),
             UdpSocket::bind("0.0.0.0:53").unwrap(),
@@ -203,7 +195,7 @@ struct Client {
 
 impl Client {
     fn connect(cluster: &Cluster, place: &str, server: &str) -> Client {
-        let (tcp, udp) = inside(cluster, place, || {
+        let (tcp, udp) = cluster.inside(place, || {
             let tcp = TcpStream::connect((server, 80)).unwrap();
             let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
             udp.connect((server, 53)).unwrap();
@@ -288,7 +280,7 @@ fn what_is_denied_is_told_with_names_and_counted() {
     cluster.settle();
     let denials = cluster.sh("a", "tombolo get denials");
     assert_eq!(denials.trim(), "nothing was denied lately");
-    inside(&cluster, "b/guest", || {
+    cluster.inside("b/guest", || {
         let to = format!("{}:80", web[0]).parse().unwrap();
         assert!(TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_err());
     });
@@ -395,7 +387,7 @@ fn a_policy_that_cannot_be_read_stays_as_it_was_and_is_told() {
         assert_eq!(checked.status.code(), Some(1));
     }
     let blocked = || {
-        inside(&cluster, "b/guest", || {
+        cluster.inside("b/guest", || {
             let to = format!("{}:80", web[0]).parse().unwrap();
             TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_err()
         })

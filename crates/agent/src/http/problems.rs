@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use tombolo_model::{KindName, ResourceKey};
+use tombolo_model::ResourceKey;
 use tombolo_store::Unreadable;
 
 use crate::policy::is_policy;
@@ -82,7 +82,7 @@ fn unreadable(unreadable: &BTreeMap<ResourceKey, Unreadable>) -> Vec<String> {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use tombolo_model::Name;
+    use tombolo_model::{KindName, Name};
     use tombolo_plan::{HostPlan, Key, Netns, Object, Origin, Place};
 
     fn key(kind: KindName, name: &str) -> ResourceKey {
