@@ -82,6 +82,7 @@ pub fn find(direction: Direction, protocol: ProtocolMatch, port: u16) -> Option<
 }
 
 /// Types of ICMPv6 by which neighbours find each other (RFC 4861, section 4: router solicitations and
-/// advertisements, neighbour solicitations and advertisements). Without them IPv6 does not work on a
-/// link, so no policy is asked about them.
-pub const NEIGHBOUR_TYPES: [u8; 4] = [133, 134, 135, 136];
+/// advertisements, neighbour solicitations and advertisements), and by which bridges that snoop know who
+/// listens to those (RFC 2710, section 3; RFC 3810, section 5). Without them IPv6 does not work on a link,
+/// so no policy is asked about them.
+pub const NEIGHBOUR_TYPES: [u8; 8] = [130, 131, 132, 133, 134, 135, 136, 143];

@@ -2,6 +2,7 @@
 
 use tombolo_model::kinds::policy::Direction;
 use tombolo_model::{Family, World};
+use tombolo_policy::failsafe::NEIGHBOUR_TYPES;
 use tombolo_policy::{Directory, Rulebook, Stack};
 
 use super::domain::Domain;
@@ -201,8 +202,7 @@ pub(super) fn before_judging() -> Vec<Rule> {
     ]
 }
 
-/// Without neighbour discovery there is no IPv6 (RFC 4861): router solicitations and advertisements,
-/// neighbour solicitations and advertisements.
+/// What IPv6 does not work without on a link.
 pub(super) fn neighbour_discovery() -> Vec<Rule> {
     let rule = |icmp_type| {
         let matches = [
@@ -222,7 +222,7 @@ pub(super) fn neighbour_discovery() -> Vec<Rule> {
             Action::Accept,
         )
     };
-    (133..=136).map(rule).collect()
+    NEIGHBOUR_TYPES.into_iter().map(rule).collect()
 }
 
 pub(super) fn hook(point: HookPoint, priority: i32) -> Hook {

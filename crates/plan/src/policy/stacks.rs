@@ -46,10 +46,10 @@ impl<'a> Writer<'_, 'a> {
             direction,
             network,
         };
-        self.from_tier(&stack.tiers, &end)
+        self.tiers_chain(&stack.tiers, &end)
     }
 
-    fn from_tier(&mut self, tiers: &[StackTier<'_, 'a>], end: &End<'_, '_, 'a>) -> Target {
+    fn tiers_chain(&mut self, tiers: &[StackTier<'_, 'a>], end: &End<'_, '_, 'a>) -> Target {
         let Some((tier, behind)) = tiers.split_first() else {
             return self.fallback(end);
         };
@@ -63,7 +63,7 @@ impl<'a> Writer<'_, 'a> {
         let can_pass =
             |(index, (_, passes)): (usize, &(String, bool))| *passes && !(goes_on && index == last);
         let is_left = goes_on || asked.iter().enumerate().any(can_pass);
-        let next = is_left.then(|| to(&self.from_tier(behind, end)));
+        let next = is_left.then(|| to(&self.tiers_chain(behind, end)));
         let mut rules = self.forget_pass();
         for (index, policy) in asked.iter().enumerate() {
             rules.push(Rule::new([], Action::Jump(policy.0.clone())));

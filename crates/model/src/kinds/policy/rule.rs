@@ -87,7 +87,8 @@ pub struct EntityMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// It is none of these endpoints or sets: other than a selector with `!` this also holds for
-    /// what is neither.
+    /// what is neither. In a policy of a namespace it is of that namespace, or of those that
+    /// `namespaceSelector` says, and none of these wherever they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_selector: Option<Selector>,
     /// It is an endpoint or set of a namespace with such labels; `global()`: of none.
