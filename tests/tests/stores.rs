@@ -51,6 +51,37 @@ fn a_cluster_on_an_etcd() {
     );
 }
 
+/// A file may hold more than the store takes at once, in whatever order; and is refused as a whole.
+#[test]
+fn a_large_file_is_applied_in_parts() {
+    let cluster = Cluster::up("large", &Shape::hosts(1));
+    let network = "---\napiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {name: late}\n\
+                   spec: {driver: ptp, pools: [late]}\n";
+    let pool = "---\napiVersion: tombolo.dev/v1\nkind: IPPool\nmetadata: {name: late}\n\
+                spec: {cidr: 10.99.0.0/16}\n";
+    let sets: String = (0..300)
+        .map(|n| {
+            format!(
+                "---\napiVersion: tombolo.dev/v1\nkind: GlobalNetworkSet\n\
+                 metadata: {{name: set-{n}}}\nspec: {{nets: [192.0.2.{}/32]}}\n",
+                n % 256
+            )
+        })
+        .collect();
+    let count = || {
+        let list = cluster.json("a", &["get", "globalnetworksets", "-o", "json"]);
+        list["items"].as_array().map_or(0, Vec::len)
+    };
+    let refused = cluster
+        .try_apply("a", &format!("{network}{sets}"))
+        .unwrap_err();
+    assert!(refused.contains("there is no IPPool late"), "{refused}");
+    assert_eq!(count(), 0);
+    cluster.apply("a", &format!("{network}{sets}{pool}"));
+    assert_eq!(count(), 300);
+    assert!(!cluster.container("a", "c1", "late").is_empty());
+}
+
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
     let cluster = Cluster::up("acked", &Shape::hosts(1));

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tombolo_bench::{Figure, Goal, Inside, Report, large, milliseconds, resident, serve};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
+use tombolo_lab::Lab;
 use tombolo_model::{AnyResource, KindName, Name, NetworkPolicy, Resource, World, Write};
 use tombolo_plan::{HostPlan, Key, plan};
 use tombolo_store::etcd::client::{EtcdConfig, EtcdStore};
@@ -73,7 +74,6 @@ fn packets(report: &mut Report) -> Result<()> {
     let labs = by_hand.map(|many| lab(&format!("bench-iptables-{many}"), &Shape::hosts(1)));
     let mut sites = Vec::new();
     for cluster in &clusters {
-        let config = |label: &str| json!({"network": "default", "labels": {"role": label}});
         let _ = cluster.container_with(HOST, "client", &config("client"));
         let server = cluster.container_with(HOST, "server", &config("server"));
         cluster.settle();
@@ -130,8 +130,7 @@ fn packets(report: &mut Report) -> Result<()> {
 /// One host with a third container, which so many policies are for.
 fn cluster(policies: usize) -> Cluster {
     let cluster = Cluster::up(&format!("bench-policy-{policies}"), &Shape::hosts(1));
-    let labels = json!({"network": "default", "labels": {"role": "other"}});
-    let _ = cluster.container_with(HOST, "other", &labels);
+    let _ = cluster.container_with(HOST, "other", &config("other"));
     cluster.apply(HOST, SERVER);
     let one = |number: usize| {
         let port = 1024 + number % 60_000;
@@ -143,11 +142,18 @@ fn cluster(policies: usize) -> Cluster {
         )
     };
     let numbers: Vec<usize> = (0..policies).collect();
-    for batch in numbers.chunks(500) {
+    for batch in numbers.chunks(BATCH) {
         let text: String = batch.iter().map(|number| one(*number)).collect();
         cluster.apply(HOST, &text);
     }
     cluster
+}
+
+/// How a container with a role is attached.
+fn config(role: &str) -> Value {
+    let mut config = Lab::config("default");
+    config["args"] = json!({"cni": {"labels": [{"key": "role", "value": role}]}});
+    config
 }
 
 const SERVER: &str = "apiVersion: tombolo.dev/v1
@@ -183,8 +189,7 @@ fn join(report: &mut Report) -> Result<()> {
     lab.start_agent(HOST, &[])?;
     lab.ready(HOST)?;
     let cluster = Cluster { lab };
-    let labels = json!({"network": "default", "labels": {"role": "server"}});
-    let _ = cluster.container_with(HOST, "server", &labels);
+    let _ = cluster.container_with(HOST, "server", &config("server"));
     let mut inside = Inside::start(&cluster.lab, HOST)?;
     inside.ask::<f64>(&Question::Fill)?;
     cluster.lab.ready(HOST)?;

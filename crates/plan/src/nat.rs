@@ -22,6 +22,7 @@ use crate::driver::{self, Reach};
 use crate::egress;
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
+use crate::network::Residents;
 use crate::objects::{
     Action, AddressMatch, Addresses, Chain, ChainType, Datum, Field, Hook, HookPoint,
     InterfaceMatch, Key, Match, NftName, NftSet, Object, PacketField, Place, Policy, Rule,
@@ -33,9 +34,10 @@ const DESTINATION_NAT: i32 = -100;
 const SOURCE_NAT: i32 = 100;
 
 /// Plans all translation.
-pub(crate) fn plan(world: &World, node: &Name, plan: &mut HostPlan) {
+pub(crate) fn plan(residents: &Residents<'_>, node: &Name, plan: &mut HostPlan) {
+    let world = residents.world;
     let mut postrouting = Vec::new();
-    let published = published(world, node, plan);
+    let published = published(residents, plan);
     let publishing = published.iter().map(|p| &p.endpoint.spec.network);
     let publishing: BTreeSet<&Name> = publishing.collect();
     for family in Family::ALL {
@@ -119,16 +121,16 @@ impl Published<'_> {
 }
 
 /// Every published port. Where two endpoints publish the same one, the second is a problem.
-fn published<'a>(world: &'a World, node: &Name, plan: &mut HostPlan) -> Vec<Published<'a>> {
+fn published<'a>(residents: &Residents<'a>, plan: &mut HostPlan) -> Vec<Published<'a>> {
     let mut list: Vec<Published> = Vec::new();
-    for ((namespace, name), endpoint) in &world.endpoints {
+    for ((namespace, name), endpoint) in residents.here() {
         let spec = &endpoint.spec;
-        // An endpoint that was not planned (superseded, of another node) publishes nothing.
-        if spec.ports.is_empty() || spec.node != *node {
+        if spec.ports.is_empty() {
             continue;
         }
         let host_end = naming::host_end(namespace, name);
-        let Some(towards) = towards(world, spec, host_end, plan) else {
+        // One that was not planned publishes nothing.
+        let Some(towards) = towards(residents.world, spec, host_end, plan) else {
             continue;
         };
         for mapping in &spec.ports {

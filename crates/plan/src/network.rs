@@ -67,7 +67,7 @@ pub(crate) fn plan(
 
 /// The endpoints of one host, picked out of all of the cluster's once for all networks.
 pub(crate) struct Residents<'a> {
-    world: &'a World,
+    pub(crate) world: &'a World,
     endpoints: Vec<(&'a (Name, Name), &'a Resource<Endpoint>)>,
     /// The interface that a sandbox's default route goes through: `eth0`, else the first by name.
     default_interfaces: BTreeMap<&'a str, &'a IfName>,
@@ -99,6 +99,11 @@ impl<'a> Residents<'a> {
             default_interfaces,
             segments: segments(world),
         }
+    }
+
+    /// The endpoints of the host.
+    pub(crate) fn here(&self) -> impl Iterator<Item = (&'a (Name, Name), &'a Resource<Endpoint>)> {
+        self.endpoints.iter().copied()
     }
 
     /// The endpoints of a network that is one segment, on whichever host.

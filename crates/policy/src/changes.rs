@@ -265,6 +265,6 @@ impl fmt::Display for Change {
             true => ("denied", "allowed"),
             false => ("allowed", "denied"),
         };
-        write!(f, ": {before} → {after} by {}", self.because)
+        write!(f, ": {before} → {after} ({})", self.because)
     }
 }

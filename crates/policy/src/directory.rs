@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
 use ipnet::IpNet;
 use tombolo_model::kinds::Namespace;
 use tombolo_model::{Endpoint, HostEndpoint, Name, Resource, ResourceKey, World};
@@ -68,7 +69,8 @@ impl<'a> Directory<'a> {
     /// not among it.
     #[must_use]
     pub fn of(world: &'a World) -> Directory<'a> {
-        let mut found: HashMap<ClassKey<'a>, usize> = HashMap::new();
+        // It is filled for each plan anew, and tells nobody in which order.
+        let mut found: HashMap<ClassKey<'a>, usize, FixedState> = HashMap::default();
         let mut classes: Vec<Class<'a>> = Vec::new();
         for (key, member) in present(world).chain(hosts_and_sets(world)) {
             let index = *found.entry(key).or_insert_with(|| {
@@ -166,7 +168,8 @@ fn hosts_and_sets(world: &World) -> impl Iterator<Item = (ClassKey<'_>, Member<'
 
 /// Addresses that more than one endpoint has.
 fn shared_addresses(world: &World) -> HashSet<IpAddr> {
-    let mut seen: HashSet<IpAddr> = HashSet::with_capacity(world.endpoints.len());
+    let size = world.endpoints.len();
+    let mut seen = HashSet::with_capacity_and_hasher(size, FixedState::default());
     let endpoints = world.endpoints.values();
     let addresses = endpoints.flat_map(|endpoint| endpoint.spec.addresses.iter().copied());
     addresses.filter(|address| !seen.insert(*address)).collect()

@@ -494,16 +494,16 @@ fn changes_are_told_once_for_all_who_are_alike() {
     assert_eq!(
         changes_of("", WEB),
         [
-            format!("x/a, x/l, y/a → x/b TCP 0-79, TCP 81-65535, UDP, ping and 1 more: allowed → denied by {end}"),
+            format!("x/a, x/l, y/a → x/b TCP 0-79, TCP 81-65535, UDP, ping and 1 more: allowed → denied ({end})"),
             // What is of other networks was kept out before.
-            "x/o, x/p, x/q → x/b TCP 80: denied → allowed by NetworkPolicy x/web ingress rule 1 (p.yaml:2): Allow".into(),
+            "x/o, x/p, x/q → x/b TCP 80: denied → allowed (NetworkPolicy x/web ingress rule 1 (p.yaml:2): Allow)".into(),
         ]
     );
     let wider = WEB.replace("[80]", "['80:90']");
     assert_eq!(
         changes_of(WEB, &wider),
         [
-            "x/a, x/l, x/o, x/p and 2 more → x/b TCP 81-90: denied → allowed by NetworkPolicy x/web ingress rule 1 (p.yaml:2): Allow"
+            "x/a, x/l, x/o, x/p and 2 more → x/b TCP 81-90: denied → allowed (NetworkPolicy x/web ingress rule 1 (p.yaml:2): Allow)"
         ]
     );
     assert_eq!(changes_of(WEB, WEB), [""; 0]);
@@ -524,7 +524,7 @@ fn changes_follow_labels_sets_tiers_and_isolation() {
     assert_eq!(
         changes_of(by_team, &format!("{by_team}\n---\n{red}")),
         [
-            "y/a → x/b everything: allowed → denied by GlobalNetworkPolicy team ingress rule 1 (p.yaml:2): Deny"
+            "y/a → x/b everything: allowed → denied (GlobalNetworkPolicy team ingress rule 1 (p.yaml:2): Deny)"
         ]
     );
     let set = "{apiVersion: tombolo.dev/v1, kind: GlobalNetworkSet, metadata: {name: s, labels: {bad: ''}}, spec: {
@@ -533,7 +533,7 @@ fn changes_follow_labels_sets_tiers_and_isolation() {
     assert_eq!(
         changes_of(&bad, &format!("{bad}\n---\n{set}")),
         [
-            "y/a → x/b ipv4 everything: allowed → denied by GlobalNetworkPolicy team ingress rule 1 (p.yaml:2): Deny"
+            "y/a → x/b ipv4 everything: allowed → denied (GlobalNetworkPolicy team ingress rule 1 (p.yaml:2): Deny)"
         ]
     );
     let pass = "{apiVersion: tombolo.dev/v1, kind: Tier, metadata: {name: t}, spec: {order: 1, defaultAction: Pass}}
@@ -543,7 +543,7 @@ fn changes_follow_labels_sets_tiers_and_isolation() {
     assert_eq!(
         changes_of(pass, &deny),
         [
-            "x/a, x/l, y/a → x/b everything: allowed → denied by end of tier t: no rule of its policies allows it"
+            "x/a, x/l, y/a → x/b everything: allowed → denied (end of tier t: no rule of its policies allows it)"
         ]
     );
     let open = world("");
@@ -561,8 +561,8 @@ fn changes_follow_labels_sets_tiers_and_isolation() {
     assert_eq!(
         found,
         [
-            "x/p → x/q everything: allowed → denied by isolation between networks open and open2",
-            "x/q → x/p everything: allowed → denied by isolation between networks open2 and open"
+            "x/p → x/q everything: allowed → denied (isolation between networks open and open2)",
+            "x/q → x/p everything: allowed → denied (isolation between networks open2 and open)"
         ]
     );
 }

@@ -13,6 +13,7 @@ mod label;
 pub(crate) mod taken;
 mod view;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Sharing;
 use tombolo_model::{Endpoint, IfName, Name, ResourceKey, World, Write};
 use tombolo_plan::objects::NextHop;
-use tombolo_plan::{Key, Object, Place};
+use tombolo_plan::{Key, Netns, Object, Place};
 use tombolo_store::Revision;
 
 use crate::shared::{AppliedState, Shared};
@@ -277,12 +278,14 @@ fn unmet(state: &AppliedState, key: &EndpointKey) -> Option<Fault> {
     if let Some(problem) = problems.find(|problem| problem.resource == owner) {
         return Some(Fault::new(FaultKind::Conflict, problem.message.clone()));
     }
-    let mut objects = state
-        .plan
-        .objects
-        .iter()
-        .filter(|(_, p)| p.origin.resource == owner);
-    objects.find_map(|(place, _)| {
+    let objects = state.plan.objects.iter();
+    let own = objects.filter(|(_, planned)| planned.origin.resource == owner);
+    let own: Vec<&Place> = own.map(|(place, _)| place).collect();
+    let around: BTreeSet<&Netns> = own.iter().map(|place| &place.netns).collect();
+    // A container never runs without the policies that it is to meet.
+    let filters = tombolo_plan::policy::filters(&state.plan);
+    let filters = filters.filter(|place| around.contains(&place.netns));
+    own.iter().copied().chain(filters).find_map(|place| {
         let why = root_cause(state, place)?;
         Some(Fault::new(FaultKind::System, why.to_owned()))
     })

@@ -14,7 +14,7 @@ use tombolo_api::{Applied, ApplyAction, ApplyRequest, Fault, FaultKind, WatchLin
 use tombolo_model::resource::API_VERSION;
 use tombolo_model::{AnyResource, FieldError, KindName, Name, ResourceKey, World, Write};
 use tombolo_policy::Changes;
-use tombolo_store::{WorldBatch, WorldChange};
+use tombolo_store::{MAX_TXN_OPS, WorldBatch, WorldChange};
 
 use super::{Agent, Body, Refusal};
 use crate::shared::Shared;
@@ -146,15 +146,29 @@ pub(super) async fn apply(
         let (_, would) = decide(&shared, &shared.world(), &resources)?;
         return Ok(Json(would));
     }
-    let (revision, applied) = shared
-        .commit(|world| decide(&shared, world, &resources))
-        .await?;
-    // Who asks next, for a network that was made just now, is answered from a World that has it. It
-    // is written also where that takes long.
-    if let Err(fault) = shared.wait_seen(revision).await {
-        tracing::warn!(%fault, "applied, but the World lags");
+    let mut applied = Vec::new();
+    let parts = parts(&shared.world(), resources)?;
+    for part in parts {
+        let (revision, done) = shared.commit(|world| decide(&shared, world, &part)).await?;
+        applied.extend(done);
+        // Who asks next, for a network that was made just now, is answered from a World that has it. It
+        // is written also where that takes long.
+        if let Err(fault) = shared.wait_seen(revision).await {
+            tracing::warn!(%fault, "applied, but the World lags");
+        }
     }
     Ok(Json(applied))
+}
+
+/// Resources in as many parts as the store takes at once: all in one where they fit. Of several, every
+/// one is judged before the first is written, and what networks need comes before them.
+fn parts(world: &World, mut resources: Vec<AnyResource>) -> Result<Vec<Vec<AnyResource>>, Fault> {
+    if resources.len() > MAX_TXN_OPS {
+        draft(world, &resources)?;
+        resources.sort_by_key(|resource| resource.kind() == KindName::Network);
+    }
+    let parts = resources.chunks(MAX_TXN_OPS);
+    Ok(parts.map(<[AnyResource]>::to_vec).collect())
 }
 
 /// Reads resources; the faults of all are told at once.

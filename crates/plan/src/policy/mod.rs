@@ -36,7 +36,7 @@ use tombolo_model::{Name, World};
 use tombolo_policy::{Directory, Rulebook};
 
 use crate::host_plan::HostPlan;
-use crate::objects::{Key, Netns};
+use crate::objects::{Key, Netns, Place};
 
 /// The group of nfnetlink_log that denied packets are told to.
 pub const LOG_GROUP: u16 = 84;
@@ -68,6 +68,15 @@ pub fn enforced(plan: &HostPlan) -> BTreeSet<Netns> {
         _ => false,
     });
     chains.map(|place| place.netns.clone()).collect()
+}
+
+/// Where a plan has what policies became: chains, sets, and who is in them.
+pub fn filters(plan: &HostPlan) -> impl Iterator<Item = &Place> {
+    let of_policy = plan
+        .objects
+        .iter()
+        .filter(|(_, planned)| planned.origin.rule.starts_with("policy: "));
+    of_policy.map(|(place, _)| place)
 }
 
 /// Every base chain that judges.
