@@ -3,6 +3,8 @@
 //! Worlds of policies are made at random, and the planned chains are walked as the kernel walks them.
 //! The kernel itself is held against the evaluator in the lab; this finds more, and says where.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
