@@ -19,6 +19,7 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use tombolo_model::{Endpoint, Family, Name, Network, PortMapping, Resource, World};
 
 use crate::attachment::overlay;
@@ -59,12 +60,17 @@ pub(crate) fn plan(world: &World, plan: &mut HostPlan) {
         want_way_in(world, segment, plan);
     }
     if let Some(first) = segments.first() {
-        want_chains(first.network, &segments, plan);
+        want_chains(world, first.network, &segments, plan);
     }
 }
 
 /// The chains by which packets of all segments are told apart.
-fn want_chains(first: &Resource<Network>, segments: &[Segment], plan: &mut HostPlan) {
+fn want_chains(
+    world: &World,
+    first: &Resource<Network>,
+    segments: &[Segment],
+    plan: &mut HostPlan,
+) {
     let origin = || Origin {
         resource: first.key(),
         rule: "egress: which segment a packet is of",
@@ -103,7 +109,7 @@ fn want_chains(first: &Resource<Network>, segments: &[Segment], plan: &mut HostP
     );
     let own = chain(ChainType::Route, HookPoint::Output, MANGLE, vec![restore()]);
     want("segment-answers", own);
-    let apart = chain(filter, HookPoint::Forward, FILTER, isolation());
+    let apart = chain(filter, HookPoint::Forward, FILTER, isolation(world));
     want("segment-isolation", apart);
 }
 
@@ -229,8 +235,9 @@ fn gateway(segment: &Segment) -> InterfaceMatch {
     }
 }
 
-/// Segments and other networks of ours do not reach each other, but for published ports.
-fn isolation() -> Vec<Rule> {
+/// Segments and other networks of ours do not reach each other, but for published ports: neither by our
+/// interfaces, nor on other hosts to which packets go as they are.
+fn isolation(world: &World) -> Vec<Rule> {
     let links = |name: &str| InterfaceMatch {
         name: name.to_owned(),
         prefix: true,
@@ -244,11 +251,32 @@ fn isolation() -> Vec<Rule> {
             Action::Drop,
         )
     };
-    vec![
+    let mut rules = vec![
         Rule::new(vec![Match::DestinationTranslated], Action::Return),
         drop(gateways(), any()),
         drop(any(), gateways()),
-    ]
+    ];
+    rules.extend(routed_pools(world).map(|net| {
+        let to = Match::Destination(AddressMatch {
+            family: Family::of_net(net),
+            addresses: Addresses::Net(net),
+            not: false,
+        });
+        Rule::new(vec![Match::InInterface(gateways()), to], Action::Drop)
+    }));
+    rules
+}
+
+/// The pools of networks whose packets hosts route by their addresses alone.
+fn routed_pools(world: &World) -> impl Iterator<Item = IpNet> {
+    let is_routed = |network: &&Resource<Network>| {
+        driver::find(&network.spec.driver)
+            .is_some_and(|driver| driver.forwards() && driver.reach != Reach::Segment)
+    };
+    let networks = world.networks.values().filter(is_routed);
+    let pools = networks.flat_map(|network| &network.spec.pools);
+    let pools = pools.filter_map(|pool| world.pools.get(pool));
+    pools.map(|pool| pool.spec.cidr)
 }
 
 /// A routing table of the segment's own, for packets with its mark.
