@@ -12,6 +12,8 @@ use crate::failsafe::NEIGHBOUR_TYPES;
 use crate::flow::{Flow, Party};
 use crate::matching::Packet;
 
+/// Drivers whose endpoints are met on their own host only.
+const LOCAL: [&str; 2] = ["bridge", "ptp"];
 /// The driver whose endpoints are met in their own network only.
 const OVERLAY: &str = "overlay";
 /// The driver whose endpoints are on a network that is not ours.
@@ -223,6 +225,20 @@ impl<'a> Evaluator<'a> {
     fn obstacle(&self, source: &Place<'a>, destination: &Place<'a>) -> Option<String> {
         let network = |place: &Place<'a>| self.network(place.station?);
         let (from, to) = (network(source), network(destination));
+        // To what stays on its host, nothing leads from another.
+        let node = |place: &Place<'a>| match place.station {
+            Some(station) => Some(&station.endpoint.spec.node),
+            None => place.node,
+        };
+        if let (Some(from), Some(at), Some(to)) = (node(source), node(destination), to)
+            && from != at
+            && LOCAL.contains(&to.spec.driver.as_str())
+        {
+            let (network, driver) = (to.name(), &to.spec.driver);
+            return Some(format!(
+                "no way leads from node {from} to network {network} on node {at}: {driver} stays on its host"
+            ));
+        }
         let is_overlay = |n: &&Resource<Network>| n.spec.driver.as_str() == OVERLAY;
         let is_same = from.map(Resource::name) == to.map(Resource::name);
         if let (Some(from), Some(to), false) = (from, to, is_same) {
