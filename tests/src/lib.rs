@@ -5,6 +5,7 @@
 //! waited for is waited for by an event of the programs (an exit status, an answer), or by asking
 //! again until a deadline where the kernel has no event to offer.
 
+pub mod probe;
 pub mod proxy;
 pub mod runtime;
 
@@ -20,6 +21,9 @@ pub mod cnm;
 pub mod damage;
 pub mod docker;
 pub mod plugin;
+pub mod random;
+pub mod stage;
+pub mod troupe;
 
 /// How long anything may take before a scenario fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);
