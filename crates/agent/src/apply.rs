@@ -93,6 +93,8 @@ struct Applier {
     everything_at: Instant,
     retry: Duration,
     tally: Tally,
+    /// How often packet filters were repaired.
+    refiltered: u64,
 }
 
 impl Applier {
@@ -107,6 +109,7 @@ impl Applier {
             everything_at: Instant::now() + FULL_PASS,
             retry: FIRST_RETRY,
             tally: Tally::default(),
+            refiltered: 0,
         }
     }
 
@@ -149,7 +152,8 @@ impl Applier {
         self.complete = outcome.failed.is_empty() && outcome.error.is_none();
         self.promised = self.complete.then(|| next.plan.announce.clone());
         self.set_clock(&request.look);
-        if request.world || !was_complete || !self.complete {
+        let refiltered = self.refiltered != self.shared.applied.borrow().refiltered;
+        if request.world || !was_complete || !self.complete || refiltered {
             self.shared.metrics.passed(started.elapsed(), &next.plan);
             self.publish(next, outcome);
         }
@@ -252,6 +256,7 @@ impl Applier {
             let kind = order::kind(&op.place().key);
             if is_repair(op.place()) {
                 tracing::warn!(kind, "repaired: {op}");
+                self.refiltered += u64::from(kind.starts_with("nft "));
                 self.shared.metrics.repaired(kind);
             } else {
                 tracing::info!(kind, "{op}");
@@ -266,6 +271,7 @@ impl Applier {
             revision: planned.revision,
             edition: planned.edition,
             plan: Arc::clone(&planned.plan),
+            refiltered: self.refiltered,
             ..outcome
         };
         self.last = Some(planned);

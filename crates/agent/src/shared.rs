@@ -95,6 +95,8 @@ pub(crate) struct AppliedState {
     pub edition: u64,
     /// What the kernel should hold.
     pub plan: Arc<HostPlan>,
+    /// How often packet filters were repaired: who came while they were not there was not judged.
+    pub refiltered: u64,
     /// What it does not hold, by place, and why.
     pub failed: BTreeMap<String, String>,
     /// Why the kernel could not be read, if it could not.

@@ -16,7 +16,7 @@ pub struct FlowRequest {
     pub from: String,
     /// Who is to get it, in the same words.
     pub to: String,
-    /// `80`, `TCP/80`, `UDP/53`, `ICMP`, `ICMP/8/0`, `89`… TCP to no port in particular if not given.
+    /// `80`, `TCP/80`, `UDP/53`, `ICMP`, `ICMP/8/0`. TCP to no port in particular if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     /// The version of IP; that of the addresses, or the first that both have, if not given.

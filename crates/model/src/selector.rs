@@ -108,6 +108,12 @@ impl Selector {
         self.0 == Expr::Global
     }
 
+    /// Whether it has `global()` in it, and not only that.
+    #[must_use]
+    pub fn mixes_global(&self) -> bool {
+        !self.is_global() && self.0.has_global()
+    }
+
     /// Whether it matches whatever the labels are, as `all()` does.
     #[must_use]
     pub fn is_all(&self) -> bool {
@@ -131,6 +137,15 @@ impl Expr {
             Expr::Not(inner) => !inner.matches(labels),
             Expr::And(parts) => parts.iter().all(|part| part.matches(labels)),
             Expr::Or(parts) => parts.iter().any(|part| part.matches(labels)),
+        }
+    }
+
+    fn has_global(&self) -> bool {
+        match self {
+            Expr::Global => true,
+            Expr::Not(inner) => inner.has_global(),
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().any(Expr::has_global),
+            _ => false,
         }
     }
 

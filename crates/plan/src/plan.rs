@@ -19,7 +19,7 @@ pub fn plan(world: &World, node: &Name) -> Option<HostPlan> {
     want_forwarding(world, &mut plan);
     egress::plan(world, &mut plan);
     nat::plan(&residents, node, &mut plan);
-    policy::plan(world, node, &mut plan);
+    policy::plan(&residents, node, &mut plan);
     Some(plan)
 }
 

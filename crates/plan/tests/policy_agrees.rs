@@ -378,10 +378,14 @@ impl<'a> Filters<'a> {
         match condition {
             Match::Family(wanted) => *wanted == family,
             Match::ProtocolNumber { number, not } => (*number == packet.protocol) != *not,
-            Match::InInterface(wanted) => {
+            Match::InInterface(wanted) | Match::OutInterface(wanted) => {
+                let link = match condition {
+                    Match::InInterface(_) => &packet.input,
+                    _ => &packet.output,
+                };
                 let same = match wanted.prefix {
-                    true => packet.input.starts_with(&wanted.name),
-                    false => packet.input == wanted.name,
+                    true => link.starts_with(&wanted.name),
+                    false => *link == wanted.name,
                 };
                 same != wanted.not
             }

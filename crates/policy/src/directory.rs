@@ -24,6 +24,8 @@ pub struct Directory<'a> {
     pub classes: Vec<Class<'a>>,
     /// The labels of namespaces, also of those that nobody wrote.
     namespaces: BTreeMap<&'a Name, Labels>,
+    /// The place of a class among the classes.
+    places: HashMap<ClassKey<'a>, usize, FixedState>,
 }
 
 /// What has the same labels in the same namespace.
@@ -56,7 +58,7 @@ pub enum Member<'a> {
 }
 
 /// What tells classes apart, as long as their labels are not put together.
-#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+#[derive(Debug, PartialEq, Eq, Hash, Clone, Copy)]
 struct ClassKey<'a> {
     is_endpoint: bool,
     namespace: Option<&'a Name>,
@@ -70,10 +72,10 @@ impl<'a> Directory<'a> {
     #[must_use]
     pub fn of(world: &'a World) -> Directory<'a> {
         // It is filled for each plan anew, and tells nobody in which order.
-        let mut found: HashMap<ClassKey<'a>, usize, FixedState> = HashMap::default();
+        let mut places: HashMap<ClassKey<'a>, usize, FixedState> = HashMap::default();
         let mut classes: Vec<Class<'a>> = Vec::new();
         for (key, member) in present(world).chain(hosts_and_sets(world)) {
-            let index = *found.entry(key).or_insert_with(|| {
+            let index = *places.entry(key).or_insert_with(|| {
                 classes.push(Class {
                     namespace: key.namespace,
                     labels: whole(world, key),
@@ -93,6 +95,7 @@ impl<'a> Directory<'a> {
         Directory {
             classes,
             namespaces,
+            places,
         }
     }
 
@@ -101,6 +104,17 @@ impl<'a> Directory<'a> {
         self.classes
             .iter()
             .filter(move |class| self.is_in(group, class.namespace, &class.labels))
+    }
+
+    /// The class that an endpoint is of.
+    #[must_use]
+    pub fn class_of(
+        &self,
+        namespace: &'a Name,
+        endpoint: &'a Resource<Endpoint>,
+    ) -> Option<&Class<'a>> {
+        let place = self.places.get(&ClassKey::of_endpoint(namespace, endpoint));
+        place.map(|place| &self.classes[*place])
     }
 
     /// The labels of a namespace.

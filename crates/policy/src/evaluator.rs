@@ -1,7 +1,7 @@
 //! The evaluator: a flow's verdict, by asking what the kernel is made to ask.
 //!
 //! ```text
-//!  Flow ─► Packet   who has the addresses            (resolve.rs)
+//!  Flow ─► Packet   who has the addresses            (addresses.rs)
 //!       ─► Course   who judges it: nobody, the source, the destination   (course.rs)
 //!       ─► Ruling   tiers, then profiles, then isolation; the first that decides
 //! ```

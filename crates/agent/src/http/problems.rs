@@ -67,7 +67,7 @@ fn refused(state: &AppliedState) -> (Vec<String>, Vec<String>) {
 fn unreadable(unreadable: &BTreeMap<ResourceKey, Unreadable>) -> Vec<String> {
     let line = |(key, what): (&ResourceKey, &Unreadable)| {
         let force = match is_policy(key.kind) {
-            true => "it is not in force, but as it was read before; ",
+            true => "it is in force as it was read before, if it ever was; ",
             false => "",
         };
         format!(
@@ -143,7 +143,7 @@ mod tests {
         ]);
         let lines = unreadable(&map).join("\n");
         for sign in [
-            "Tier t cannot be read: unknown field `speed`; it is not in force",
+            "Tier t cannot be read: unknown field `speed`; it is in force as it was read before",
             "IPPool p cannot be read",
             "`speed`",
             "`colour`",

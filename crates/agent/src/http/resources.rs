@@ -161,11 +161,16 @@ pub(super) async fn apply(
 }
 
 /// Resources in as many parts as the store takes at once: all in one where they fit. Of several, every
-/// one is judged before the first is written, and what networks need comes before them.
+/// one is judged before the first is written, and what others are about comes before them: pools before
+/// networks, sets, tiers and profiles before policies.
 fn parts(world: &World, mut resources: Vec<AnyResource>) -> Result<Vec<Vec<AnyResource>>, Fault> {
     if resources.len() > MAX_TXN_OPS {
         draft(world, &resources)?;
-        resources.sort_by_key(|resource| resource.kind() == KindName::Network);
+        resources.sort_by_key(|resource| match resource.kind() {
+            KindName::Network => 1,
+            KindName::NetworkPolicy | KindName::GlobalNetworkPolicy => 2,
+            _ => 0,
+        });
     }
     let parts = resources.chunks(MAX_TXN_OPS);
     Ok(parts.map(<[AnyResource]>::to_vec).collect())

@@ -44,6 +44,8 @@ pub(super) struct Judge<'w> {
     residents: HashSet<(Option<&'w Name>, IpAddr)>,
     /// Whether interfaces of the node itself are judged, too.
     judges_host: bool,
+    /// The addresses by which other nodes reach this one.
+    underlay: HashSet<IpAddr>,
 }
 
 impl<'w> Judge<'w> {
@@ -60,7 +62,10 @@ impl<'w> Judge<'w> {
                 .iter()
                 .map(move |address| (space, *address))
         });
+        let me = world.nodes.get(node).into_iter();
+        let underlay = me.flat_map(|me| me.spec.addresses.iter().map(|own| own.address.addr()));
         Judge {
+            underlay: underlay.collect(),
             world,
             node,
             evaluator: Evaluator::new(world),
@@ -106,6 +111,13 @@ impl<'w> Judge<'w> {
     fn concerns(&self, scope: &Scope, tracked: &Tracked) -> bool {
         let ends = [tracked.source, tracked.destination];
         if ends.iter().all(|end| scope.own.contains(end)) {
+            return false;
+        }
+        // Interfaces of the host are known here by its underlay's addresses: by which one it sends from
+        // another address, or gets to it, is not.
+        let is_unknown = |end: &IpAddr| scope.own.contains(end) && !self.underlay.contains(end);
+        let is_resident = |end: &IpAddr| self.residents.contains(&(scope.space.as_ref(), *end));
+        if ends.iter().any(is_unknown) && !ends.iter().any(is_resident) {
             return false;
         }
         ends.iter().any(|end| {

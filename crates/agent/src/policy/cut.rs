@@ -10,7 +10,7 @@
 //! connection of that end's (`nf_conntrack_tcp_loose`). A connection that is allowed again loses the
 //! mark.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tombolo_kernel::conntrack::{self, Connection};
 use tombolo_kernel::{KernelError, NetnsHandle, Ownership, underlay};
 use tombolo_model::World;
 use tombolo_model::kinds::policy::ProtocolMatch;
-use tombolo_plan::policy::{CUT, enforced};
+use tombolo_plan::policy::{self, CUT, enforced};
 use tombolo_plan::{HostPlan, Key, Netns, Place, Planned};
 use tombolo_store::Revision;
 
@@ -42,24 +42,32 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<()> {
 
 fn follow(shared: &Shared) {
     let mut applied = shared.applied.subscribe();
-    let mut last: Option<Arc<HostPlan>> = None;
+    // What was judged, and how often filters had been repaired by then.
+    let mut last: Option<(Arc<HostPlan>, u64)> = None;
     while block_on(applied.changed()).is_ok() {
         let state = Arc::clone(&applied.borrow_and_update());
-        if state.revision == Revision::NONE || !is_held(&state) {
+        if state.revision == Revision::NONE || state.error.is_some() {
             continue;
         }
-        if last.as_ref().is_none_or(|last| differs(last, &state.plan))
-            && let Err(error) = cut_all(shared, &state.plan)
-        {
-            tracing::error!(%error, "cannot cut connections; trying again");
-            shared
-                .cut
-                .send_modify(|cut| cut.error = Some(error.to_string()));
-            std::thread::sleep(RETRY);
-            applied.mark_changed();
-            continue;
+        let is_new = |(plan, refiltered): &(Arc<HostPlan>, u64)| {
+            *refiltered != state.refiltered || differs(plan, &state.plan)
+        };
+        if last.as_ref().is_none_or(is_new) {
+            match cut_all(shared, &state) {
+                Ok(Judged::AsPlanned) => last = Some((Arc::clone(&state.plan), state.refiltered)),
+                // The next state is judged again, whatever it is.
+                Ok(Judged::Otherwise) => last = None,
+                Err(error) => {
+                    tracing::error!(%error, "cannot cut connections; trying again");
+                    shared
+                        .cut
+                        .send_modify(|cut| cut.error = Some(error.to_string()));
+                    std::thread::sleep(RETRY);
+                    applied.mark_changed();
+                    continue;
+                }
+            }
         }
-        last = Some(Arc::clone(&state.plan));
         shared.cut.send_replace(CutState {
             revision: state.revision,
             error: None,
@@ -67,12 +75,13 @@ fn follow(shared: &Shared) {
     }
 }
 
-/// Whether the kernel holds the filters of a plan: else the ones before it are in force, and what they
-/// allow is.
-fn is_held(state: &AppliedState) -> bool {
-    let is_missing = |place: &Place| state.failed.contains_key(&place.to_string());
-    state.error.is_none()
-        && (state.failed.is_empty() || !filters(&state.plan).any(|(place, _)| is_missing(place)))
+/// How connections were judged.
+enum Judged {
+    /// All of them, by the World that the plan is of.
+    AsPlanned,
+    /// By a newer one, or not in every namespace: where the kernel does not hold the filters of the plan,
+    /// those before are in force, and what they allow is.
+    Otherwise,
 }
 
 /// Whether packets may be judged otherwise by the one plan than by the other.
@@ -93,23 +102,28 @@ fn filters(plan: &HostPlan) -> impl Iterator<Item = (&Place, &Planned)> {
 }
 
 /// Cuts what is not allowed any more in every namespace in which packets are judged.
-fn cut_all(shared: &Shared, plan: &HostPlan) -> Result<(), KernelError> {
-    let places = enforced(plan);
+fn cut_all(shared: &Shared, state: &AppliedState) -> Result<Judged, KernelError> {
+    let places = enforced(&state.plan);
     if places.is_empty() {
-        return Ok(());
+        return Ok(Judged::AsPlanned);
     }
+    let (world, edition) = {
+        let view = shared.view();
+        (view.world.clone(), view.edition)
+    };
+    let is_missing = |place: &&Place| state.failed.contains_key(&place.to_string());
+    let missing = policy::filters(&state.plan).filter(is_missing);
+    let behind: BTreeSet<&Netns> = missing.map(|place| &place.netns).collect();
     let ownership = Ownership::of(shared.node());
-    let world = shared.world().clone();
     let judge = Judge::new(&world, shared.node());
     let mut failed = Ok(());
     for netns in &places {
-        let cut = places::open(netns, plan, &ownership).and_then(|handle| {
-            cut_in(
-                shared,
-                &judge,
-                &scope(shared, &world, netns, &handle)?,
-                &handle,
-            )
+        if behind.contains(netns) {
+            continue;
+        }
+        let cut = places::open(netns, &state.plan, &ownership).and_then(|handle| {
+            let scope = scope(shared, &world, netns, &handle)?;
+            cut_in(shared, &judge, &scope, &handle)
         });
         match cut {
             // Its connections went with it.
@@ -117,7 +131,10 @@ fn cut_all(shared: &Shared, plan: &HostPlan) -> Result<(), KernelError> {
             Err(error) => failed = Err(error),
         }
     }
-    failed
+    failed.map(|()| match behind.is_empty() && edition == state.edition {
+        true => Judged::AsPlanned,
+        false => Judged::Otherwise,
+    })
 }
 
 fn scope(

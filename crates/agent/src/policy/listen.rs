@@ -39,7 +39,10 @@ fn follow(shared: &Arc<Shared>) {
     let mut listeners = Listeners::new();
     while block_on(applied.changed()).is_ok() {
         let plan = Arc::clone(&applied.borrow_and_update().plan);
-        let places = enforced(&plan);
+        // One that listens holds its namespace, and a sandbox is the runtime's to end: what is denied there
+        // is counted, and not told.
+        let mut places = enforced(&plan);
+        places.retain(|netns| !matches!(netns, Netns::Sandbox(_)));
         listeners.retain(|netns, stop| {
             if !places.contains(netns) {
                 stop.store(true, Ordering::Relaxed);
@@ -63,7 +66,9 @@ fn follow(shared: &Arc<Shared>) {
 
 /// Begins to listen in a namespace.
 fn listener(shared: &Arc<Shared>, netns: &Netns, plan: &HostPlan) -> Result<Arc<AtomicBool>> {
-    let handle = places::open(netns, plan, &Ownership::of(shared.node()))?;
+    let ownership = Ownership::of(shared.node());
+    let handle = places::open(netns, plan, &ownership)?;
+    let identity = handle.identity();
     let reader = Reader::open(&handle, LOG_GROUP)?;
     let stop = Arc::new(AtomicBool::new(false));
     let network = places::network(&shared.world(), shared.node(), netns).cloned();
@@ -77,7 +82,12 @@ fn listener(shared: &Arc<Shared>, netns: &Netns, plan: &HostPlan) -> Result<Arc<
     std::thread::Builder::new()
         .name("denied".to_owned())
         .spawn(move || {
-            if let Err(error) = listening.run(reader, &stopped) {
+            // A namespace that was made anew is another one.
+            let is_same = || {
+                let now = places::open(&netns, &HostPlan::default(), &ownership);
+                now.is_ok_and(|now| now.identity() == identity)
+            };
+            if let Err(error) = listening.run(reader, &stopped, is_same) {
                 tracing::debug!(%error, %netns, "listens to denials no more");
             }
             stopped.store(true, Ordering::Relaxed);
@@ -93,8 +103,13 @@ struct Listening {
 }
 
 impl Listening {
-    fn run(mut self, mut reader: Reader, stop: &AtomicBool) -> Result<(), KernelError> {
-        while !stop.load(Ordering::Relaxed) {
+    fn run(
+        mut self,
+        mut reader: Reader,
+        stop: &AtomicBool,
+        is_same: impl Fn() -> bool,
+    ) -> Result<(), KernelError> {
+        while !stop.load(Ordering::Relaxed) && is_same() {
             for logged in reader.next(LOOK)? {
                 self.tell(logged);
             }

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(
             foreseen(&some),
             "between present endpoints would change\n  \
-             default/a → shop/b everything: allowed → denied by end of tier default\n  \
+             default/a → shop/b everything: allowed → denied (end of tier default)\n  \
              and perhaps more: there were too many to ask about all\n"
         );
     }

@@ -1,9 +1,9 @@
-//! Connections that a namespace's kernel tracks: told all at once, and cut one by one.
+//! Connections that a namespace's kernel tracks: told all at once, and marked or forgotten one by one.
 //!
 //! Policy that changes is a matter of packets; a connection that is established goes on until somebody
-//! takes its entry away. Which ones, is decided elsewhere. Cutting is precise: an entry goes only if
-//! it is the very one that was told, and not another that has the same addresses and ports by now.
-//! After that the next packet of it is a new one, and meets the rules.
+//! does something to its entry. What, and to which ones, is decided elsewhere. It is precise: an entry is
+//! touched only if it is the very one that was told, and not another that has the same addresses and
+//! ports by now.
 //!
 //! To see the same: `conntrack -L -o id,zone`.
 

@@ -138,10 +138,14 @@ impl Dialect {
     }
 }
 
+/// Maps whose fields are labels: one without a value says something, and something wrong.
+const OF_LABELS: [&str; 3] = ["labels", "labelsToApply", "matchLabels"];
+
 /// Takes away fields without a value, which is how others write that a field is not given.
 fn drop_nulls(map: &mut Map<String, Value>) {
     map.retain(|_, value| !value.is_null());
-    for value in map.values_mut() {
+    let fields = map.iter_mut();
+    for (_, value) in fields.filter(|(field, _)| !OF_LABELS.contains(&field.as_str())) {
         match value {
             Value::Object(inner) => drop_nulls(inner),
             Value::Array(items) => {
@@ -204,6 +208,7 @@ fn refuse_in_spec(spec: &mut Map<String, Value>, faults: &mut Vec<FieldError>) {
     // Only how quickly Calico works.
     spec.remove("performanceHints");
     refuse(spec, "spec", IN_SPEC, faults);
+    drop_empty_selectors(spec);
     for (field, why) in ELSEWHERE {
         match spec.get(*field) {
             Some(Value::Bool(true)) => faults.push(FieldError::new(join("spec", field), *why)),
@@ -224,8 +229,19 @@ fn refuse_in_spec(spec: &mut Map<String, Value>, faults: &mut Vec<FieldError>) {
             for end in ["source", "destination"] {
                 if let Some(Value::Object(end_of)) = rule.get_mut(end) {
                     refuse(end_of, &join(&at, end), IN_END, faults);
+                    drop_empty_selectors(end_of);
                 }
             }
+        }
+    }
+}
+
+/// Takes away selectors that are an empty text: with Calico they are not given.
+fn drop_empty_selectors(map: &mut Map<String, Value>) {
+    for field in ["selector", "notSelector", "namespaceSelector"] {
+        let is_empty = |value: &Value| value.as_str().is_some_and(|text| text.trim().is_empty());
+        if map.get(field).is_some_and(is_empty) {
+            map.remove(field);
         }
     }
 }

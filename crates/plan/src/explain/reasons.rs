@@ -209,6 +209,14 @@ const REASONS: &[(&str, &str)] = &[
         "endpoints of other networks reach this one only if a rule says so",
     ),
     (
+        "policy: connections are known before they are judged",
+        "a policy that comes later finds the connections that exist, and who began them",
+    ),
+    (
+        "policy: only nodes send to tunnels",
+        "what comes out of a tunnel is taken for another node's word, and a container could speak so for any other",
+    ),
+    (
         "policy: packets come from their sender's own address",
         "what is sent from another's address would get the other's rights",
     ),

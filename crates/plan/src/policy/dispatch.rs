@@ -8,16 +8,20 @@ use tombolo_policy::{Directory, Rulebook, Stack};
 use super::domain::Domain;
 use super::stacks::Target;
 use super::writer::Writer;
-use super::{CUT, EGRESS, INGRESS};
+use super::{CUT, EGRESS, INGRESS, spoof};
 use crate::attachment::Passing;
 use crate::host_plan::{HostPlan, Origin};
+use crate::naming;
 use crate::objects::{
-    Action, ChainType, ConnState, Datum, Field, Hook, HookPoint, Key, Match, Members, NftSet,
-    Object, PacketField, Policy, Rule,
+    Action, AddressMatch, Addresses, ChainType, ConnState, Datum, Field, Hook, HookPoint,
+    InterfaceMatch, Key, Match, Members, NftSet, Object, PacketField, Policy, Rule,
 };
 
 /// The base chain for packets of containers to the host itself.
 pub(super) const EGRESS_LOCAL: &str = "policy-egress-local";
+
+/// The base chain where nothing is judged yet.
+const TRACKING: &str = "policy-tracking";
 
 /// Where the base chains stand, before the packet filters of others (`NF_IP_PRI_FILTER` is 0): first
 /// what leaves an endpoint, then what comes to one, then what comes to a host.
@@ -51,6 +55,9 @@ pub(super) fn plan<'a>(
     }
     if judged {
         writer.see_frames();
+    }
+    if !writer.has_chain(EGRESS) && !writer.has_chain(INGRESS) {
+        writer.track();
     }
 }
 
@@ -100,7 +107,7 @@ impl<'a> Writer<'_, 'a> {
                 Direction::Egress => FROM_ENDPOINTS,
                 Direction::Ingress => TO_ENDPOINTS,
             };
-            let rules = self.base_rules(direction);
+            let rules = self.base_rules(direction, judged);
             self.chain(name, Some(hook(point, priority)), rules, origin.clone());
         }
         judged
@@ -123,12 +130,10 @@ impl<'a> Writer<'_, 'a> {
 
     /// Connections that were cut, those that were let through before, neighbours' questions; then the
     /// map.
-    fn base_rules(&self, direction: Direction) -> Vec<Rule> {
+    fn base_rules(&self, direction: Direction, judged: bool) -> Vec<Rule> {
         let mut rules = before_judging();
+        rules.extend(neighbour_discovery());
         for family in &self.families {
-            if *family == Family::V6 {
-                rules.extend(neighbour_discovery());
-            }
             let fields = match (direction, self.domain.passing) {
                 (Direction::Egress, Passing::Own) => {
                     vec![PacketField::OutInterface, PacketField::Source(*family)]
@@ -149,7 +154,64 @@ impl<'a> Writer<'_, 'a> {
                 Action::Dispatch { fields, map },
             ));
         }
+        if judged {
+            rules.extend(self.link_local(direction));
+        }
         rules
+    }
+
+    /// Every link has addresses of its own in IPv6, which no map knows and no policy names: where policies
+    /// judge, nothing goes by them but what is needed to find neighbours.
+    fn link_local(&self, direction: Direction) -> Vec<Rule> {
+        let addresses = AddressMatch {
+            family: Family::V6,
+            addresses: Addresses::Net(spoof::link_local()),
+            not: false,
+        };
+        let address = match direction {
+            Direction::Egress => Match::Source(addresses),
+            Direction::Ingress => Match::Destination(addresses),
+        };
+        let own = self.domain.passing == Passing::Own;
+        let residents = self.domain.residents.iter().filter(|_| own);
+        let mut links: Vec<InterfaceMatch> = residents
+            .map(|resident| InterfaceMatch {
+                name: resident.guard.interface.to_string(),
+                prefix: false,
+                not: false,
+            })
+            .collect();
+        if !own {
+            links.push(InterfaceMatch {
+                name: naming::LINK_PREFIX.to_owned(),
+                prefix: true,
+                not: false,
+            });
+        }
+        let leaves = own == (direction == Direction::Egress);
+        let link = |link| match leaves {
+            true => Match::OutInterface(link),
+            false => Match::InInterface(link),
+        };
+        let rules = links
+            .into_iter()
+            .map(|name| Rule::new([link(name), address.clone()], Action::Drop).counted());
+        rules.collect()
+    }
+
+    /// Connections are tracked before there is any policy: one that comes finds those that exist.
+    fn track(&mut self) {
+        let known = Match::ConnectionState(vec![ConnState::Established, ConnState::Related]);
+        let point = match self.domain.passing {
+            Passing::Own => HookPoint::Input,
+            _ => HookPoint::Forward,
+        };
+        let origin = Origin {
+            resource: self.asker.clone(),
+            rule: "policy: connections are known before they are judged",
+        };
+        let rules = vec![Rule::new([known], Action::Continue)];
+        self.chain(TRACKING, Some(hook(point, FROM_ENDPOINTS)), rules, origin);
     }
 
     /// Packets that go from port to port of a bridge are shown to the chains, too
@@ -167,7 +229,7 @@ impl<'a> Writer<'_, 'a> {
             resource: resident.network.key(),
             rule: "policy: what goes from port to port is judged",
         };
-        for family in self.families.clone() {
+        for family in Family::ALL {
             let path = match family {
                 Family::V4 => "net/bridge/bridge-nf-call-iptables",
                 Family::V6 => "net/bridge/bridge-nf-call-ip6tables",

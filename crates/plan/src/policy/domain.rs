@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tombolo_model::{Endpoint, Family, IfName, Name, Network, Resource, World};
-use tombolo_policy::{Directory, Labels, Member, Subject};
+use tombolo_policy::{Directory, Subject};
 
 use crate::attachment::{Guard, Passing};
 use crate::driver;
 use crate::host_plan::HostPlan;
+use crate::network::Residents;
 use crate::objects::{Key, Netns, Place};
 
 /// A namespace in which packets are judged.
@@ -19,6 +20,8 @@ pub(super) struct Domain<'a> {
     pub networks: HashSet<&'a Name>,
     /// Whether it is the space that hosts route in.
     pub is_hosts_space: bool,
+    /// Whether the host's own interfaces are judged here, too, by the same chains.
+    pub has_host: bool,
     /// The endpoints whose packets are judged here.
     pub residents: Vec<Resident<'a>>,
 }
@@ -40,8 +43,11 @@ impl Domain<'_> {
         }
     }
 
-    /// The families that its endpoints have addresses of.
+    /// The families that are judged: those that its endpoints have addresses of, and a host has both.
     pub fn families(&self) -> Vec<Family> {
+        if self.has_host {
+            return Family::ALL.to_vec();
+        }
         let addresses = self
             .residents
             .iter()
@@ -53,34 +59,26 @@ impl Domain<'_> {
 
 /// The domains of a host, with the endpoints that are planned.
 pub(super) fn all<'a>(
-    world: &'a World,
+    residents: &Residents<'a>,
     node: &Name,
     directory: &'a Directory<'a>,
     plan: &HostPlan,
 ) -> Vec<Domain<'a>> {
+    let world = residents.world;
     let mut domains: BTreeMap<Netns, Domain<'a>> = BTreeMap::new();
-    for class in &directory.classes {
-        for member in &class.members {
-            let Member::Endpoint(endpoint) = member else {
-                continue;
-            };
-            if endpoint.spec.node != *node {
-                continue;
-            }
-            let Some(resident) = resident(
-                world,
-                node,
-                endpoint,
-                (class.namespace, &class.labels),
-                plan,
-            ) else {
-                continue;
-            };
-            let domain = domains
-                .entry(resident.guard.netns.clone())
-                .or_insert_with(|| empty(world, &resident));
-            domain.residents.push(resident);
-        }
+    for ((namespace, _), endpoint) in residents.here() {
+        let class = directory.class_of(namespace, endpoint);
+        let resident = class.and_then(|class| {
+            let subject = Subject::endpoint(endpoint, namespace, &class.labels);
+            resident(world, node, endpoint, subject, plan)
+        });
+        let Some(resident) = resident else {
+            continue;
+        };
+        let domain = domains
+            .entry(resident.guard.netns.clone())
+            .or_insert_with(|| empty(world, &resident));
+        domain.residents.push(resident);
     }
     domains.into_values().collect()
 }
@@ -90,7 +88,7 @@ fn resident<'a>(
     world: &'a World,
     node: &Name,
     endpoint: &'a Resource<Endpoint>,
-    (namespace, labels): (Option<&'a Name>, &'a Labels),
+    subject: Subject<'a>,
     plan: &HostPlan,
 ) -> Option<Resident<'a>> {
     let network = world.networks.get(&endpoint.spec.network)?;
@@ -105,7 +103,7 @@ fn resident<'a>(
     Some(Resident {
         endpoint,
         network,
-        subject: Subject::endpoint(endpoint, namespace?, labels),
+        subject,
         guard,
     })
 }
@@ -121,6 +119,9 @@ fn empty<'a>(world: &'a World, resident: &Resident<'a>) -> Domain<'a> {
             .filter(|network| world.space_of(network) == space)
             .collect(),
         is_hosts_space: space.is_none(),
+        has_host: resident.guard.netns == Netns::Host
+            && (world.host_endpoints.values())
+                .any(|host| host.spec.node == resident.endpoint.spec.node),
         residents: Vec::new(),
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn plan<'a>(
             .filter(|network| world.space_of(network).is_none())
             .collect(),
         is_hosts_space: true,
+        has_host: true,
         residents: Vec::new(),
     };
     let mut writer = Writer {

@@ -32,10 +32,13 @@ mod writer;
 
 use std::collections::BTreeSet;
 
-use tombolo_model::{Name, World};
-use tombolo_policy::{Directory, Rulebook};
+use tombolo_model::Name;
+use tombolo_model::kinds::policy::Direction;
+use tombolo_policy::{Directory, Rulebook, Stack, Subject};
 
+use crate::driver;
 use crate::host_plan::HostPlan;
+use crate::network::Residents;
 use crate::objects::{Key, Netns, Place};
 
 /// The group of nfnetlink_log that denied packets are told to.
@@ -50,14 +53,46 @@ pub(crate) const EGRESS: &str = "policy-egress";
 pub(crate) const INGRESS: &str = "policy-ingress";
 
 /// Plans what policies ask for.
-pub(crate) fn plan(world: &World, node: &Name, plan: &mut HostPlan) {
+pub(crate) fn plan(residents: &Residents<'_>, node: &Name, plan: &mut HostPlan) {
+    let world = residents.world;
     let rulebook = Rulebook::of(world);
     let directory = Directory::of(world);
-    for domain in domain::all(world, node, &directory, plan) {
+    spoof::plan_tunnels(world, plan);
+    for domain in domain::all(residents, node, &directory, plan) {
         spoof::plan(&domain, plan);
         dispatch::plan(world, &rulebook, &directory, &domain, plan);
     }
+    tell_unguarded(residents, node, &rulebook, &directory, plan);
     host::plan(world, node, &rulebook, &directory, plan);
+}
+
+/// Endpoints that policies apply to and that nobody can judge do not run as if they were.
+fn tell_unguarded(
+    residents: &Residents<'_>,
+    node: &Name,
+    rulebook: &Rulebook<'_>,
+    directory: &Directory<'_>,
+    plan: &mut HostPlan,
+) {
+    for ((namespace, _), endpoint) in residents.here() {
+        let network = residents.world.networks.get(&endpoint.spec.network);
+        let driver = network.and_then(|network| driver::find(&network.spec.driver));
+        let guarded = driver.is_none_or(|driver| {
+            !driver.has_addresses || driver.attachment.guard(node, endpoint).is_some()
+        });
+        let Some(class) = directory.class_of(namespace, endpoint).filter(|_| !guarded) else {
+            continue;
+        };
+        let subject = Subject::endpoint(endpoint, namespace, &class.labels);
+        let is_asked =
+            |direction: &Direction| !Stack::of(rulebook, directory, subject, *direction).is_open();
+        if Direction::ALL.iter().any(is_asked) {
+            let message = "policies apply to it, but its runtime takes the interface into a namespace that is \
+                           not known here, where nobody can judge its packets; use driver overlay, routed or \
+                           bridge, or let no policy select it";
+            plan.problem(endpoint.key(), message);
+        }
+    }
 }
 
 /// The namespaces in which a plan lets policies judge.

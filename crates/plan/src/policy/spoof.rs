@@ -6,16 +6,20 @@
 //!
 //! Link-local addresses of IPv6 are the container's own choice, and go no further than its link.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
-use tombolo_model::Family;
+use tombolo_model::{Family, World};
 
 use super::dispatch::hook;
 use super::domain::{Domain, Resident};
 use crate::attachment::Passing;
 use crate::host_plan::{HostPlan, Origin};
+use crate::naming;
 use crate::objects::{
-    Action, AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Match,
-    Members, NftName, NftSet, Object, PacketField, Rule, Table,
+    Action, AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Link,
+    LinkKind, Match, Members, NftName, NftSet, Object, PacketField, Place, PortSet, Rule, Side,
+    Table,
 };
 
 const CHAIN: &str = "spoofing";
@@ -32,6 +36,87 @@ const ETHER_TYPES: [(Family, u16); 2] = [(Family::V4, 0x0800), (Family::V6, 0x86
 /// ICMPv6, and its neighbour advertisement (RFC 4861, section 4.4).
 const ICMPV6: u8 = 58;
 const ADVERTISEMENT: u8 = 136;
+/// Advertisements of routers, and redirections (RFC 4861, sections 4.2 and 4.5): a container is no router.
+const OF_ROUTERS: [u8; 2] = [134, 137];
+const TUNNELS: &str = "tunnels";
+const UDP: u8 = 17;
+
+/// Nobody but a node sends to a node's tunnels: what is in there is taken for another node's word. That
+/// goes for all that comes from links of ours.
+pub(super) fn plan_tunnels(world: &World, plan: &mut HostPlan) {
+    let ports = plan
+        .objects
+        .values()
+        .filter_map(|planned| match &planned.object {
+            Object::Link(Link {
+                kind: LinkKind::Vxlan { port, .. },
+                ..
+            }) => Some(*port),
+            _ => None,
+        });
+    let ports: BTreeSet<u16> = ports.collect();
+    let Some(first) = world.nodes.values().next().filter(|_| !ports.is_empty()) else {
+        return;
+    };
+    let origin = Origin {
+        resource: first.key(),
+        rule: "policy: only nodes send to tunnels",
+    };
+    let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
+    let nodes: Vec<_> = nodes.map(|own| own.address.addr()).collect();
+    let mut rules = Vec::new();
+    for family in Family::ALL {
+        let name = format!("nodes-{family}");
+        let own = nodes
+            .iter()
+            .filter(|address| Family::of(**address) == family);
+        let members = Members::of_set(own.map(|address| vec![Datum::Ip(*address)]));
+        if members.is_empty() {
+            continue;
+        }
+        let set = NftSet {
+            key: vec![Field::address(family)],
+            data: Vec::new(),
+            interval: false,
+        };
+        let place = Place::host(Key::NftSet(NftName::inet(name.as_str())));
+        plan.want(place, Object::NftSet(set), origin.clone());
+        let place = Place::host(Key::NftMembers(NftName::inet(name.as_str())));
+        plan.want(place, Object::NftMembers(members), origin.clone());
+        for port in &ports {
+            let ours = InterfaceMatch {
+                name: naming::LINK_PREFIX.to_owned(),
+                prefix: true,
+                not: false,
+            };
+            let ports = PortSet::Range(*port, *port);
+            let addresses = Addresses::Set(name.clone());
+            rules.push(dropped(vec![
+                Match::InInterface(ours),
+                Match::ProtocolNumber {
+                    number: UDP,
+                    not: false,
+                },
+                Match::Ports {
+                    side: Side::Destination,
+                    ports,
+                    not: false,
+                },
+                Match::Destination(AddressMatch {
+                    family,
+                    addresses,
+                    not: false,
+                }),
+            ]));
+        }
+    }
+    let chain = Chain {
+        hook: Some(hook(HookPoint::Prerouting, PRIORITY)),
+        rules,
+    };
+    let place = Place::host(Key::NftChain(NftName::inet(TUNNELS)));
+    plan.want(place, Object::NftChain(chain), origin);
+}
 
 /// Plans the check of sources of all endpoints of a domain.
 pub(super) fn plan(domain: &Domain<'_>, plan: &mut HostPlan) {
@@ -129,12 +214,13 @@ impl Spoof<'_, '_> {
         ];
         for ((family, ether_type), own) in ETHER_TYPES.into_iter().zip(&own) {
             if family == Family::V6 {
+                rules.extend(OF_ROUTERS.map(|icmp_type| dropped(of_type(ether_type, icmp_type))));
                 let forged = [
                     not_in(vec![port, PacketField::NeighbourTarget], own),
                     not_in(vec![PacketField::NeighbourTarget], LINK_LOCAL),
                 ];
                 rules.push(dropped(
-                    [advertisement(ether_type).as_slice(), &forged].concat(),
+                    [of_type(ether_type, ADVERTISEMENT).as_slice(), &forged].concat(),
                 ));
             }
             rules.extend(unchecked(family).into_iter().map(|net| {
@@ -286,12 +372,12 @@ fn unchecked(family: Family) -> Vec<IpNet> {
 }
 
 /// Addresses of the link.
-fn link_local() -> IpNet {
+pub(super) fn link_local() -> IpNet {
     IpNet::new_assert([0xfe80, 0, 0, 0, 0, 0, 0, 0].into(), 10)
 }
 
-/// A neighbour advertisement of an endpoint.
-fn advertisement(ether_type: u16) -> Vec<Match> {
+/// ICMPv6 of a type, of an endpoint.
+fn of_type(ether_type: u16, icmp_type: u8) -> Vec<Match> {
     vec![
         Match::EtherType(ether_type),
         ends(),
@@ -301,7 +387,7 @@ fn advertisement(ether_type: u16) -> Vec<Match> {
         },
         Match::Icmp {
             family: Family::V6,
-            icmp_type: ADVERTISEMENT,
+            icmp_type,
             code: None,
             not: false,
         },

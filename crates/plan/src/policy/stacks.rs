@@ -17,6 +17,10 @@ use crate::objects::{Action, Match, Rule};
 /// The bit of a packet's mark that says that a rule passed it on. Only between two chains.
 pub(super) const PASS: u32 = 0x8000_0000;
 
+/// The most tiers whose policies may apply to one endpoint in one direction: a packet goes from one to the
+/// next, and the kernel follows 16 in all (`NFT_JUMP_STACK_SIZE`).
+const MOST_TIERS: usize = 12;
+
 /// Where a packet goes.
 #[derive(Clone)]
 pub(super) enum Target {
@@ -41,6 +45,9 @@ impl<'a> Writer<'_, 'a> {
         direction: Direction,
         network: Option<&Resource<Network>>,
     ) -> Target {
+        if let Some(tier) = stack.tiers.get(MOST_TIERS) {
+            return self.too_deep(tier, direction);
+        }
         let end = End {
             fallback: &stack.fallback,
             direction,
@@ -86,6 +93,26 @@ impl<'a> Writer<'_, 'a> {
             rule: "policy: the policies of a tier that apply",
         };
         self.chain(&name, None, rules, origin);
+        Target::Chain(name)
+    }
+
+    /// The kernel follows only so many chains one behind the other, and would take none of them.
+    fn too_deep(&mut self, tier: &StackTier<'_, 'a>, direction: Direction) -> Target {
+        let message = format!(
+            "policies of more than {MOST_TIERS} tiers apply to {}, which the kernel cannot follow, so its \
+             packets are dropped; put policies into fewer tiers",
+            self.asker
+        );
+        self.plan.problem(tier.policies[0].key.clone(), message);
+        let name = format!("{}.too-deep", word(direction));
+        if !self.has_chain(&name) {
+            let origin = Origin {
+                resource: tier.policies[0].key.clone(),
+                rule: "policy: the policies of a tier that apply",
+            };
+            let drop = denial(&[], &format!("{direction} behind too many tiers"));
+            self.chain(&name, None, drop.into(), origin);
+        }
         Target::Chain(name)
     }
 

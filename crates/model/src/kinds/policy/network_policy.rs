@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule_faults::{rule_faults, type_faults};
+use super::rule_faults::{global_fault, rule_faults, type_faults};
 use super::{PolicyRule, Tier};
 use crate::names::Name;
 use crate::resource::FieldError;
@@ -145,13 +145,19 @@ impl Order {
 impl NetworkPolicy {
     pub(crate) fn faults(&self) -> Vec<FieldError> {
         let rules = rule_faults(&self.ingress, &self.egress);
-        [type_faults(&self.types), rules].concat()
+        let whom = global_fault("spec.selector", &self.selector, false);
+        [type_faults(&self.types), rules, Vec::from_iter(whom)].concat()
     }
 }
 
 impl GlobalNetworkPolicy {
     pub(crate) fn faults(&self) -> Vec<FieldError> {
         let rules = rule_faults(&self.ingress, &self.egress);
-        [type_faults(&self.types), rules].concat()
+        let whom = global_fault("spec.selector", &self.selector, false);
+        let namespaces = self.namespace_selector.as_ref();
+        let among =
+            namespaces.and_then(|selector| global_fault("spec.namespaceSelector", selector, true));
+        let whom = whom.into_iter().chain(among).collect();
+        [type_faults(&self.types), rules, whom].concat()
     }
 }

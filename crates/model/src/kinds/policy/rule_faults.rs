@@ -4,6 +4,7 @@
 use super::{Direction, EntityMatch, Icmp, PolicyRule, ProtocolMatch, RuleAction};
 use crate::net::Family;
 use crate::resource::FieldError;
+use crate::selector::Selector;
 
 /// What is wrong with the rules of a policy, each with its place.
 pub(super) fn rule_faults(ingress: &[PolicyRule], egress: &[PolicyRule]) -> Vec<FieldError> {
@@ -46,8 +47,46 @@ pub(super) fn pass_faults(ingress: &[PolicyRule], egress: &[PolicyRule]) -> Vec<
     [of("ingress", ingress), of("egress", egress)].concat()
 }
 
+/// `global()` where it says nothing: it tells what is of no namespace, and only where namespaces are
+/// selected.
+pub(super) fn global_fault(
+    field: &str,
+    selector: &Selector,
+    selects_namespaces: bool,
+) -> Option<FieldError> {
+    let message = match selects_namespaces {
+        true if selector.mixes_global() => {
+            "global() cannot stand beside others: it is what is of no namespace; write rules apart"
+        }
+        false if selector.is_global() || selector.mixes_global() => {
+            "global() selects among namespaces only; set namespaceSelector to it"
+        }
+        _ => return None,
+    };
+    Some(FieldError::new(field, message))
+}
+
+fn selector_faults(rule: &PolicyRule) -> Vec<FieldError> {
+    let ends = [("source", &rule.source), ("destination", &rule.destination)];
+    let of_end = |(name, end): (&str, &EntityMatch)| {
+        let selectors = [
+            ("selector", &end.selector, false),
+            ("notSelector", &end.not_selector, false),
+            ("namespaceSelector", &end.namespace_selector, true),
+        ];
+        let faults = selectors
+            .into_iter()
+            .filter_map(|(field, selector, namespaces)| {
+                global_fault(&format!("{name}.{field}"), selector.as_ref()?, namespaces)
+            });
+        faults.collect::<Vec<_>>()
+    };
+    ends.into_iter().flat_map(of_end).collect()
+}
+
 fn faults(rule: &PolicyRule) -> Vec<FieldError> {
     let mut faults = port_faults(rule);
+    faults.extend(selector_faults(rule));
     for (field, icmp) in [("icmp", rule.icmp), ("notICMP", rule.not_icmp)] {
         if let Some(icmp) = icmp {
             faults.extend(

@@ -147,6 +147,18 @@ fn what_is_printed_reads_back_but_for_its_line() {
 }
 
 #[test]
+fn an_empty_selector_is_one_that_is_not_given() {
+    let text = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\nspec:\n  \
+                namespaceSelector: ''\n  ingress: [{action: Deny, source: {selector: '', notSelector: ' '}}]\n";
+    let parsed = parse("t", text).unwrap();
+    let AnyResource::GlobalNetworkPolicy(policy) = &parsed[0].resource else {
+        panic!("{:?}", parsed[0].resource.kind());
+    };
+    assert_eq!(policy.spec.namespace_selector, None);
+    assert!(policy.spec.ingress[0].source.is_any());
+}
+
+#[test]
 fn what_has_another_meaning_there_is_refused_by_name() {
     let policy = |spec: &str| {
         format!(
@@ -154,6 +166,14 @@ fn what_has_another_meaning_there_is_refused_by_name() {
         )
     };
     for (spec, wanted) in [
+        (
+            "selector: global()",
+            "t:5:13: spec.selector: global() selects among namespaces only",
+        ),
+        (
+            "ingress: [{action: Deny, source: {namespaceSelector: global() || has(a)}}]",
+            "t:5:56: spec.ingress[0].source.namespaceSelector: global() cannot stand beside others",
+        ),
         (
             "doNotTrack: true",
             "t:5:15: spec.doNotTrack: is not supported: every connection is tracked",

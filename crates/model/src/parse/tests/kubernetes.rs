@@ -169,6 +169,11 @@ fn what_the_api_refuses_is_refused() {
     let port = |port: &str| format!("ingress: [{{ports: [{port}]}}]");
     for (spec, wanted) in [
         (
+            // Left out it would be everybody.
+            from("{podSelector: {matchLabels: {app: }}}"),
+            "t:5:53: spec.ingress[0].from[0].podSelector.matchLabels.app: null is not allowed",
+        ),
+        (
             from("{}"),
             "t:5:21: spec.ingress[0].from[0]: names nobody; give podSelector",
         ),

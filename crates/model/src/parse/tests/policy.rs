@@ -282,7 +282,7 @@ fn any_rule() -> impl Strategy<Value = String> {
             "nets: [10.0.0.0/8, 10.1.2.3/9]",
             "notNets: ['fd00::1/8']",
             "selector: a == \"b\" || !(has(c) && d in {'e', 'f'})",
-            "notSelector: a not in {} && global()",
+            "notSelector: a not in {} && has(b)",
             "namespaceSelector: all()",
             "ports: [80, '90:100', web-1]",
             "notPorts: ['1', 0]",
