@@ -28,6 +28,7 @@ mod rules;
 mod sets;
 mod spoof;
 mod stacks;
+mod tunnels;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -57,7 +58,7 @@ pub(crate) fn plan(residents: &Residents<'_>, node: &Name, plan: &mut HostPlan) 
     let world = residents.world;
     let rulebook = Rulebook::of(world);
     let directory = Directory::of(world);
-    spoof::plan_tunnels(world, plan);
+    tunnels::plan(world, plan);
     for domain in domain::all(residents, node, &directory, plan) {
         spoof::plan(&domain, plan);
         dispatch::plan(world, &rulebook, &directory, &domain, plan);

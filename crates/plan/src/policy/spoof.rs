@@ -6,27 +6,23 @@
 //!
 //! Link-local addresses of IPv6 are the container's own choice, and go no further than its link.
 
-use std::collections::BTreeSet;
-
 use ipnet::IpNet;
-use tombolo_model::{Family, World};
+use tombolo_model::Family;
 
 use super::dispatch::hook;
 use super::domain::{Domain, Resident};
 use crate::attachment::Passing;
 use crate::host_plan::{HostPlan, Origin};
-use crate::naming;
 use crate::objects::{
-    Action, AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Link,
-    LinkKind, Match, Members, NftName, NftSet, Object, PacketField, Place, PortSet, Rule, Side,
-    Table,
+    Action, AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Match,
+    Members, NftName, NftSet, Object, PacketField, Rule, Table,
 };
 
 const CHAIN: &str = "spoofing";
 /// The set of addresses that are the link's.
 const LINK_LOCAL: &str = "link-local";
 /// Before connection tracking (`NF_IP_PRI_CONNTRACK` is -200), and before what reads packets raw.
-const PRIORITY: i32 = -310;
+pub(super) const PRIORITY: i32 = -310;
 /// What the names of the host's ends of pairs begin with.
 const ENDS: &str = "tbv";
 /// `ETH_P_ARP`.
@@ -38,85 +34,6 @@ const ICMPV6: u8 = 58;
 const ADVERTISEMENT: u8 = 136;
 /// Advertisements of routers, and redirections (RFC 4861, sections 4.2 and 4.5): a container is no router.
 const OF_ROUTERS: [u8; 2] = [134, 137];
-const TUNNELS: &str = "tunnels";
-const UDP: u8 = 17;
-
-/// Nobody but a node sends to a node's tunnels: what is in there is taken for another node's word. That
-/// goes for all that comes from links of ours.
-pub(super) fn plan_tunnels(world: &World, plan: &mut HostPlan) {
-    let ports = plan
-        .objects
-        .values()
-        .filter_map(|planned| match &planned.object {
-            Object::Link(Link {
-                kind: LinkKind::Vxlan { port, .. },
-                ..
-            }) => Some(*port),
-            _ => None,
-        });
-    let ports: BTreeSet<u16> = ports.collect();
-    let Some(first) = world.nodes.values().next().filter(|_| !ports.is_empty()) else {
-        return;
-    };
-    let origin = Origin {
-        resource: first.key(),
-        rule: "policy: only nodes send to tunnels",
-    };
-    let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
-    let nodes: Vec<_> = nodes.map(|own| own.address.addr()).collect();
-    let mut rules = Vec::new();
-    for family in Family::ALL {
-        let name = format!("nodes-{family}");
-        let own = nodes
-            .iter()
-            .filter(|address| Family::of(**address) == family);
-        let members = Members::of_set(own.map(|address| vec![Datum::Ip(*address)]));
-        if members.is_empty() {
-            continue;
-        }
-        let set = NftSet {
-            key: vec![Field::address(family)],
-            data: Vec::new(),
-            interval: false,
-        };
-        let place = Place::host(Key::NftSet(NftName::inet(name.as_str())));
-        plan.want(place, Object::NftSet(set), origin.clone());
-        let place = Place::host(Key::NftMembers(NftName::inet(name.as_str())));
-        plan.want(place, Object::NftMembers(members), origin.clone());
-        for port in &ports {
-            let ours = InterfaceMatch {
-                name: naming::LINK_PREFIX.to_owned(),
-                prefix: true,
-                not: false,
-            };
-            let ports = PortSet::Range(*port, *port);
-            let addresses = Addresses::Set(name.clone());
-            rules.push(dropped(vec![
-                Match::InInterface(ours),
-                Match::ProtocolNumber {
-                    number: UDP,
-                    not: false,
-                },
-                Match::Ports {
-                    side: Side::Destination,
-                    ports,
-                    not: false,
-                },
-                Match::Destination(AddressMatch {
-                    family,
-                    addresses,
-                    not: false,
-                }),
-            ]));
-        }
-    }
-    let chain = Chain {
-        hook: Some(hook(HookPoint::Prerouting, PRIORITY)),
-        rules,
-    };
-    let place = Place::host(Key::NftChain(NftName::inet(TUNNELS)));
-    plan.want(place, Object::NftChain(chain), origin);
-}
 
 /// Plans the check of sources of all endpoints of a domain.
 pub(super) fn plan(domain: &Domain<'_>, plan: &mut HostPlan) {
@@ -232,6 +149,12 @@ impl Spoof<'_, '_> {
             let source = not_in(vec![port, PacketField::Source(family)], own);
             rules.push(dropped(vec![Match::EtherType(ether_type), ends(), source]));
         }
+        self.want_sets(residents, macs);
+        self.chain(HookPoint::Prerouting, rules);
+    }
+
+    /// The sets that frames are looked up in.
+    fn want_sets(&mut self, residents: &[&Resident<'_>], macs: &str) {
         for family in Family::ALL {
             self.own(residents, family);
         }
@@ -247,7 +170,6 @@ impl Spoof<'_, '_> {
             vec![Field::Interface, Field::Mac],
             Members::of_set(stations),
         );
-        self.chain(HookPoint::Prerouting, rules);
     }
 
     /// The set of interfaces with their addresses.
@@ -402,6 +324,6 @@ fn from(family: Family, net: IpNet) -> Match {
     })
 }
 
-fn dropped(matches: Vec<Match>) -> Rule {
+pub(super) fn dropped(matches: Vec<Match>) -> Rule {
     Rule::new(matches, Action::Drop).counted()
 }

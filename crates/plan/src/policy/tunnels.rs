@@ -1,0 +1,105 @@
+//! Nobody but a node sends to a node's tunnels: what comes out of one is taken for another node's word.
+//!
+//! That goes for all that comes from links of ours, tunnels among them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tombolo_model::{Family, World};
+
+use super::dispatch::hook;
+use super::spoof::{PRIORITY, dropped};
+use crate::host_plan::{HostPlan, Origin};
+use crate::naming;
+use crate::objects::{
+    AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Link, LinkKind,
+    Match, Members, NftName, NftSet, Object, Place, PortSet, Rule, Side,
+};
+
+const CHAIN: &str = "tunnels";
+const UDP: u8 = 17;
+
+/// Plans the guard of the host's tunnels, if it has any.
+pub(super) fn plan(world: &World, plan: &mut HostPlan) {
+    let ports: BTreeSet<u16> = plan
+        .objects
+        .values()
+        .filter_map(|planned| port(&planned.object))
+        .collect();
+    let Some(first) = world.nodes.values().next().filter(|_| !ports.is_empty()) else {
+        return;
+    };
+    let origin = Origin {
+        resource: first.key(),
+        rule: "policy: only nodes send to tunnels",
+    };
+    let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
+    let nodes: Vec<IpAddr> = nodes.map(|own| own.address.addr()).collect();
+    let mut rules = Vec::new();
+    for family in Family::ALL {
+        if nodes.iter().any(|address| Family::of(*address) == family) {
+            let set = want_nodes(&nodes, family, &origin, plan);
+            rules.extend(ports.iter().map(|port| guard(family, *port, &set)));
+        }
+    }
+    let chain = Chain {
+        hook: Some(hook(HookPoint::Prerouting, PRIORITY)),
+        rules,
+    };
+    let place = Place::host(Key::NftChain(NftName::inet(CHAIN)));
+    plan.want(place, Object::NftChain(chain), origin);
+}
+
+/// The port that a tunnel listens on.
+fn port(object: &Object) -> Option<u16> {
+    match object {
+        Object::Link(Link {
+            kind: LinkKind::Vxlan { port, .. },
+            ..
+        }) => Some(*port),
+        _ => None,
+    }
+}
+
+/// The set of the addresses by which nodes reach each other.
+fn want_nodes(nodes: &[IpAddr], family: Family, origin: &Origin, plan: &mut HostPlan) -> String {
+    let name = format!("nodes-{family}");
+    let own = nodes
+        .iter()
+        .filter(|address| Family::of(**address) == family);
+    let members = Members::of_set(own.map(|address| vec![Datum::Ip(*address)]));
+    let set = NftSet {
+        key: vec![Field::address(family)],
+        data: Vec::new(),
+        interval: false,
+    };
+    let place = Place::host(Key::NftSet(NftName::inet(name.as_str())));
+    plan.want(place, Object::NftSet(set), origin.clone());
+    let place = Place::host(Key::NftMembers(NftName::inet(name.as_str())));
+    plan.want(place, Object::NftMembers(members), origin.clone());
+    name
+}
+
+fn guard(family: Family, port: u16, nodes: &str) -> Rule {
+    dropped(vec![
+        Match::InInterface(InterfaceMatch {
+            name: naming::LINK_PREFIX.to_owned(),
+            prefix: true,
+            not: false,
+        }),
+        Match::ProtocolNumber {
+            number: UDP,
+            not: false,
+        },
+        Match::Ports {
+            side: Side::Destination,
+            ports: PortSet::Range(port, port),
+            not: false,
+        },
+        Match::Destination(AddressMatch {
+            family,
+            addresses: Addresses::Set(nodes.to_owned()),
+            not: false,
+        }),
+    ])
+}
