@@ -162,7 +162,12 @@ impl Memory {
                         && is_ours(&place.key, ownership))
                         || planned.contains_key(&place.key)
                 });
-            lost_sight |= !stays && stands_on(object).is_some();
+            // One that a runtime was to take may have been made twice, if it was on its way when it was
+            // looked for.
+            let given_up = place.netns == Netns::Host
+                && mark(object).is_some()
+                && planned.is_none_or(|planned| !planned.contains_key(&place.key));
+            lost_sight |= given_up || (!stays && stands_on(object).is_some());
             stays
         });
         self.doubtful.retain(|netns| wanted.contains_key(netns));
