@@ -47,10 +47,6 @@ const ACCEPT: i32 = 1;
 pub(super) const JUMP: i32 = -3;
 pub(super) const GOTO: i32 = -4;
 const RETURN: i32 = -5;
-/// `FIN`, `SYN`, `RST` and `ACK` of TCP (RFC 9293, 3.1), in the 14th byte of its header.
-const TCP_FLAGS: u32 = 13;
-const TCP_ALL: u8 = 0x17;
-const TCP_SYN: u8 = 0x02;
 
 /// Writes a rule's expressions into the list of them.
 pub(super) fn encode(table: Table, rule: &Rule, list: &mut Message) {
@@ -114,7 +110,6 @@ impl Writer<'_> {
                 self.compare(&value.to_ne_bytes(), false);
             }
             Match::ConnectionState(states) => self.states(states),
-            Match::TcpNotSyn => self.tcp_not_syn(),
             Match::Ports { side, ports, not } => self.ports(*side, ports, *not),
             Match::Icmp {
                 icmp_type,
@@ -152,13 +147,6 @@ impl Writer<'_> {
         self.connection(CT_STATE);
         self.mask(&mask.to_ne_bytes());
         self.compare(&[0; 4], true);
-    }
-
-    fn tcp_not_syn(&mut self) {
-        self.protocol(tombolo_model::Protocol::Tcp.number(), false);
-        self.payload(REGISTER, TRANSPORT, TCP_FLAGS, 1);
-        self.mask(&[TCP_ALL]);
-        self.compare(&[TCP_SYN], true);
     }
 
     fn ports(&mut self, side: Side, ports: &PortSet, not: bool) {

@@ -5,7 +5,7 @@
 
 use tombolo_model::kinds::policy::{Direction, ProtocolMatch};
 use tombolo_model::{Family, HostEndpoint, Name, Resource, World};
-use tombolo_policy::failsafe::{Failsafe, INBOUND, OUTBOUND};
+use tombolo_policy::failsafe::{self, Failsafe};
 use tombolo_policy::{Directory, Labels, Member, Rulebook, Stack, Subject};
 
 use super::dispatch::{before_judging, hook, neighbour_discovery};
@@ -119,7 +119,7 @@ impl<'a> Writer<'_, 'a> {
         let mut rules = before_judging();
         rules.push(Rule::new([at(direction, "lo")], Action::Accept));
         rules.extend(neighbour_discovery());
-        rules.extend(failsafe(direction).iter().map(open));
+        rules.extend(failsafe::ports(direction).iter().map(open));
         for interface in interfaces {
             let subject = Subject::host(interface.host, interface.labels);
             let stack = Stack::of(self.rulebook, self.directory, subject, direction);
@@ -171,11 +171,4 @@ fn open(port: &Failsafe) -> Rule {
         [Match::ProtocolNumber { number, not: false }, port],
         Action::Accept,
     )
-}
-
-fn failsafe(direction: Direction) -> &'static [Failsafe] {
-    match direction {
-        Direction::Ingress => INBOUND,
-        Direction::Egress => OUTBOUND,
-    }
 }

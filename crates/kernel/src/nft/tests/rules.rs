@@ -75,10 +75,6 @@ fn conditions() -> Vec<(Vec<Match>, &'static str)> {
             vec![Match::ConnectionState(vec![New, Invalid])],
             "ct state invalid,new accept",
         ),
-        (
-            vec![Match::TcpNotSyn],
-            "tcp flags != syn / fin,syn,rst,ack accept",
-        ),
         (vec![proto(47, false)], "meta l4proto gre accept"),
         (vec![proto(47, true)], "meta l4proto != gre accept"),
         (

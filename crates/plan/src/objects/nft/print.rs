@@ -145,7 +145,6 @@ impl fmt::Display for Match {
                 let words: Vec<String> = states.iter().map(ToString::to_string).collect();
                 write!(f, "ct state {}", words.join(","))
             }
-            Match::TcpNotSyn => f.write_str("tcp flags & (fin | syn | rst | ack) != syn"),
             Match::ProtocolNumber { number, not } => {
                 write!(f, "meta l4proto {}{number}", unless(*not))
             }

@@ -81,9 +81,6 @@ pub enum Match {
     },
     /// The connection is in one of these states (`ct state`).
     ConnectionState(Vec<ConnState>),
-    /// A segment of TCP that does not ask for a new connection: of its flags SYN, ACK, FIN and RST it
-    /// has not SYN alone. Implies the protocol.
-    TcpNotSyn,
     /// The transport protocol, by its number (IANA, protocol numbers).
     ProtocolNumber {
         /// The number.
