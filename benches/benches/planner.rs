@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tombolo_bench::{
-    Figure, Goal, Inside, Report, interleave, large, milliseconds, resident, serve,
+    Figure, Goal, Inside, Report, etcd, interleave, large, milliseconds, resident, serve,
 };
 use tombolo_ipam::Request;
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
@@ -21,19 +20,14 @@ use tombolo_model::{
     AnyResource, ContainerId, Endpoint, IfName, KindName, MacAddr, Name, Resource, World, Write,
 };
 use tombolo_plan::{Observed, diff, plan};
-use tombolo_store::etcd::client::{EtcdConfig, EtcdStore};
-use tombolo_store::{Commit, Resources};
+use tombolo_store::Resources;
 use tombolo_tests::{Cluster, Shape, lab};
 
 const NODES: u32 = 1_000;
 const ENDPOINTS_PER_NODE: u32 = 20;
 const ROUNDS: usize = 15;
-/// Resources in one transaction; etcd takes 128.
-const BATCH: usize = 100;
 /// How long the kernel may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Where the etcd is, inside the host.
-const ETCD: &str = "http://127.0.0.1:2379";
 /// The host and node that is measured.
 const HOST: &str = "a";
 
@@ -99,26 +93,7 @@ fn planner(report: &mut Report) -> Result<()> {
 /// A whole agent, with a real etcd beside it.
 fn agent(report: &mut Report) -> Result<()> {
     let lab = lab("bench-planner", &Shape::hosts(1));
-    let _etcd = lab.spawn(
-        HOST,
-        &[
-            "etcd",
-            "--data-dir",
-            "/run/etcd",
-            "--listen-client-urls",
-            ETCD,
-            "--advertise-client-urls",
-            ETCD,
-            "--listen-peer-urls",
-            "http://127.0.0.1:2380",
-        ],
-    )?;
-    let health =
-        format!("until ETCDCTL_API=3 etcdctl --endpoints {ETCD} endpoint health; do :; done");
-    lab.output(HOST, &["sh", "-c", &health])?;
-    lab.init(HOST, &["--etcd", ETCD])?;
-    lab.start_agent(HOST, &[])?;
-    lab.ready(HOST)?;
+    let _etcd = etcd::start(&lab, HOST)?;
     let mut inside = Inside::start(&lab, HOST)?;
     inside.ask::<f64>(&Question::Fill)?;
     lab.ready(HOST)?;
@@ -152,12 +127,7 @@ fn answer(question: Question) -> Result<f64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let store = EtcdStore::new(EtcdConfig {
-        endpoints: vec![ETCD.to_owned()],
-        tls: None,
-        timeout: LIMIT,
-    })?;
-    let resources = Resources::new(Arc::new(store));
+    let resources = etcd::resources()?;
     runtime.block_on(async {
         match question {
             Question::Fill => fill(&resources).await,
@@ -172,21 +142,8 @@ async fn fill(resources: &Resources) -> Result<f64> {
         .iter()
         .flat_map(|kind| world.list(*kind))
         .collect();
-    for batch in all.chunks(BATCH) {
-        let writes: Vec<Write> = batch
-            .iter()
-            .map(|resource| Write::put(resource.clone(), None))
-            .collect();
-        commit(resources, &writes).await?;
-    }
+    etcd::fill(resources, &all).await?;
     Ok(0.0)
-}
-
-async fn commit(resources: &Resources, writes: &[Write]) -> Result<()> {
-    match resources.commit(writes).await? {
-        Commit::Done(_) => Ok(()),
-        Commit::Conflict => bail!("somebody else writes to the benchmark's store"),
-    }
 }
 
 async fn add(resources: &Resources, number: u32) -> Result<f64> {
@@ -197,7 +154,7 @@ async fn add(resources: &Resources, number: u32) -> Result<f64> {
     let kernel = Kernel::open(&NetnsHandle::current()?, Ownership::default())?;
     let mut watcher = kernel.watch()?;
     let mut told = resources.watch(revision).await?;
-    commit(resources, &writes).await?;
+    etcd::commit(resources, &writes).await?;
     told.next().await.context("the store tells of it")??;
     let begun = Instant::now();
     let is_route = |what: &str| what.split('/').next() == Some(address.to_string().as_str());

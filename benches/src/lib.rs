@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+pub mod etcd;
 mod figures;
 mod inside;
 pub mod large;

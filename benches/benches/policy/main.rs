@@ -9,20 +9,18 @@ mod site;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tombolo_bench::{Figure, Goal, Inside, Report, large, milliseconds, resident, serve};
+use tombolo_bench::{Figure, Goal, Inside, Report, etcd, large, milliseconds, resident, serve};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_lab::Lab;
 use tombolo_model::{AnyResource, KindName, Name, NetworkPolicy, Resource, World, Write};
 use tombolo_plan::{HostPlan, Key, plan};
-use tombolo_store::etcd::client::{EtcdConfig, EtcdStore};
-use tombolo_store::{Commit, Resources};
+use tombolo_store::Resources;
 use tombolo_tests::{Cluster, Shape, lab};
 
 use site::{Seen, Site};
@@ -36,10 +34,9 @@ const ENDPOINTS_PER_NODE: u32 = 20;
 const POLICIES: usize = 1_000;
 /// The host whose rules are written from nothing.
 const ENDPOINTS: u32 = 10_000;
-/// Resources in one transaction; etcd takes 128.
+/// Policies in one file.
 const BATCH: usize = 100;
 const LIMIT: Duration = Duration::from_secs(10);
-const ETCD: &str = "http://127.0.0.1:2379";
 const HOST: &str = "a";
 
 /// What is asked of this program inside a host.
@@ -168,26 +165,7 @@ spec:
 /// One endpoint of 20,000 joins a selector that 1,000 policies use.
 fn join(report: &mut Report) -> Result<()> {
     let lab = lab("bench-policy-join", &Shape::hosts(1));
-    let _etcd = lab.spawn(
-        HOST,
-        &[
-            "etcd",
-            "--data-dir",
-            "/run/etcd",
-            "--listen-client-urls",
-            ETCD,
-            "--advertise-client-urls",
-            ETCD,
-            "--listen-peer-urls",
-            "http://127.0.0.1:2380",
-        ],
-    )?;
-    let health =
-        format!("until ETCDCTL_API=3 etcdctl --endpoints {ETCD} endpoint health; do :; done");
-    lab.output(HOST, &["sh", "-c", &health])?;
-    lab.init(HOST, &["--etcd", ETCD])?;
-    lab.start_agent(HOST, &[])?;
-    lab.ready(HOST)?;
+    let _etcd = etcd::start(&lab, HOST)?;
     let cluster = Cluster { lab };
     let _ = cluster.container_with(HOST, "server", &config("server"));
     let mut inside = Inside::start(&cluster.lab, HOST)?;
@@ -220,22 +198,16 @@ fn whole(report: &mut Report) -> Result<()> {
 
 /// The part inside the host.
 fn answer(question: Question) -> Result<f64> {
-    let store = || -> Result<Resources> {
-        let store = EtcdStore::new(EtcdConfig {
-            endpoints: vec![ETCD.to_owned()],
-            tls: None,
-            timeout: LIMIT,
-        })?;
-        Ok(Resources::new(Arc::new(store)))
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     match question {
         Question::Way(question) => site::answer(&question),
         Question::Whole => write_all(),
-        Question::Fill => runtime.block_on(async { fill(&store()?).await }),
-        Question::Join(number) => runtime.block_on(async { join_one(&store()?, number).await }),
+        Question::Fill => runtime.block_on(async { fill(&etcd::resources()?).await }),
+        Question::Join(number) => {
+            runtime.block_on(async { join_one(&etcd::resources()?, number).await })
+        }
     }
 }
 
@@ -274,25 +246,12 @@ async fn fill(resources: &Resources) -> Result<f64> {
     }
     let server = policies(|_| "role == 'server'".to_owned())?;
     all.extend(server.into_iter().map(AnyResource::from));
-    for batch in all.chunks(BATCH) {
-        let writes: Vec<Write> = batch
-            .iter()
-            .map(|resource| Write::put(resource.clone(), None))
-            .collect();
-        commit(resources, &writes).await?;
-    }
+    etcd::fill(resources, &all).await?;
     Ok(0.0)
 }
 
 fn labels(role: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("role".to_owned(), role.to_owned())])
-}
-
-async fn commit(resources: &Resources, writes: &[Write]) -> Result<()> {
-    match resources.commit(writes).await? {
-        Commit::Done(_) => Ok(()),
-        Commit::Conflict => bail!("somebody else writes to the benchmark's store"),
-    }
 }
 
 /// An endpoint of another node becomes a client.
@@ -310,7 +269,7 @@ async fn join_one(resources: &Resources, number: u32) -> Result<f64> {
     let kernel = Kernel::open(&NetnsHandle::current()?, Ownership::default())?;
     let mut watcher = kernel.watch()?;
     let mut told = resources.watch(revision).await?;
-    commit(resources, &[Write::put(joining.into(), version)]).await?;
+    etcd::commit(resources, &[Write::put(joining.into(), version)]).await?;
     told.next().await.context("the store tells of it")??;
     let begun = Instant::now();
     loop {
