@@ -10,6 +10,7 @@ use tombolo_plan::objects::MAIN_TABLE;
 
 use crate::address;
 use crate::error::KernelError;
+use crate::link::LinkInfo;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
 use crate::route::{DST, decode, family_number, read_all};
@@ -56,7 +57,7 @@ pub struct RouteAnswer {
 pub fn interfaces(netns: &NetnsHandle) -> Result<Vec<Interface>, KernelError> {
     let mut session = open(netns)?;
     let addresses = address::read_all(&mut session)?;
-    let interface = |link: &crate::link::LinkInfo| {
+    let interface = |link: &LinkInfo| {
         Some(Interface {
             name: IfName::new(link.name.as_str()).ok()?,
             index: link.index,
@@ -90,6 +91,50 @@ pub fn default_route(netns: &NetnsHandle, family: Family) -> Result<Option<IfNam
         .filter_map(|r| Some((r.metric, session.links.name(r.link?)?)))
         .min_by_key(|(metric, _)| *metric);
     Ok(best.map(|(_, link)| link))
+}
+
+/// A way of the host's own: not one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Where to.
+    pub dst: IpNet,
+    /// The lower of two to the same destination is taken.
+    pub metric: u32,
+    /// By this interface.
+    pub link: IfName,
+    /// Through this gateway; none where the destination is on the link.
+    pub gateway: Option<IpAddr>,
+}
+
+/// The routes of the main table that others made: how next hops of routes that are learned are
+/// reached. Those by an interface that is down are left out: the kernel keeps some, but takes none.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn ways(netns: &NetnsHandle, own_protocol: u8) -> Result<Vec<Way>, KernelError> {
+    let mut session = open(netns)?;
+    let mut found = Vec::new();
+    for family in Family::ALL {
+        for route in read_all(&mut session, family, 0)? {
+            let usable = route.table == MAIN_TABLE
+                && route.kind == libc::RTN_UNICAST
+                && route.protocol != own_protocol;
+            let link = route.link.filter(|_| usable);
+            let Some(link) = link.and_then(|index| session.links.name(index)) else {
+                continue;
+            };
+            let is_up = |link: &LinkInfo| link.up && link.carrier;
+            if session.links.info(&link).is_some_and(is_up) {
+                found.push(Way {
+                    dst: route.dst,
+                    metric: route.metric,
+                    link,
+                    gateway: route.gateway,
+                });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// How a packet to an address would leave.
@@ -161,6 +206,24 @@ mod tests {
             Some(name("up0"))
         );
         assert_eq!(default_route(&host.netns, Family::V6).unwrap(), None);
+        host.run("ip route add 10.1.0.0/16 via 192.0.2.9 proto 84");
+        host.run("ip route add 10.2.0.0/16 via 192.0.2.9 metric 7");
+        host.run("ip link set up1 down");
+        let others: Vec<String> = ways(&host.netns, 84)
+            .unwrap()
+            .into_iter()
+            .filter(|way| way.dst.addr().is_ipv4())
+            .map(|way| format!("{} {:?} {} {}", way.dst, way.gateway, way.link, way.metric))
+            .collect();
+        assert_eq!(
+            others,
+            [
+                "0.0.0.0/0 Some(192.0.2.9) up0 10",
+                "10.2.0.0/16 Some(192.0.2.9) up0 7",
+                "192.0.2.0/24 None up0 0"
+            ]
+        );
+        host.run("ip link set up1 up; ip route add default via 198.51.100.9 metric 50");
         let answer = route_to(&host.netns, "198.51.100.7".parse().unwrap()).unwrap();
         assert_eq!((answer.link, answer.gateway), (name("up1"), None));
         assert_eq!(answer.source, Some("198.51.100.1".parse().unwrap()));

@@ -190,7 +190,11 @@ fn in_order<'a>(tier: Tier<'a>, orders: &[Option<Order>]) -> Tier<'a> {
 
 fn global(policy: &Resource<kinds::GlobalNetworkPolicy>) -> Policy<'_> {
     let spec = &policy.spec;
-    let types = Direction::given(&spec.types, &spec.ingress, &spec.egress);
+    let types = Direction::given(
+        &spec.types,
+        !spec.ingress.is_empty(),
+        !spec.egress.is_empty(),
+    );
     let scope = spec
         .namespace_selector
         .as_ref()
@@ -214,7 +218,11 @@ fn global(policy: &Resource<kinds::GlobalNetworkPolicy>) -> Policy<'_> {
 
 fn of_namespace<'a>(namespace: &'a Name, policy: &'a Resource<kinds::NetworkPolicy>) -> Policy<'a> {
     let spec = &policy.spec;
-    let types = Direction::given(&spec.types, &spec.ingress, &spec.egress);
+    let types = Direction::given(
+        &spec.types,
+        !spec.ingress.is_empty(),
+        !spec.egress.is_empty(),
+    );
     let rules = |direction, list| {
         types
             .contains(&direction)

@@ -1,8 +1,9 @@
 //! The tables of policies and of what they name.
 
+use serde::Deserialize;
 use serde_json::Value;
-use tombolo_model::KindName;
-use tombolo_model::kinds::policy::{ORIGINAL, SOURCE, Tier};
+use tombolo_model::kinds::policy::{Direction, ORIGINAL, Tier, source_of};
+use tombolo_model::{KindName, Metadata};
 
 use super::{Column, items, pairs, text};
 use crate::output::list;
@@ -30,16 +31,16 @@ const POLICY: &[Column] = &[
     ("tier", |r| or(&r["spec"]["tier"], Tier::DEFAULT)),
     ("order", order),
     ("applies to", |r| or(&r["spec"]["selector"], EVERYTHING)),
-    ("ingress", |r| rules(r, "Ingress")),
-    ("egress", |r| rules(r, "Egress")),
+    ("ingress", |r| rules(r, Direction::Ingress)),
+    ("egress", |r| rules(r, Direction::Egress)),
 ];
 const GLOBAL_POLICY: &[Column] = &[
     ("tier", |r| or(&r["spec"]["tier"], Tier::DEFAULT)),
     ("order", order),
     ("applies to", |r| or(&r["spec"]["selector"], EVERYTHING)),
     ("in namespaces", |r| text(&r["spec"]["namespaceSelector"])),
-    ("ingress", |r| rules(r, "Ingress")),
-    ("egress", |r| rules(r, "Egress")),
+    ("ingress", |r| rules(r, Direction::Ingress)),
+    ("egress", |r| rules(r, Direction::Egress)),
 ];
 const POLICY_WIDE: &[Column] = &[
     ("read from", read_from),
@@ -99,19 +100,15 @@ fn count(list: &Value) -> usize {
 }
 
 /// What a policy does in a direction: nothing if it does not decide about it.
-fn rules(policy: &Value, direction: &str) -> String {
+fn rules(policy: &Value, direction: Direction) -> String {
     let spec = &policy["spec"];
+    let types = Vec::<Direction>::deserialize(&spec["types"]).unwrap_or_default();
     let (ingress, egress) = (count(&spec["ingress"]), count(&spec["egress"]));
-    let types = spec["types"].as_array().filter(|types| !types.is_empty());
-    let decides = match (types, direction) {
-        (Some(types), _) => types.iter().any(|given| given == direction),
-        (None, "Ingress") => ingress > 0 || egress == 0,
-        (None, _) => egress > 0,
-    };
     let rules = match direction {
-        "Ingress" => ingress,
-        _ => egress,
+        Direction::Ingress => ingress,
+        Direction::Egress => egress,
     };
+    let decides = Direction::given(&types, ingress > 0, egress > 0).contains(&direction);
     match (decides, rules) {
         (false, _) => "-".to_owned(),
         (true, 0) => "nothing allowed".to_owned(),
@@ -120,16 +117,17 @@ fn rules(policy: &Value, direction: &str) -> String {
     }
 }
 
-/// The file and line, without the lines of its rules.
+/// The file and line that it was read from.
 fn read_from(resource: &Value) -> String {
-    let note = text(&resource["metadata"]["annotations"][SOURCE]);
-    let end = note.find(" ingress=").or_else(|| note.find(" egress="));
-    note[..end.unwrap_or(note.len())].to_owned()
+    let metadata = Metadata::deserialize(&resource["metadata"]).ok();
+    let source = metadata.as_ref().and_then(source_of);
+    source.unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tombolo_model::kinds::policy::SOURCE;
 
     use super::*;
 
@@ -160,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(cells(spec.clone()), wanted, "{spec}");
         }
-        let metadata = json!({"annotations": {
+        let metadata = json!({"name": "web", "annotations": {
             SOURCE: "web.yaml:3 ingress=7,9", ORIGINAL: "networking.k8s.io/v1 NetworkPolicy web"
         }});
         let whole = row(

@@ -82,18 +82,14 @@ impl Direction {
     /// The directions that a policy decides about: those it names; without any, egress if it has
     /// egress rules, and ingress if it has ingress rules or no rules at all.
     #[must_use]
-    pub fn given(
-        types: &[Direction],
-        ingress: &[PolicyRule],
-        egress: &[PolicyRule],
-    ) -> Vec<Direction> {
+    pub fn given(types: &[Direction], has_ingress: bool, has_egress: bool) -> Vec<Direction> {
         if !types.is_empty() {
             return types.to_vec();
         }
-        let to = !ingress.is_empty() || egress.is_empty();
+        let to = has_ingress || !has_egress;
         let wanted = [
             to.then_some(Direction::Ingress),
-            (!egress.is_empty()).then_some(Direction::Egress),
+            has_egress.then_some(Direction::Egress),
         ];
         wanted.into_iter().flatten().collect()
     }
