@@ -32,6 +32,10 @@ test /usr/lib/cni/ptp containernetworking-plugins the reference plugins, to chai
 test dockerd  docker.io        the real engine, and its Swarm to measure by
 test docker-compose docker-compose what people describe their containers with
 test iptables iptables         rules of others that check must find, of both kinds
+test birdc    bird2            a routing daemon to speak BGP with
+test vtysh    frr              another, and the routers of the lab's leaf-spine
+test gobgpd   gobgpd           another
+test exabgp   exabgp           says what others do not, and malformed messages
 ci   g++      g++              libFuzzer
 LIST
 }
@@ -78,6 +82,14 @@ if ((EUID != 0)); then
     as_root=(sudo)
 fi
 
+# Debian starts daemons of its own when their packages come in; tests start theirs themselves. A
+# machine without systemd is kept from it by a policy (invoke-rc.d(8)), where it has none yet.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -d /run/systemd/system && ! -e $policy ]]; then
+    "${as_root[@]}" sh -c "printf '#!/bin/sh\nexit 101\n' > $policy && chmod +x $policy"
+    trap '"${as_root[@]}" rm -f $policy' EXIT
+fi
+
 # Package lists may be stale or absent on a fresh machine: fetch them when the plain way fails.
 install() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
@@ -88,9 +100,9 @@ if ! install 2>/dev/null; then
     "${as_root[@]}" apt-get update -qq
     install
 fi
-# Debian starts daemons of its own when their packages come in; tests start theirs themselves.
 if [[ -d /run/systemd/system ]]; then
-    for daemon in etcd-server:etcd containerd:containerd docker.io:docker; do
+    for daemon in etcd-server:etcd containerd:containerd docker.io:docker \
+        bird2:bird frr:frr gobgpd:gobgpd exabgp:exabgp; do
         if [[ " ${missing[*]} " == *" ${daemon%:*} "* ]]; then
             "${as_root[@]}" systemctl disable --quiet --now "${daemon#*:}"
         fi

@@ -22,6 +22,7 @@ pub mod damage;
 pub mod docker;
 pub mod plugin;
 pub mod random;
+pub mod router;
 pub mod stage;
 pub mod troupe;
 

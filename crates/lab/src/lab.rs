@@ -149,7 +149,13 @@ impl Lab {
         &self.record.spec.hosts
     }
 
-    /// A host by its name.
+    /// The names of the routers that its topology brings besides the hosts.
+    #[must_use]
+    pub fn routers(&self) -> Vec<String> {
+        self.record.spec.topology.routers()
+    }
+
+    /// A host or router by its name.
     ///
     /// # Errors
     /// There is none.
@@ -168,7 +174,7 @@ impl Lab {
             })
     }
 
-    /// The IPv4 address of a host's `eth0`.
+    /// The IPv4 address of a host's first interface, which is `eth0` unless it is a spine.
     ///
     /// # Errors
     /// There is no such host.

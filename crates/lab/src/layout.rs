@@ -6,7 +6,10 @@
 //! stand for the internet: what arrives there shows whether it was translated.
 //!
 //! Segment `k` is 192.168.(50+k).0/24 and fd50:k::/64; the gateway is `.1`, host `i` is `.11+i`.
-//! `eth0` is a host's way to its gateway, and the address on it is the host's address.
+//! `eth0` is a host's way to its gateway, and the address on it is the host's address. A leaf-spine
+//! is another matter: see `fabric`.
+
+pub(crate) mod fabric;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -72,6 +75,8 @@ pub struct Layout {
     pub segments: Vec<Segment>,
     /// The hosts.
     pub hosts: Vec<HostLayout>,
+    /// Routers between them that are no hosts of the spec.
+    pub routers: Vec<HostLayout>,
     /// Routes of the lab's own namespace.
     pub ways: Vec<Way>,
     /// Addresses that stand for the internet.
@@ -88,6 +93,7 @@ impl Layout {
             Topology::Switch => 1,
             Topology::Subnets => 2,
             Topology::Line => count.saturating_sub(1).max(1),
+            Topology::LeafSpine => return fabric::layout(spec),
         };
         let has_gateway = |segment| spec.topology != Topology::Line || segment == 0;
         let line = spec.topology == Topology::Line;
@@ -104,6 +110,7 @@ impl Layout {
                 })
                 .collect(),
             hosts: (0..count).map(|i| plan.host(spec, i, segments)).collect(),
+            routers: Vec::new(),
             ways: if line && count > 1 {
                 plan.beyond(1, 1..segments, 0, "sw0")
             } else {
@@ -113,10 +120,15 @@ impl Layout {
         }
     }
 
-    /// A host by its name.
+    /// A host or router by its name.
     #[must_use]
     pub fn host(&self, name: &str) -> Option<&HostLayout> {
-        self.hosts.iter().find(|host| host.name == name)
+        self.everybody().find(|host| host.name == name)
+    }
+
+    /// The hosts, then the routers.
+    pub fn everybody(&self) -> impl Iterator<Item = &HostLayout> {
+        self.hosts.iter().chain(&self.routers)
     }
 }
 
@@ -149,7 +161,7 @@ impl Numbers {
     fn host(&self, spec: &LabSpec, i: usize, segments: usize) -> HostLayout {
         let name = spec.hosts[i].clone();
         let mine: Vec<usize> = match spec.topology {
-            Topology::Switch => vec![0],
+            Topology::Switch | Topology::LeafSpine => vec![0],
             Topology::Subnets => vec![i % 2],
             Topology::Line if i == 0 => vec![0],
             Topology::Line => (i - 1..=i).filter(|k| *k < segments).collect(),
@@ -160,15 +172,7 @@ impl Numbers {
         } else {
             1
         };
-        let mut ways: Vec<Way> = self
-            .on(up, gateway)
-            .into_iter()
-            .map(|via| Way {
-                to: default(via),
-                via: via.addr(),
-                link: "eth0".into(),
-            })
-            .collect();
+        let mut ways = default_ways(&self.on(up, gateway));
         if spec.topology == Topology::Line && i + 1 < spec.hosts.len() {
             let down = mine.len() - 1;
             ways.extend(self.beyond(i + 1, i + 1..segments, i, &format!("eth{down}")));
@@ -218,6 +222,16 @@ impl Numbers {
         })
         .collect()
     }
+}
+
+/// To everywhere by way of a gateway at `eth0`, in each family.
+fn default_ways(gateway: &[IpNet]) -> Vec<Way> {
+    let ways = gateway.iter().map(|via| Way {
+        to: default(*via),
+        via: via.addr(),
+        link: "eth0".into(),
+    });
+    ways.collect()
 }
 
 /// Numbers are at most 111: [`LabSpec::check`] allows 100 hosts.

@@ -41,7 +41,7 @@ pub struct Record {
     pub spec: LabSpec,
     /// Its pid 1: when it ends, all ends.
     pub root: ProcessRef,
-    /// Its hosts.
+    /// Its hosts and routers.
     pub hosts: BTreeMap<String, HostRecord>,
 }
 

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::LabError;
+use crate::layout::fabric;
 
 /// How the hosts are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Topology {
     /// All hosts on one L2 segment.
     Switch,
@@ -19,6 +20,20 @@ pub enum Topology {
     Subnets,
     /// Each host has a segment of its own with its neighbour; the middle ones forward.
     Line,
+    /// Two spines, four leaves and a rack of hosts below each leaf; routers `leaf1` to `leaf4`,
+    /// `spine1` and `spine2`, which know nothing but their own addresses.
+    LeafSpine,
+}
+
+impl Topology {
+    /// The names of its routers that are no hosts of the spec.
+    #[must_use]
+    pub fn routers(self) -> Vec<String> {
+        match self {
+            Topology::LeafSpine => fabric::routers(),
+            Topology::Switch | Topology::Subnets | Topology::Line => Vec::new(),
+        }
+    }
 }
 
 impl FromStr for Topology {
@@ -28,10 +43,11 @@ impl FromStr for Topology {
             "switch" => Ok(Topology::Switch),
             "subnets" => Ok(Topology::Subnets),
             "line" => Ok(Topology::Line),
+            "leaf-spine" => Ok(Topology::LeafSpine),
             _ => Err(LabError::Spec {
                 what: "topology",
                 value: text.to_owned(),
-                rule: "it is switch, subnets or line",
+                rule: "it is switch, subnets, line or leaf-spine",
             }),
         }
     }
@@ -43,6 +59,7 @@ impl fmt::Display for Topology {
             Topology::Switch => "switch",
             Topology::Subnets => "subnets",
             Topology::Line => "line",
+            Topology::LeafSpine => "leaf-spine",
         })
     }
 }
@@ -123,6 +140,9 @@ impl LabSpec {
             if self.hosts[..index].contains(host) {
                 return fault("host name", host, "each host has a name of its own");
             }
+            if self.topology.routers().contains(host) {
+                return fault("host name", host, "a router of the topology has it");
+            }
         }
         if !(1280..=65535).contains(&self.mtu) {
             return fault("MTU", &self.mtu, "it is 1280 to 65535 bytes");
@@ -170,6 +190,11 @@ mod tests {
             },
             LabSpec {
                 hosts: vec!["twelve-chars".into()],
+                ..spec.clone()
+            },
+            LabSpec {
+                hosts: vec!["leaf2".into()],
+                topology: Topology::LeafSpine,
                 ..spec.clone()
             },
             LabSpec {

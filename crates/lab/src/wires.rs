@@ -273,7 +273,7 @@ fn plan(layout: &Layout, hosts: &BTreeMap<String, i32>) -> Result<HostPlan, LabE
     for way in &layout.ways {
         draft.way(&root, way)?;
     }
-    for host in &layout.hosts {
+    for host in layout.everybody() {
         if let Some(&pid) = hosts.get(&host.name) {
             plan_host(&mut draft, layout, host, netns(pid))?;
         }

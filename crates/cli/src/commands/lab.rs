@@ -42,7 +42,7 @@ pub(crate) struct Up {
     /// How many hosts: a, b, c, …
     #[arg(long, default_value_t = 3)]
     hosts: usize,
-    /// How they are joined: switch, subnets or line.
+    /// How they are joined: switch, subnets, line or leaf-spine.
     #[arg(long, default_value = "switch")]
     topology: Topology,
     /// MTU of the wires.
@@ -120,6 +120,14 @@ fn up(words: &Up) -> Result<()> {
     if words.hosts == 0 {
         bail!("--hosts 0: a lab has at least one host");
     }
+    if words.join && !words.topology.routers().is_empty() {
+        bail!(
+            "--join --topology {}: nodes do not reach each other before something on the routers \
+             makes routes; raise the lab without --join, set up {}, and join by hand",
+            words.topology,
+            list(words.topology.routers())
+        );
+    }
     spec.topology = words.topology;
     spec.mtu = words.mtu;
     spec.bound_to_parent = false;
@@ -138,7 +146,8 @@ fn up(words: &Up) -> Result<()> {
             lab.ready(host)?;
         }
     }
-    println!("lab {} is up: {}", words.which.name, list(lab.hosts()));
+    let everybody = [lab.hosts(), &lab.routers()].concat();
+    println!("lab {} is up: {}", words.which.name, list(&everybody));
     println!("  tombolo lab exec a -- ip address     a command, or a shell, in a host");
     println!("  tombolo lab down                     the end of it");
     Ok(())

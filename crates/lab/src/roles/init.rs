@@ -37,7 +37,7 @@ pub(crate) fn play(words: &[String]) -> Result<ExitCode, LabError> {
 
     let mut hosts = BTreeMap::new();
     let mut starting = Vec::new();
-    for host in &spec.hosts {
+    for host in spec.hosts.iter().chain(&spec.topology.routers()) {
         starting.push((host.clone(), start_host(host)?));
     }
     for (host, mut child) in starting {
