@@ -14,7 +14,7 @@ protocol static own6 { ipv6; route fd10:1::/64 blackhole; }
 protocol bgp peer {
   local 192.168.50.11 as 65001;
   neighbor 192.168.50.12 as 65002;
-  connect delay time 1; connect retry time 1; error wait time 1, 2;
+  graceful restart off; connect delay time 1; connect retry time 1; error wait time 1, 2;
   ipv4 { import all; export all; };
   ipv6 { import all; export all; next hop address fd50::b; };
 }";
