@@ -1,9 +1,10 @@
 //! Addresses on interfaces.
 //!
-//! Every address on a link of ours is ours, but for the link-local one that the kernel gives each
-//! link by itself. An address brings no route of its subnet with it (`IFA_F_NOPREFIXROUTE`): the
+//! Every address on a link of ours is ours, but for those that the kernel gives links by itself. An address brings no route of its subnet with it (`IFA_F_NOPREFIXROUTE`): the
 //! plan says every route itself, and two would contend for one place. IPv6 addresses skip
 //! duplicate detection, since the plan hands each out once and a container cannot wait a second.
+
+use std::net::Ipv6Addr;
 
 use ipnet::IpNet;
 use tombolo_model::Family;
@@ -93,12 +94,19 @@ pub(crate) fn decode(body: &[u8]) -> Option<AddressInfo> {
     // Where both are there, the first one is the other side of a point-to-point link.
     let net = IpNet::new(local.or(address)?, length).ok()?;
     let link_local = matches!(net, IpNet::V6(v6) if v6.addr().is_unicast_link_local());
-    let by_kernel = link_local && matches!(protocol, None | Some(KERNEL_LINK_LOCAL));
+    let by_kernel = (link_local && matches!(protocol, None | Some(KERNEL_LINK_LOCAL)))
+        || matches!(net, IpNet::V6(v6) if is_v4_compatible(v6.addr()));
     Some(AddressInfo {
         index,
         net,
         by_kernel,
     })
+}
+
+/// Whether it is an IPv4 address with zeros before it: the kernel gives one to each device that
+/// carries IPv6 in IPv4.
+fn is_v4_compatible(address: Ipv6Addr) -> bool {
+    address.octets()[..12] == [0; 12]
 }
 
 /// The message that puts an address on a link.

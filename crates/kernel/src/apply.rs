@@ -14,6 +14,7 @@ use tombolo_plan::{Key, Netns, Object, Op};
 
 use crate::encode::{encode, links_needed, made, on_a_link, verb};
 use crate::error::{KernelError, NetlinkError};
+use crate::hint::hint;
 use crate::kernel::{Kernel, is_nft};
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
@@ -339,25 +340,9 @@ fn parent_outside(op: &Op) -> Option<&IfName> {
     }
 }
 
-/// A refusal, with what to do about it where a device needs more of the kernel than others do.
+/// A refusal, with what to do about it.
 fn refusal(op: &Op, netns: &Netns, cause: NetlinkError) -> KernelError {
-    let lacks = cause.errno == Errno::EOPNOTSUPP;
-    let busy = matches!(cause.errno, Errno::EBUSY | Errno::EINVAL);
-    let hint = match made(op) {
-        Some(Object::Link(link)) => match &link.kind {
-            LinkKind::Vlan { .. } if lacks => Some(
-                "the kernel has no 802.1Q VLANs: load its module (modprobe 8021q), boot a kernel that has it, or leave vlan out",
-            ),
-            LinkKind::Macvlan { .. } if lacks => Some(
-                "the kernel has no macvlan: load its module (modprobe macvlan), or boot a kernel that has it",
-            ),
-            LinkKind::Macvlan { .. } if busy => Some(
-                "somebody else has the parent for himself: look with `ip -d link` for a port of a bridge or bond, an ipvlan or a macvlan in mode passthru",
-            ),
-            _ => None,
-        },
-        _ => None,
-    };
+    let hint = hint(op, cause.errno);
     KernelError::refused_with(verb(op), netns, cause, hint)
 }
 

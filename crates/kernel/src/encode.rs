@@ -48,9 +48,7 @@ pub(crate) fn links_needed(op: &Op) -> Vec<&IfName> {
             });
             port.into_iter().collect()
         }
-        (Key::Route { .. }, Some(Object::Route(route))) => {
-            route::link_of(route).into_iter().collect()
-        }
+        (Key::Route { .. }, Some(Object::Route(route))) => route.next.link().into_iter().collect(),
         (Key::Link(_), Some(Object::Link(link))) => {
             let parent = match &link.kind {
                 LinkKind::Vxlan { parent, .. } if op.place().netns == Netns::Host => Some(parent),
@@ -117,7 +115,7 @@ fn encode_route(op: &Op, links: &Links, protocol: u8) -> Messages {
     };
     match made(op) {
         Some(Object::Route(made)) => {
-            let link = route::link_of(made)
+            let link = (made.next.link())
                 .map(|link| index(op, links, link))
                 .transpose()?;
             Ok(vec![route::create(which, made, link, before(op).is_some())])

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
-use tombolo_plan::objects::NextHop;
 use tombolo_plan::{Key, Netns, Object};
 
 use crate::error::KernelError;
@@ -108,10 +107,7 @@ fn link_named<'a>(key: &'a Key, object: &'a Object) -> Option<&'a IfName> {
             | Key::Station { bridge: link, .. },
             _,
         ) => Some(link),
-        (Key::Route { .. }, Object::Route(route)) => match &route.next {
-            NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
-            NextHop::Blackhole => None,
-        },
+        (Key::Route { .. }, Object::Route(route)) => route.next.link(),
         _ => None,
     }
 }

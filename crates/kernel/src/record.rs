@@ -7,7 +7,7 @@
 
 use tombolo_model::IfName;
 use tombolo_plan::diff::above;
-use tombolo_plan::objects::{Link, LinkKind, NextHop, NftName};
+use tombolo_plan::objects::{Link, LinkKind, NftName};
 use tombolo_plan::{Key, Netns, Object, Observed, Op, Place};
 
 /// Notes an operation that succeeded.
@@ -117,10 +117,7 @@ fn is_on(key: &Key, object: &Object, name: &IfName) -> bool {
             _,
         ) if link == name => true,
         (_, Object::Station(port)) => port == name,
-        (_, Object::Route(route)) => match &route.next {
-            NextHop::Link(link) | NextHop::Via { link, .. } => link == name,
-            NextHop::Blackhole => false,
-        },
+        (_, Object::Route(route)) => route.next.link() == Some(name),
         _ => false,
     }
 }

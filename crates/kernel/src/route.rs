@@ -8,9 +8,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::{Family, IfName};
-use tombolo_plan::objects::{NextHop, Route};
+use tombolo_plan::objects::{Encap, NextHop, Route};
 use tombolo_plan::{Key, Object};
 
+use crate::encap;
 use crate::error::KernelError;
 use crate::netlink::{Attribute, Message, attributes};
 use crate::read::Scope;
@@ -29,6 +30,8 @@ const METRICS: u16 = 8;
 const MULTIPATH: u16 = 9;
 const TABLE: u16 = 15;
 const VIA: u16 = 18;
+pub(crate) const ENCAP_TYPE: u16 = 21;
+pub(crate) const ENCAP: u16 = 22;
 const METRIC_MTU: u16 = 2;
 /// `RTNH_F_ONLINK`.
 const ON_LINK: u32 = 4;
@@ -46,6 +49,7 @@ pub(crate) struct RouteInfo {
     onlink: bool,
     pub link: Option<u32>,
     pub gateway: Option<IpAddr>,
+    encap: Option<Encap>,
     pub source: Option<IpAddr>,
     mtu: Option<u32>,
 }
@@ -142,9 +146,11 @@ pub(crate) fn decode(body: &[u8]) -> Option<RouteInfo> {
         onlink: flags & ON_LINK != 0,
         link: None,
         gateway: None,
+        encap: None,
         source: None,
         mtu: None,
     };
+    let (mut around, mut encap_type) = (None, None);
     for attribute in attributes(body.get(12..)?) {
         match attribute.kind {
             DST => route.dst = IpNet::new(attribute.ip()?, header[1]).ok()?,
@@ -156,21 +162,33 @@ pub(crate) fn decode(body: &[u8]) -> Option<RouteInfo> {
             METRICS => route.mtu = attribute.find(METRIC_MTU).and_then(|mtu| mtu.u32()),
             VIA => route.gateway = crate::netlink::ip(attribute.data.get(2..)?),
             MULTIPATH => decode_multipath(&attribute, &mut route),
+            ENCAP_TYPE => encap_type = attribute.data.get(..2),
+            ENCAP => around = Some(attribute),
             _ => {}
+        }
+    }
+    if encap_type.is_some() || around.is_some() {
+        route.encap = encap::decode(encap_type, around);
+        if route.encap.is_none() || !route.onlink {
+            give_up(&mut route);
         }
     }
     Some(route)
 }
 
-/// A plan never wants several ways; what is read equals none that it wants: the first way's link
-/// with a gateway that cannot be.
+/// Makes of a route that no plan wants one that equals nothing: its gateway cannot be.
+fn give_up(route: &mut RouteInfo) {
+    route.gateway = Some(Family::of_net(route.dst).unspecified());
+}
+
+/// A plan never wants several ways; what is read is the first way's link, and equals nothing.
 fn decode_multipath(attribute: &Attribute<'_>, route: &mut RouteInfo) {
     let index = attribute
         .data
         .get(4..8)
         .and_then(|bytes| bytes.try_into().ok());
     route.link = index.map(u32::from_ne_bytes);
-    route.gateway = Some(Family::of_net(route.dst).unspecified());
+    give_up(route);
 }
 
 /// A route in a plan's words; none for kinds that only the kernel makes.
@@ -178,10 +196,17 @@ pub(crate) fn object(route: &RouteInfo, links: &Links) -> Option<Route> {
     let link = || links.name(route.link?);
     let next = match (route.kind, route.gateway) {
         (libc::RTN_UNICAST, None) => NextHop::Link(link()?),
-        (libc::RTN_UNICAST, Some(gateway)) => NextHop::Via {
-            gateway,
-            link: link()?,
-            onlink: route.onlink,
+        (libc::RTN_UNICAST, Some(gateway)) => match route.encap {
+            Some(encap) => NextHop::Tunnel {
+                gateway,
+                link: link()?,
+                encap,
+            },
+            None => NextHop::Via {
+                gateway,
+                link: link()?,
+                onlink: route.onlink,
+            },
         },
         (libc::RTN_BLACKHOLE, _) => NextHop::Blackhole,
         (libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT | libc::RTN_THROW, _) => NextHop::Via {
@@ -265,18 +290,22 @@ pub(crate) fn create(which: Which, route: &Route, link: Option<u32>, replace: bo
             libc::RTN_UNICAST,
             if *onlink { ON_LINK } else { 0 },
         ),
+        NextHop::Tunnel { .. } => (libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST, ON_LINK),
         NextHop::Blackhole => (libc::RT_SCOPE_UNIVERSE, libc::RTN_BLACKHOLE, 0),
     };
     let mut message = which.message(libc::RTM_NEWROUTE, flags, (scope, kind, bits));
     if let Some(link) = link {
         message.put_u32(OIF, link);
     }
-    if let NextHop::Via { gateway, .. } = &route.next {
+    if let Some(gateway) = route.next.gateway() {
         if gateway.is_ipv4() == which.dst.addr().is_ipv4() {
-            message.put_ip(GATEWAY, *gateway);
+            message.put_ip(GATEWAY, gateway);
         } else {
-            message.put(VIA, &via(*gateway));
+            message.put(VIA, &via(gateway));
         }
+    }
+    if let NextHop::Tunnel { encap, .. } = &route.next {
+        encap::put(&mut message, encap);
     }
     if let Some(source) = route.source {
         message.put_ip(PREFSRC, source);
@@ -308,12 +337,4 @@ fn via(gateway: IpAddr) -> Vec<u8> {
         IpAddr::V6(v6) => bytes.extend_from_slice(&v6.octets()),
     }
     bytes
-}
-
-/// The link that a route needs.
-pub(crate) fn link_of(route: &Route) -> Option<&IfName> {
-    match &route.next {
-        NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
-        NextHop::Blackhole => None,
-    }
 }

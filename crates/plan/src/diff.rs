@@ -12,7 +12,7 @@ use tombolo_model::IfName;
 use tombolo_model::kinds::MacvlanMode;
 
 use crate::host_plan::{HostPlan, Planned};
-use crate::objects::{Key, Link, LinkKind, Netns, NextHop, NftName, Object, Place};
+use crate::objects::{Key, Link, LinkKind, Netns, NftName, Object, Place};
 use crate::order::rank;
 
 /// What a kernel holds of ours, and of what the plan names.
@@ -347,10 +347,7 @@ fn is_on(name: &IfName, key: &Key, object: &Object) -> bool {
         | (Key::Station { bridge: link, .. }, _) => link == name,
         (_, Object::Station(port)) => port == name,
         (Key::Sysctl(path), _) => path.split('/').any(|part| part == name.as_str()),
-        (Key::Route { .. }, Object::Route(route)) => match &route.next {
-            NextHop::Link(link) | NextHop::Via { link, .. } => link == name,
-            NextHop::Blackhole => false,
-        },
+        (Key::Route { .. }, Object::Route(route)) => route.next.link() == Some(name),
         _ => false,
     }
 }

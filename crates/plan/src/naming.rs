@@ -7,6 +7,8 @@
 use sha2::{Digest, Sha256};
 use tombolo_model::{Family, IfName, MacAddr, Name, Node, Resource, Vni};
 
+use crate::objects::Tunnel;
+
 /// What the name of every link of ours begins with.
 pub const LINK_PREFIX: &str = "tb";
 
@@ -119,6 +121,19 @@ pub fn vxlan(vni: Vni, underlay: Family) -> IfName {
         Family::V6 => "-6",
     };
     IfName::new(format!("tbx{vni}{suffix}")).expect("at most 13 characters")
+}
+
+/// The device of a tunnel that is shared by all networks: `tbi4`, `tbi4-6`, `tbi6`, `tbr4`, `tbr6`.
+#[must_use]
+pub fn tunnel(tunnel: &Tunnel) -> IfName {
+    let name = match tunnel {
+        Tunnel::Ipip => "tbi4",
+        Tunnel::Sit(_) => "tbi4-6",
+        Tunnel::Ip6tnl => "tbi6",
+        Tunnel::Gre => "tbr4",
+        Tunnel::Ip6gre => "tbr6",
+    };
+    IfName::new(name).expect("at most six characters")
 }
 
 /// The link-layer address of a node's end of a tunnel. It stays as long as the node does; a node

@@ -71,6 +71,7 @@ pub(crate) fn plan(site: &Site, ways: &Ways, plan: &mut HostPlan) {
         network: site.network,
         spec,
         families,
+        carries: ways.carried(),
         tunnel: Vec::new(),
         mtu: site.mtu.get(),
     };

@@ -10,7 +10,7 @@ use crate::driver::{self, Reach};
 use crate::filter::Packet;
 use crate::host_plan::HostPlan;
 use crate::naming;
-use crate::objects::{Key, Netns, NextHop, Object};
+use crate::objects::{Key, Netns, Object};
 
 /// One packet of each kind that a node's networks need forwarded: between containers and other nodes,
 /// both ways, and from containers to the world.
@@ -114,12 +114,12 @@ fn ways(plan: &HostPlan, range: IpNet) -> Vec<(IfName, IpAddr)> {
         else {
             return None;
         };
-        match &route.next {
-            NextHop::Via { link, .. } if range.contains(dst) => {
-                Some((link.clone(), dst.hosts().nth(4).unwrap_or(dst.addr())))
-            }
-            _ => None,
-        }
+        let link = route
+            .next
+            .link()
+            .filter(|_| route.next.gateway().is_some())?;
+        let far = || dst.hosts().nth(4).unwrap_or(dst.addr());
+        range.contains(dst).then(|| (link.clone(), far()))
     });
     routes
         .filter(|(link, _)| seen.insert(link.clone()))

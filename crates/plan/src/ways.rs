@@ -92,6 +92,12 @@ impl<'a> Ways<'a> {
             .any(|pool| Family::of_net(pool.spec.cidr) == family)
     }
 
+    /// The families that the network has addresses of.
+    pub(crate) fn carried(&self) -> Vec<Family> {
+        let all = Family::ALL.into_iter();
+        all.filter(|family| self.carries(*family)).collect()
+    }
+
     /// The largest packet of the network's endpoints on this host: what the transport with the
     /// largest overhead of those in use leaves of the underlay's.
     pub(crate) fn endpoint_mtu(&self) -> Option<Mtu> {
@@ -100,11 +106,10 @@ impl<'a> Ways<'a> {
         }
         let underlay = self.me.spec.addresses.iter().map(|a| a.mtu.get()).min();
         let overheads = (self.in_place.iter())
-            .filter_map(|spec| transport::find(spec.name.as_str()))
-            .flat_map(|transport| {
-                self.families
-                    .iter()
-                    .map(|family| transport.overhead(*family))
+            .filter_map(|spec| Some((spec, transport::find(spec.name.as_str())?)))
+            .flat_map(|(spec, transport)| {
+                let families = self.families.iter();
+                families.map(move |family| transport.overhead(spec, *family))
             });
         let left = underlay
             .unwrap_or(ETHERNET_MTU)
@@ -182,6 +187,7 @@ impl<'a> Ways<'a> {
             network: self.network,
             spec,
             families: self.families.clone(),
+            carries: self.carried(),
             tunnel: tunnels.get(self.me.name()).cloned().unwrap_or_default(),
             mtu: mtu.get(),
         }
@@ -342,7 +348,7 @@ fn send_all(
     let passes = to
         .path
         .mtu()
-        .saturating_sub(transport.overhead(to.path.family()));
+        .saturating_sub(transport.overhead(site.spec, to.path.family()));
     for (net, origin) in nets {
         let destination = Destination {
             net: *net,

@@ -32,6 +32,10 @@ fn transports() -> impl Strategy<Value = TransportSpec> {
         Just(r#"{"type":"vxlan","crossSubnet":true}"#),
         Just(r#"{"type":"vxlan","vni":7}"#),
         Just(r#"{"type":"vxlan","vni":7,"crossSubnet":true}"#),
+        Just(r#"{"type":"ipip"}"#),
+        Just(r#"{"type":"ipip","crossSubnet":true}"#),
+        Just(r#"{"type":"gre"}"#),
+        Just(r#"{"type":"gre","key":7,"crossSubnet":true}"#),
     ]
     .prop_map(transport)
 }

@@ -22,7 +22,6 @@ use tombolo_api::{AttachRequest, Attached, DetachRequest, Fault, FaultKind};
 use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Sharing;
 use tombolo_model::{Endpoint, IfName, Name, ResourceKey, World, Write};
-use tombolo_plan::objects::NextHop;
 use tombolo_plan::{Key, Netns, Object, Place};
 use tombolo_store::Revision;
 
@@ -314,10 +313,7 @@ fn root_cause<'a>(state: &'a AppliedState, place: &Place) -> Option<&'a str> {
 fn stands_on(object: &Object) -> Option<&IfName> {
     match object {
         Object::Link(link) => link.kind.stands_on(),
-        Object::Route(route) => match &route.next {
-            NextHop::Link(link) | NextHop::Via { link, .. } => Some(link),
-            NextHop::Blackhole => None,
-        },
+        Object::Route(route) => route.next.link(),
         _ => None,
     }
 }

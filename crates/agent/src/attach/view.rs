@@ -7,7 +7,7 @@ use tombolo_api::{
 };
 use tombolo_kernel::{Kernel, KernelError, NetnsHandle, Ownership};
 use tombolo_model::{Endpoint, Name, World};
-use tombolo_plan::objects::{LinkKind, NextHop};
+use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{HostPlan, Key, Netns, Object, Op, Place, naming};
 
 use super::claim::driver_of;
@@ -104,10 +104,7 @@ fn note(attached: &mut Attached, spec: &Endpoint, place: &Place, object: &Object
             }
         }
         (Netns::Sandbox(_), Key::Route { dst, .. }, Object::Route(route)) => {
-            let gateway = match &route.next {
-                NextHop::Via { gateway, .. } => Some(*gateway),
-                _ => None,
-            };
+            let gateway = route.next.gateway();
             attached.routes.push(RouteView { dst: *dst, gateway });
         }
         _ => {}

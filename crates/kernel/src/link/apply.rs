@@ -14,7 +14,7 @@ use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, MacAddr};
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, VethPeer};
 
-use super::{MODES, TAGGED, attribute as a, header};
+use super::{MODES, TAGGED, attribute as a, header, tunnel};
 use crate::error::KernelError;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
@@ -110,6 +110,7 @@ fn describe(
             }
             info(message, "vxlan", |data| vxlan(data, &link.kind, index));
         }
+        LinkKind::Tunnel(kind) => info(message, kind.name(), |data| tunnel::put(data, kind)),
         LinkKind::VethEnd | LinkKind::Existing => {
             return Err(KernelError::Impossible {
                 operation: format!("create link {name}"),

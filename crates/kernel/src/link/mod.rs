@@ -1,4 +1,4 @@
-//! Network interfaces: pairs, bridges, VXLAN devices, what stands on another one (macvlan, VLAN), and
+//! Network interfaces: pairs, bridges, VXLAN devices, tunnels, what stands on another one (macvlan, VLAN), and
 //! what is already there.
 //!
 //! Reading says how a link is in a plan's words; applying makes, changes and removes it. A link of
@@ -11,6 +11,7 @@ mod apply;
 mod parent;
 mod read;
 mod removal;
+mod tunnel;
 
 pub(crate) use apply::{change, create, finish, remove, remove_numbered, up};
 pub(crate) use parent::{check, find_index};

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use tombolo_model::{IfName, MacAddr, Mtu, Vni};
 use tombolo_plan::naming::LINK_PREFIX;
-use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations};
+use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, Tunnel};
 
-use super::{MODES, TAGGED, attribute as a, header};
+use super::{MODES, TAGGED, attribute as a, header, tunnel};
 use crate::error::KernelError;
 use crate::netlink::{Attribute, Message, attributes};
 use crate::session::{Links, Session};
@@ -32,6 +32,8 @@ pub(crate) struct LinkInfo {
     pub isolated: bool,
     pub stations: Stations,
     pub vxlan: Option<Vxlan>,
+    /// Which tunnel it is, as far as a plan could want it.
+    pub tunnel: Option<Tunnel>,
     pub loopback: bool,
     /// Whether frames can leave and come (`IFF_LOWER_UP`).
     pub carrier: bool,
@@ -92,6 +94,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
         isolated: false,
         stations: Stations::Learned,
         vxlan: None,
+        tunnel: None,
         loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
         carrier: flags & LOWER_UP != 0,
         parent: None,
@@ -131,7 +134,8 @@ fn decode_info(info: &Attribute<'_>, link: &mut LinkInfo) {
             link.macvlan_mode = data.and_then(|data| data.find(a::MACVLAN_MODE)?.u32());
         }
         Some("vlan") => link.vlan = data.and_then(|data| decode_vlan(&data)),
-        _ => {}
+        Some(kind) => link.tunnel = data.and_then(|data| tunnel::decode(kind, &data)),
+        None => {}
     }
     let slave = info.find(a::INFO_SLAVE_KIND).and_then(|kind| kind.text());
     if slave == Some("bridge")
@@ -212,7 +216,7 @@ fn kind(link: &LinkInfo, links: &Links) -> LinkKind {
             .unwrap_or(LinkKind::Existing),
         Some("macvlan") => macvlan_kind(link, links).unwrap_or(LinkKind::Existing),
         Some("vlan") => vlan_kind(link, links).unwrap_or(LinkKind::Existing),
-        _ => LinkKind::Existing,
+        _ => link.tunnel.map_or(LinkKind::Existing, LinkKind::Tunnel),
     }
 }
 

@@ -241,6 +241,22 @@ const REASONS: &[(&str, &str)] = &[
         "interface and address say whose packet it is, and so which policies it meets",
     ),
     (
+        "transport/gre: the device",
+        "packets to other nodes travel in GRE through it, for all networks of that transport",
+    ),
+    (
+        "transport/gre: the node's own address in the network",
+        "the host's own packets to containers elsewhere carry it, so that answers come back through the tunnel",
+    ),
+    (
+        "transport/ipip: the device",
+        "packets to other nodes travel in packets through it, for all networks of that transport",
+    ),
+    (
+        "transport/ipip: the node's own address in the network",
+        "the host's own packets to containers elsewhere carry it, so that answers come back through the tunnel",
+    ),
+    (
         "transport/vxlan: the device",
         "packets to other nodes travel in UDP through it",
     ),

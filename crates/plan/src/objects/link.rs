@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, MacAddr, Mtu, Vni};
 
-use super::Netns;
+use super::{Netns, Tunnel};
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,8 @@ pub enum LinkKind {
         /// The underlay's interface.
         parent: IfName,
     },
+    /// A tunnel for packets.
+    Tunnel(Tunnel),
     /// An interface of its own on another one, with a link-layer address of its own.
     Macvlan {
         /// The interface below it, in the host's namespace.
@@ -186,6 +188,7 @@ impl fmt::Display for LinkKind {
                     "vxlan id {vni} port {port} local {local} dev {parent} nolearning"
                 )
             }
+            LinkKind::Tunnel(tunnel) => write!(f, "{tunnel}"),
             LinkKind::Macvlan {
                 parent,
                 mode,

@@ -10,6 +10,7 @@
 mod link;
 mod nft;
 mod route;
+mod tunnel;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ pub use nft::{
     Side, Table,
 };
 pub use route::{NextHop, Route, RoutingRule};
+pub use tunnel::{Encap, OUTER_HOPS, Tunnel};
 
 /// The table that routes are in if nothing else is said (`RT_TABLE_MAIN`, linux/rtnetlink.h).
 pub const MAIN_TABLE: u32 = 254;

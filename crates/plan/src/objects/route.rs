@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tombolo_model::IfName;
 
+use super::Encap;
+
 /// How a destination is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,9 +36,40 @@ pub enum NextHop {
         /// Take the gateway to be on the link though no address says so (`RTNH_F_ONLINK`).
         onlink: bool,
     },
+    /// Through a gateway at the other end of a tunnel, whose device asks the route for that end.
+    Tunnel {
+        /// The gateway; it is on the link, though no address says so.
+        gateway: IpAddr,
+        /// The tunnel's device.
+        link: IfName,
+        /// What goes around the packets.
+        encap: Encap,
+    },
     /// Dropped in silence: for blocks of our own, so that packets to addresses that nobody holds
     /// do not wander off by the default route.
     Blackhole,
+}
+
+impl NextHop {
+    /// The link that packets leave by.
+    #[must_use]
+    pub fn link(&self) -> Option<&IfName> {
+        match self {
+            NextHop::Link(link) | NextHop::Via { link, .. } | NextHop::Tunnel { link, .. } => {
+                Some(link)
+            }
+            NextHop::Blackhole => None,
+        }
+    }
+
+    /// The gateway, if there is one.
+    #[must_use]
+    pub fn gateway(&self) -> Option<IpAddr> {
+        match self {
+            NextHop::Via { gateway, .. } | NextHop::Tunnel { gateway, .. } => Some(*gateway),
+            NextHop::Link(_) | NextHop::Blackhole => None,
+        }
+    }
 }
 
 /// A rule that says which routing table is looked up.
@@ -67,6 +100,11 @@ impl fmt::Display for Route {
                     write!(f, " onlink")?;
                 }
             }
+            NextHop::Tunnel {
+                gateway,
+                link,
+                encap,
+            } => write!(f, "via {gateway} dev {link} onlink {encap}")?,
             NextHop::Blackhole => f.write_str("blackhole")?,
         }
         if let Some(source) = self.source {

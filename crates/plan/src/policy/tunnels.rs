@@ -19,14 +19,23 @@ use crate::objects::{
 const CHAIN: &str = "tunnels";
 const UDP: u8 = 17;
 
+/// What tells a tunnel's packets from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    /// A UDP port.
+    Port(u16),
+    /// A protocol, over one family of the underlay.
+    Protocol(Family, u8),
+}
+
 /// Plans the guard of the host's tunnels, if it has any.
 pub(super) fn plan(world: &World, plan: &mut HostPlan) {
-    let ports: BTreeSet<u16> = plan
+    let signs: BTreeSet<Sign> = plan
         .objects
         .values()
-        .filter_map(|planned| port(&planned.object))
+        .flat_map(|planned| signs(&planned.object))
         .collect();
-    let Some(first) = world.nodes.values().next().filter(|_| !ports.is_empty()) else {
+    let Some(first) = world.nodes.values().next().filter(|_| !signs.is_empty()) else {
         return;
     };
     let origin = Origin {
@@ -37,9 +46,10 @@ pub(super) fn plan(world: &World, plan: &mut HostPlan) {
     let nodes: Vec<IpAddr> = nodes.map(|own| own.address.addr()).collect();
     let mut rules = Vec::new();
     for family in Family::ALL {
-        if nodes.iter().any(|address| Family::of(*address) == family) {
+        let mut here = signs.iter().filter(|sign| sign.is_of(family)).peekable();
+        if here.peek().is_some() && nodes.iter().any(|address| Family::of(*address) == family) {
             let set = want_nodes(&nodes, family, &origin, plan);
-            rules.extend(ports.iter().map(|port| guard(family, *port, &set)));
+            rules.extend(here.map(|sign| guard(family, *sign, &set)));
         }
     }
     let chain = Chain {
@@ -50,14 +60,47 @@ pub(super) fn plan(world: &World, plan: &mut HostPlan) {
     plan.want(place, Object::NftChain(chain), origin);
 }
 
-/// The port that a tunnel listens on.
-fn port(object: &Object) -> Option<u16> {
+impl Sign {
+    fn is_of(self, underlay: Family) -> bool {
+        match self {
+            Sign::Port(_) => true,
+            Sign::Protocol(family, _) => family == underlay,
+        }
+    }
+
+    fn matches(self) -> Vec<Match> {
+        let protocol = |number| Match::ProtocolNumber { number, not: false };
+        match self {
+            Sign::Protocol(_, number) => vec![protocol(number)],
+            Sign::Port(port) => vec![
+                protocol(UDP),
+                Match::Ports {
+                    side: Side::Destination,
+                    ports: PortSet::Range(port, port),
+                    not: false,
+                },
+            ],
+        }
+    }
+}
+
+/// What tells the packets of an object, if it is a tunnel.
+fn signs(object: &Object) -> Vec<Sign> {
     match object {
         Object::Link(Link {
             kind: LinkKind::Vxlan { port, .. },
             ..
-        }) => Some(*port),
-        _ => None,
+        }) => vec![Sign::Port(*port)],
+        Object::Link(Link {
+            kind: LinkKind::Tunnel(tunnel),
+            ..
+        }) => {
+            let protocols = tunnel.protocols().iter();
+            protocols
+                .map(|number| Sign::Protocol(tunnel.outer(), *number))
+                .collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -80,26 +123,19 @@ fn want_nodes(nodes: &[IpAddr], family: Family, origin: &Origin, plan: &mut Host
     name
 }
 
-fn guard(family: Family, port: u16, nodes: &str) -> Rule {
-    dropped(vec![
-        Match::InInterface(InterfaceMatch {
-            name: naming::LINK_PREFIX.to_owned(),
-            prefix: true,
-            not: false,
-        }),
-        Match::ProtocolNumber {
-            number: UDP,
-            not: false,
-        },
-        Match::Ports {
-            side: Side::Destination,
-            ports: PortSet::Range(port, port),
-            not: false,
-        },
-        Match::Destination(AddressMatch {
-            family,
-            addresses: Addresses::Set(nodes.to_owned()),
-            not: false,
-        }),
-    ])
+fn guard(family: Family, sign: Sign, nodes: &str) -> Rule {
+    let from = Match::InInterface(InterfaceMatch {
+        name: naming::LINK_PREFIX.to_owned(),
+        prefix: true,
+        not: false,
+    });
+    let to = Match::Destination(AddressMatch {
+        family,
+        addresses: Addresses::Set(nodes.to_owned()),
+        not: false,
+    });
+    let mut matches = vec![from];
+    matches.extend(sign.matches());
+    matches.push(to);
+    dropped(matches)
 }

@@ -26,7 +26,7 @@ impl Transport for Direct {
         unknown_options(spec, &[])
     }
 
-    fn overhead(&self, _: Family) -> u32 {
+    fn overhead(&self, _: &TransportSpec, _: Family) -> u32 {
         0
     }
 

@@ -7,6 +7,9 @@
 //! [`crate::network`] for all of them alike.
 
 mod direct;
+mod gre;
+mod ipip;
+mod tunnel;
 mod vxlan;
 
 use std::net::IpAddr;
@@ -21,6 +24,8 @@ use crate::host_plan::{HostPlan, Origin};
 pub const TRANSPORTS: &[&dyn Transport] = &[
     &direct::Direct, //
     &vxlan::Vxlan,
+    &ipip::Ipip,
+    &gre::Gre,
 ];
 
 /// How packets leave for another node.
@@ -32,7 +37,7 @@ pub trait Transport: Sync {
     fn faults(&self, spec: &TransportSpec) -> Vec<FieldError>;
 
     /// Bytes that it adds to a packet, over an underlay of one family.
-    fn overhead(&self, underlay: Family) -> u32;
+    fn overhead(&self, spec: &TransportSpec, underlay: Family) -> u32;
 
     /// The UDP port that its packets go to, where they travel in UDP.
     fn port(&self, _: &TransportSpec) -> Option<u16> {
@@ -95,6 +100,8 @@ pub struct Site<'a> {
     pub spec: &'a TransportSpec,
     /// Families of the underlay that at least one peer is reached over; never empty.
     pub families: Vec<Family>,
+    /// Families of the network's own addresses.
+    pub carries: Vec<Family>,
     /// This host's own addresses inside the network, where a transport ends: at most one a family.
     pub tunnel: Vec<IpAddr>,
     /// The largest packet of the network's endpoints.

@@ -81,7 +81,7 @@ impl Transport for Vxlan {
         faults
     }
 
-    fn overhead(&self, underlay: Family) -> u32 {
+    fn overhead(&self, _: &TransportSpec, underlay: Family) -> u32 {
         const UDP: u32 = 8;
         const VXLAN: u32 = 8;
         const ETHERNET: u32 = 14;
@@ -121,7 +121,9 @@ impl Transport for Vxlan {
                     parent: here.interface.clone(),
                 },
                 mtu: Mtu::new(u64::from(
-                    here.mtu.get().saturating_sub(self.overhead(*family)),
+                    here.mtu
+                        .get()
+                        .saturating_sub(self.overhead(site.spec, *family)),
                 ))
                 .ok(),
                 mac: Some(naming::tunnel_mac(site.me, &device)),

@@ -61,7 +61,7 @@ pub fn peerings(world: &World, node: &Name) -> Vec<Peering> {
                     continue;
                 };
                 let Some(way) = choice.now else { continue };
-                let overhead = way.transport.overhead(way.path.family());
+                let overhead = way.transport.overhead(&way.spec, way.path.family());
                 let inner = mtu.get().min(way.path.mtu().saturating_sub(overhead));
                 let mut own = tunnels.get(peer.name()).into_iter().flatten().copied();
                 let ends_there = way.transport.needs_receiver();
@@ -91,7 +91,7 @@ fn by_segment(
 ) -> Option<Peering> {
     let (spec, transport) = ways.present()?;
     let path = ways.path(peer)?;
-    let overhead = transport.overhead(path.family());
+    let overhead = transport.overhead(spec, path.family());
     let inner = mtu.get().min(path.mtu().saturating_sub(overhead));
     Some(Peering {
         network: network.name().clone(),

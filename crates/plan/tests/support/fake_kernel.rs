@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use tombolo_model::IfName;
 use tombolo_plan::diff::above;
-use tombolo_plan::objects::{Link, LinkKind, NextHop, Route, VethPeer};
+use tombolo_plan::objects::{Link, LinkKind, Route, VethPeer};
 use tombolo_plan::{HostPlan, Key, Netns, Object, Observed, Op, Place};
 
 /// A kernel made of a map.
@@ -132,10 +132,7 @@ impl FakeKernel {
             (Key::Address { link: name, .. }, _)
             | (Key::Neighbour { link: name, .. }, _)
             | (Key::Fdb { link: name, .. }, _) => link(name),
-            (Key::Route { .. }, Object::Route(Route { next, .. })) => match next {
-                NextHop::Link(name) | NextHop::Via { link: name, .. } => link(name),
-                NextHop::Blackhole => None,
-            },
+            (Key::Route { .. }, Object::Route(Route { next, .. })) => next.link().and_then(link),
             (Key::Link(_), Object::Link(Link { port: Some(p), .. })) => link(&p.bridge),
             (Key::Link(_), Object::Link(Link { kind, .. })) => {
                 let parent = kind.stands_on()?;
@@ -173,10 +170,7 @@ impl FakeKernel {
                 (Key::Address { link, .. }, _)
                 | (Key::Neighbour { link, .. }, _)
                 | (Key::Fdb { link, .. }, _) => link == name,
-                (Key::Route { .. }, Object::Route(route)) => match &route.next {
-                    NextHop::Link(link) | NextHop::Via { link, .. } => link == name,
-                    NextHop::Blackhole => false,
-                },
+                (Key::Route { .. }, Object::Route(route)) => route.next.link() == Some(name),
                 (Key::Sysctl(path), _) => path.split('/').any(|part| part == name.as_str()),
                 _ => false,
             };

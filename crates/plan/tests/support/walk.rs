@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::{Family, IfName};
-use tombolo_plan::objects::{Link, LinkKind, MAIN_TABLE, NextHop, Route};
+use tombolo_plan::objects::{Encap, Link, LinkKind, MAIN_TABLE, NextHop, Route, Tunnel};
 use tombolo_plan::{Key, Netns, Object, Place};
 
 use crate::cluster::{Host, Shape};
@@ -27,19 +27,24 @@ fn reach(
 ) -> Result<(), String> {
     let (sender, receiver) = (&hosts[from], &hosts[to]);
     let (_, route) = lookup(&sender.kernel, target).ok_or("the sender has no route")?;
-    let NextHop::Via { gateway, link, .. } = &route.next else {
-        return Err(format!("the sender's route is {route}"));
-    };
-    let overhead = if link.as_str().starts_with("tbx") {
-        through_tunnel(sender, receiver, link, *gateway)?
-    } else {
-        if !receiver.underlay.contains(gateway) {
-            return Err(format!("{gateway} is not the receiver"));
+    let overhead = match &route.next {
+        NextHop::Tunnel { link, encap, .. } => through_encap(sender, receiver, link, encap)?,
+        NextHop::Via { gateway, link, .. } if link.as_str().starts_with("tbx") => {
+            through_tunnel(sender, receiver, link, *gateway)?
         }
-        if shape.subnets[from] != shape.subnets[to] {
-            return Err(format!("{gateway} is behind a router"));
+        NextHop::Via { gateway, link, .. } if link.as_str().starts_with("tbi") => {
+            through_sit(sender, receiver, link, *gateway)?
         }
-        0
+        NextHop::Via { gateway, .. } => {
+            if !receiver.underlay.contains(gateway) {
+                return Err(format!("{gateway} is not the receiver"));
+            }
+            if shape.subnets[from] != shape.subnets[to] {
+                return Err(format!("{gateway} is behind a router"));
+            }
+            0
+        }
+        _ => return Err(format!("the sender's route is {route}")),
     };
     let path = shape.mtus[from].min(shape.mtus[to]);
     let largest = endpoint_mtu(sender)?.min(route.mtu.unwrap_or(u32::MAX));
@@ -131,6 +136,76 @@ fn through_tunnel(
     let overhead = Family::of(*remote).header_bytes() + 8 + 8 + 14;
     fits.then_some(overhead)
         .ok_or_else(|| format!("the receiver does not listen for {vni} on {port} at {remote}"))
+}
+
+/// The same of a tunnel whose routes say where its other end is.
+fn through_encap(
+    sender: &Host,
+    receiver: &Host,
+    device: &IfName,
+    encap: &Encap,
+) -> Result<u32, String> {
+    let tunnel = tunnel_of(sender, device)?;
+    if !sender.underlay.contains(&encap.from) || !receiver.underlay.contains(&encap.to) {
+        return Err(format!("{encap} is not the way to the receiver"));
+    }
+    if !tunnels(receiver).any(|other| other == tunnel) {
+        return Err(format!("the receiver has no {tunnel}"));
+    }
+    let key = if encap.key.is_some() { 4 } else { 0 };
+    let header = match tunnel {
+        Tunnel::Gre | Tunnel::Ip6gre => 4 + key,
+        _ => 0,
+    };
+    Ok(Family::of(encap.to).header_bytes() + header)
+}
+
+/// The same of one whose next hop is its other end.
+fn through_sit(
+    sender: &Host,
+    receiver: &Host,
+    device: &IfName,
+    gateway: IpAddr,
+) -> Result<u32, String> {
+    let (Tunnel::Sit(_), IpAddr::V6(gateway)) = (tunnel_of(sender, device)?, gateway) else {
+        return Err(format!("{device} does not lead to {gateway}"));
+    };
+    let there = gateway.to_ipv4().ok_or("the gateway is no IPv4 address")?;
+    if !receiver.underlay.contains(&there.into()) {
+        return Err(format!("{gateway} is not the receiver"));
+    }
+    let fits = tunnels(receiver).any(|other| other == Tunnel::Sit(there));
+    fits.then_some(20)
+        .ok_or_else(|| format!("the receiver has no tunnel at {there}"))
+}
+
+fn tunnel_of(host: &Host, device: &IfName) -> Result<Tunnel, String> {
+    match host
+        .kernel
+        .objects
+        .get(&Place::host(Key::Link(device.clone())))
+    {
+        Some(Object::Link(Link {
+            kind: LinkKind::Tunnel(tunnel),
+            up: true,
+            ..
+        })) => Ok(*tunnel),
+        _ => Err(format!("the sender has no device {device}")),
+    }
+}
+
+fn tunnels(host: &Host) -> impl Iterator<Item = Tunnel> {
+    host.kernel
+        .objects
+        .values()
+        .filter_map(|object| match object {
+            Object::Link(Link {
+                kind: LinkKind::Tunnel(tunnel),
+                up: true,
+                ..
+            }) => Some(*tunnel),
+            _ => None,
+        })
 }
 
 /// The larger of the two ends' MTU.
