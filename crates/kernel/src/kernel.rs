@@ -517,3 +517,6 @@ mod random;
 
 #[cfg(test)]
 mod segments;
+
+#[cfg(test)]
+mod tunnels;

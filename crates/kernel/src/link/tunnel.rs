@@ -1,8 +1,9 @@
 //! Tunnels: devices that ask the route where packets go (`external`), and the one that asks the next
 //! hop.
 //!
-//! The latter carries IPv6 in IPv4. It leaves the outer packets' size to the underlay as the others
-//! do, so it does not look for the path's MTU.
+//! The latter carries IPv6 in IPv4. Where the underlay's packets are smaller than configured the
+//! others' outer packets are fragmented; this one says to senders what passes, since the kernel ties
+//! that to outer packets with a number of hops of their own.
 
 use std::net::IpAddr;
 
@@ -29,7 +30,7 @@ pub(super) fn put(data: &mut Message, tunnel: &Tunnel) {
             data.put_ip(LOCAL, IpAddr::V4(*local))
                 .put_u8(HOPS, OUTER_HOPS)
                 .put_u8(PROTOCOL, IPV6)
-                .put_u8(PATH_MTU, 0);
+                .put_u8(PATH_MTU, 1);
         }
         Tunnel::Ipip | Tunnel::Ip6tnl => {
             data.put(EXTERNAL, &[]);
@@ -56,7 +57,7 @@ pub(super) fn decode(kind: &str, data: &Attribute<'_>) -> Option<Tunnel> {
 fn decode_sit(data: &Attribute<'_>) -> Option<Tunnel> {
     let byte = |number| data.find(number).and_then(|found| found.u8());
     let is_ours =
-        byte(HOPS) == Some(OUTER_HOPS) && byte(PROTOCOL) == Some(IPV6) && byte(PATH_MTU) == Some(0);
+        byte(HOPS) == Some(OUTER_HOPS) && byte(PROTOCOL) == Some(IPV6) && byte(PATH_MTU) == Some(1);
     let remote = data.find(REMOTE).and_then(|remote| remote.ip());
     let for_all = remote.is_none_or(|remote| remote.is_unspecified());
     match data.find(LOCAL)?.ip()? {
