@@ -5,7 +5,7 @@
 //! go to the hosts that have endpoints of the network, each by a copy of its own, and to no other.
 //! An endpoint that moves to another host is another row here, on every host at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::{Endpoint, Name, Resource};
 
@@ -59,18 +59,13 @@ pub(crate) fn plan(site: &Site, ways: &Ways, plan: &mut HostPlan) {
         mtu: site.mtu,
         members,
     };
-    let mut families: Vec<_> = segment
-        .members
-        .iter()
-        .map(|member| member.peer.path.family())
-        .collect();
-    families.sort_unstable();
-    families.dedup();
+    let members = segment.members.iter();
+    let families: BTreeSet<_> = members.map(|member| member.peer.path.family()).collect();
     let site = transport::Site {
         me: site.me,
         network: site.network,
         spec,
-        families,
+        families: families.into_iter().collect(),
         carries: ways.carried(),
         tunnel: Vec::new(),
         mtu: site.mtu.get(),
