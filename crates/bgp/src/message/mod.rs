@@ -1,6 +1,25 @@
-//! Messages (RFC 4271 section 4), as values.
+//! Messages (RFC 4271 section 4), as values and as bytes.
+//!
+//! [`frame`] finds where the first message in a buffer ends, [`decode`] reads it and [`encode`] writes one.
+//! What the bytes of an UPDATE mean depends on what was agreed on in the OPENs: [`Negotiated`].
+//!
+//! Nothing that comes in makes this panic. What is malformed is borne where it can be (RFC 7606) and told
+//! of in [`Update::faults`]; else it is a [`Fault`], which ends the session.
+
+mod bytes;
+mod capability;
+mod fault;
+mod frame;
+mod notification;
+mod open;
+mod refresh;
+mod update;
 
 use std::net::IpAddr;
+
+pub use fault::Fault;
+pub use frame::{decode, encode, frame};
+pub use update::{TooLong, encode_announced, encode_end_of_rib, encode_withdrawn};
 
 use crate::attributes::Attributes;
 use crate::types::{Asn, Families, Family, Nlri, RouterId};
@@ -18,6 +37,8 @@ pub enum Message {
     Keepalive,
     /// Say it again.
     Refresh(Refresh),
+    /// Nothing that means anything here, and what it was, in words.
+    Ignored(String),
 }
 
 /// Who we are and what we can (RFC 4271 section 4.2).
@@ -117,6 +138,32 @@ pub struct Notification {
     pub subcode: u8,
     /// What belongs to it.
     pub data: Vec<u8>,
+}
+
+/// Why a session is ended though nothing is wrong (RFC 4486).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cease {
+    /// The peer told more prefixes than we take.
+    MaximumPrefixes = 1,
+    /// The administrator stops the session.
+    Shutdown = 2,
+    /// The peer is one no more.
+    Deconfigured = 3,
+    /// The administrator begins the session anew.
+    Reset = 4,
+    /// The peer may not connect now.
+    Rejected = 5,
+    /// The session's configuration has changed.
+    Reconfigured = 6,
+    /// There are two connections, and this one goes (RFC 4271 section 6.8).
+    Collision = 7,
+    /// There is no memory, or the like.
+    OutOfResources = 8,
+    /// Routes are not to be kept (RFC 8538).
+    HardReset = 9,
+    /// BFD says that the peer is gone (RFC 9384).
+    BfdDown = 10,
 }
 
 /// What two speakers have agreed on: what a message's bytes mean depends on it.
