@@ -15,6 +15,7 @@ mod attributes;
 mod config;
 mod filter;
 pub mod message;
+pub mod rib;
 mod types;
 
 pub use attributes::{AsPath, AsSegment, Attributes, NextHop, Origin, Unknown};

@@ -1,0 +1,348 @@
+//! The routes of one family: Adj-RIB-In, Loc-RIB and Adj-RIB-Out in one.
+//!
+//! ```text
+//!  index ─► entry  prefix · paths, those in use first · who was told · place in the journal
+//! ```
+//!
+//! Every change goes through [`Table::alter`], which draws the consequences: it decides anew, and where
+//! the outcome differs it writes the entry at the end of the journal, whence peers are told, and notes
+//! the prefix for whoever installs routes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use ipnet::IpNet;
+
+use super::PeerId;
+use super::decision::Judge;
+use super::import::Verdict;
+use super::journal::Journal;
+use super::paths::{Held, Paths};
+use super::peer_set::PeerSet;
+use super::side::Side;
+use crate::attributes::Attributes;
+use crate::types::{Family, PathId};
+
+/// The routes of one family.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub family: Family,
+    index: HashMap<IpNet, u32, FixedState>,
+    entries: Vec<Entry>,
+    vacant: Vec<u32>,
+    pub journal: Journal,
+    sides: Vec<Side>,
+    /// Prefixes whose paths in use changed since they were last asked for.
+    changed: Vec<IpNet>,
+    /// How many peers are told several paths.
+    pub several: usize,
+}
+
+/// A prefix.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub prefix: IpNet,
+    pub paths: Paths,
+    /// So many of the first paths are in use.
+    pub chosen: u8,
+    pub is_changed: bool,
+    pub position: u32,
+    /// Who was told our best path.
+    pub told: PeerSet,
+    /// Who was told which paths, of those that are told several.
+    pub told_paths: Option<Box<ToldPaths>>,
+}
+
+/// Who was told which path.
+pub(super) type ToldPaths = Vec<(PathId, PeerSet)>;
+
+/// A path in use, to see whether it is another later.
+type Choice = (PeerId, PathId, Arc<Attributes>);
+
+impl Table {
+    pub fn new(family: Family) -> Table {
+        Table {
+            family,
+            index: HashMap::default(),
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            journal: Journal::default(),
+            sides: Vec::new(),
+            changed: Vec::new(),
+            several: 0,
+        }
+    }
+
+    pub fn find(&self, prefix: IpNet) -> Option<u32> {
+        self.index.get(&prefix).copied()
+    }
+
+    pub fn entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize)
+    }
+
+    pub fn entry_mut(&mut self, index: u32) -> &mut Entry {
+        &mut self.entries[index as usize]
+    }
+
+    /// All places of entries; some are vacant.
+    pub fn places(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The entries that are not vacant.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let is_live = |entry: &&Entry| !matches!(entry.paths, Paths::None);
+        self.entries.iter().filter(is_live)
+    }
+
+    pub fn side(&self, peer: PeerId) -> Option<&Side> {
+        self.sides.get(peer.index())
+    }
+
+    pub fn side_mut(&mut self, peer: PeerId) -> &mut Side {
+        if self.sides.len() <= peer.index() && peer != PeerId::LOCAL {
+            self.sides.resize_with(peer.index() + 1, Side::default);
+        }
+        &mut self.sides[peer.index()]
+    }
+
+    /// Takes a path in, in place of what its source told under the same name.
+    pub fn put(&mut self, prefix: IpNet, mut path: Held, judge: &Judge) {
+        let index = self.find(prefix).unwrap_or_else(|| self.occupy(prefix));
+        let (source, verdict) = (path.source, path.verdict);
+        let entry = &mut self.entries[index as usize];
+        let known = entry.paths.find_mut(source, path.received);
+        let was = known.as_ref().map(|known| known.verdict);
+        if let Some(known) = known {
+            path.sent = known.sent;
+            let is_same = Arc::ptr_eq(&path.attributes, &known.attributes);
+            if is_same && path.verdict == known.verdict && path.metric == known.metric {
+                known.stale = path.stale;
+                return;
+            }
+        } else {
+            path.sent = entry.free_name();
+        }
+        self.alter(index, judge, |paths| {
+            match paths.find_mut(source, path.received) {
+                Some(known) => *known = path,
+                None => paths.push(path),
+            }
+        });
+        self.tally(source, was, Some(verdict));
+    }
+
+    /// Drops the paths of a source to a prefix that `which` is true of.
+    pub fn drop_paths(
+        &mut self,
+        index: u32,
+        source: PeerId,
+        judge: &Judge,
+        which: impl Fn(&Held) -> bool,
+    ) {
+        let goes = |path: &Held| path.source == source && which(path);
+        let paths = self.entries[index as usize].paths.as_slice().iter();
+        let gone: Vec<_> = paths
+            .filter(|path| goes(path))
+            .map(|path| path.verdict)
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.alter(index, judge, |paths| paths.retain(|path| !goes(path)));
+        for verdict in gone {
+            self.tally(source, Some(verdict), None);
+        }
+    }
+
+    /// Asks once more for each path of a source whether it is let in.
+    pub fn judge_again(
+        &mut self,
+        source: PeerId,
+        judge: &Judge,
+        verdict: impl Fn(IpNet, &Attributes) -> Verdict,
+    ) {
+        for index in self.places() {
+            let Some(prefix) = self.entry(index).filter(|entry| entry.paths.has(source)) else {
+                continue;
+            };
+            let prefix = prefix.prefix;
+            let mut changes = Vec::new();
+            self.alter(index, judge, |paths| {
+                let paths = paths.as_mut_slice().iter_mut();
+                for path in paths.filter(|path| path.source == source) {
+                    let was =
+                        std::mem::replace(&mut path.verdict, verdict(prefix, &path.attributes));
+                    changes.push((was, path.verdict));
+                }
+            });
+            for (was, is) in changes {
+                self.tally(source, Some(was), Some(is));
+            }
+        }
+    }
+
+    /// Nobody remembers what a peer was told.
+    pub fn forget_told(&mut self, peer: PeerId) {
+        for index in self.places() {
+            let entry = self.entry_mut(index);
+            let mut was_told = entry.told.remove(peer);
+            if let Some(mut told) = entry.told_paths.take() {
+                for (_, peers) in told.iter_mut() {
+                    was_told |= peers.remove(peer);
+                }
+                told.retain(|(_, peers)| !peers.is_empty());
+                entry.told_paths = Some(told).filter(|told| !told.is_empty());
+            }
+            if was_told {
+                self.vacate_if_idle(index);
+            }
+        }
+        let side = self.side_mut(peer);
+        side.advertised = 0;
+        side.end_of_rib = false;
+        side.refresh_begins = false;
+        side.refresh_ends = false;
+    }
+
+    /// Changes the paths of an entry and draws the consequences.
+    pub fn alter(&mut self, index: u32, judge: &Judge, change: impl FnOnce(&mut Paths)) {
+        let entry = &mut self.entries[index as usize];
+        let before = entry.choice();
+        change(&mut entry.paths);
+        entry.chosen = judge.select(entry.paths.as_mut_slice());
+        let differs = !entry.is_choice(&before);
+        let best_differs = match (before.first(), entry.best()) {
+            (Some(before), Some(now)) => !is_same(now, before),
+            (None, None) => false,
+            _ => true,
+        };
+        if differs && !entry.is_changed && !(is_local(&before) && entry.is_local()) {
+            entry.is_changed = true;
+            self.changed.push(entry.prefix);
+        }
+        if best_differs {
+            let now = entry.best().map(|path| path.source);
+            self.tally_best(before.first().map(|(source, ..)| *source), now);
+        }
+        if best_differs || self.several > 0 {
+            self.touch(index);
+        }
+        self.vacate_if_idle(index);
+    }
+
+    /// Writes an entry at the end of the journal.
+    pub fn touch(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        self.journal.leave(entry.position);
+        entry.position = self.journal.append(index);
+        if self.journal.is_wasteful() {
+            self.compact();
+        }
+    }
+
+    /// Gives the place of an entry free that holds nothing and that nobody was told of.
+    pub fn vacate_if_idle(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        let told = !entry.told.is_empty() || entry.told_paths.is_some();
+        if !matches!(entry.paths, Paths::None) || told {
+            return;
+        }
+        if self.index.remove(&entry.prefix).is_some() {
+            self.journal.leave(entry.position);
+            self.vacant.push(index);
+        }
+    }
+
+    /// The prefixes whose paths in use changed since the last call, in order.
+    pub fn take_changed(&mut self) -> Vec<IpNet> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        for prefix in &changed {
+            if let Some(index) = self.find(*prefix) {
+                self.entry_mut(index).is_changed = false;
+            }
+        }
+        changed
+    }
+
+    fn occupy(&mut self, prefix: IpNet) -> u32 {
+        let index = self.vacant.pop().unwrap_or_else(|| self.places().end);
+        let entry = Entry {
+            prefix,
+            paths: Paths::None,
+            chosen: 0,
+            is_changed: false,
+            position: self.journal.append(index),
+            told: PeerSet::default(),
+            told_paths: None,
+        };
+        match self.entries.get_mut(index as usize) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+        self.index.insert(prefix, index);
+        index
+    }
+
+    fn compact(&mut self) {
+        let moved = self.journal.compact();
+        let place = |position: u32| moved.get(position as usize).copied().unwrap_or(0);
+        for index in self.index.values() {
+            let entry = &mut self.entries[*index as usize];
+            entry.position = place(entry.position);
+        }
+        for side in &mut self.sides {
+            side.cursor = place(side.cursor);
+        }
+    }
+}
+
+impl Entry {
+    pub fn best(&self) -> Option<&Held> {
+        self.in_use().first()
+    }
+
+    /// The paths in use, the best first.
+    pub fn in_use(&self) -> &[Held] {
+        &self.paths.as_slice()[..usize::from(self.chosen)]
+    }
+
+    /// Whether it begins here.
+    pub fn is_local(&self) -> bool {
+        self.best().is_some_and(|path| path.source == PeerId::LOCAL)
+    }
+
+    fn choice(&self) -> Vec<Choice> {
+        let choice = |path: &Held| (path.source, path.received, path.attributes.clone());
+        self.in_use().iter().map(choice).collect()
+    }
+
+    fn is_choice(&self, choice: &[Choice]) -> bool {
+        let now = self.in_use();
+        now.len() == choice.len() && now.iter().zip(choice).all(|(now, was)| is_same(now, was))
+    }
+
+    /// A name for another path that none has, nor had when somebody was told of it.
+    fn free_name(&self) -> PathId {
+        let names = self.paths.as_slice().iter().map(|path| path.sent.0);
+        let told = self
+            .told_paths
+            .iter()
+            .flat_map(|told| told.iter().map(|(name, _)| name.0));
+        PathId(names.chain(told).max().unwrap_or(0) + 1)
+    }
+}
+
+fn is_same(path: &Held, (source, received, attributes): &Choice) -> bool {
+    path.source == *source
+        && path.received == *received
+        && Arc::ptr_eq(&path.attributes, attributes)
+}
+
+fn is_local(choice: &[Choice]) -> bool {
+    matches!(choice, [(PeerId::LOCAL, ..), ..])
+}
