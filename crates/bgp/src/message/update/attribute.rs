@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::super::bytes::Bytes;
 use super::super::{Fault, Negotiated};
 use super::class::{Class, Kind, Wrong, code, flag};
+use super::finish::none;
 use super::path;
 use super::reach::{self, Reach, Told, Unreach};
 use crate::attributes::{AsPath, Attributes, NextHop, Origin, Unknown};
@@ -40,7 +41,7 @@ struct Raw<'a> {
 impl Collected {
     pub fn new() -> Collected {
         Collected {
-            attributes: Attributes::local(NextHop::V4(Ipv4Addr::UNSPECIFIED)),
+            attributes: none(),
             as4_path: None,
             as4_aggregator: None,
             reach: None,

@@ -1,10 +1,12 @@
 //! What an UPDATE says, once all of it is read: the attributes as a whole, and which routes they are of.
 
+use std::net::Ipv4Addr;
+
 use super::super::{Fault, Negotiated, Update};
 use super::attribute::Collected;
 use super::class::code;
 use super::{path, prefixes, reach};
-use crate::attributes::{AsSegment, NextHop};
+use crate::attributes::{Attributes, NextHop};
 use crate::types::{Family, Nlri};
 
 /// What the fields outside the attributes say.
@@ -26,8 +28,7 @@ impl Collected {
         if is_announced {
             self.check_presence(&told);
             self.restore_four_octets();
-            self.check_path(context);
-            self.check_next_hops(&told, context);
+            self.check_next_hops(&told);
         }
         if self.has_others()
             && !is_announced
@@ -94,39 +95,17 @@ impl Collected {
         }
     }
 
-    /// The peer's own system stands first (RFC 4271 section 6.3).
-    fn check_path(&mut self, context: &Negotiated) {
-        let first = match self.attributes.as_path.0.first() {
-            Some(AsSegment::Sequence(systems)) => systems.first().copied(),
-            _ => None,
-        };
-        if context.internal || self.worst.is_some() || first == Some(context.peer_asn) {
-            return;
-        }
-        let message = match first {
-            Some(first) => format!(
-                "AS_PATH begins with {first}, not with the peer's {}",
-                context.peer_asn
-            ),
-            None => format!(
-                "AS_PATH does not begin with the peer's {}",
-                context.peer_asn
-            ),
-        };
-        self.withdraw(Fault::update(11, &[], message));
-    }
-
-    fn check_next_hops(&mut self, told: &Told, context: &Negotiated) {
-        let classic =
-            (!told.announced.is_empty() && self.has(code::NEXT_HOP) && self.worst.is_none())
-                .then_some((8, "NEXT_HOP", self.attributes.next_hop));
-        let other = self
-            .reach
-            .as_ref()
-            .map(|reach| (9, "the next hop of MP_REACH_NLRI", reach.next_hop));
+    /// Packets can be sent to the next hops (RFC 4271 section 6.3).
+    fn check_next_hops(&mut self, told: &Told) {
+        let is_told =
+            !told.announced.is_empty() && self.has(code::NEXT_HOP) && self.worst.is_none();
+        let classic = is_told.then_some((8, "NEXT_HOP", self.attributes.next_hop));
+        let other = (self.reach.as_ref())
+            .map(|reach| (9, "MP_REACH_NLRI with the next hop", reach.next_hop));
         for (subcode, name, next_hop) in classic.into_iter().chain(other) {
-            if let Err(why) = reach::check_next_hop(next_hop, context) {
-                self.withdraw(Fault::update(subcode, &[], format!("{name} {why}")));
+            if !reach::is_host(next_hop) {
+                let message = format!("{name} {}, which is no host", next_hop.address());
+                self.withdraw(Fault::update(subcode, &[], message));
             }
         }
     }
@@ -155,39 +134,42 @@ impl Collected {
             );
             return;
         }
-        self.attributes
+        let mut attributes = std::mem::replace(&mut self.attributes, none());
+        attributes
             .unknown
             .sort_unstable_by_key(|unknown| unknown.code);
-        let classic = (self.attributes.next_hop, classic);
-        let other = reach.map(|reach| (reach.next_hop, reach.prefixes));
-        for (next_hop, mut prefixes) in [Some(classic), other].into_iter().flatten() {
-            self.leave_out_unroutable(&mut prefixes);
-            if !prefixes.is_empty() {
-                update
-                    .announced
-                    .push((self.attributes_with(next_hop), prefixes));
-            }
+        let classic = self.routable(classic);
+        let other = reach.map(|reach| (reach.next_hop, self.routable(reach.prefixes)));
+        let other = other.filter(|(_, prefixes)| !prefixes.is_empty());
+        if !classic.is_empty() {
+            // Both at once are rare, and need two values.
+            let mine = match other {
+                Some(_) => attributes.clone(),
+                None => std::mem::replace(&mut attributes, none()),
+            };
+            update.announced.push((mine, classic));
         }
-    }
-
-    fn attributes_with(&self, next_hop: NextHop) -> crate::Attributes {
-        crate::Attributes {
-            next_hop,
-            ..self.attributes.clone()
+        if let Some((next_hop, prefixes)) = other {
+            attributes.next_hop = next_hop;
+            update.announced.push((attributes, prefixes));
         }
     }
 
     /// A prefix that means nothing is left out, the others stand (RFC 4271 section 6.3).
-    fn leave_out_unroutable(&mut self, nlri: &mut Vec<Nlri>) {
-        nlri.retain(|nlri| {
-            let is_routable = prefixes::is_routable(nlri.prefix);
-            if !is_routable {
-                self.faults
-                    .push(format!("{}, to which there can be no route", nlri.prefix));
-            }
-            is_routable
-        });
+    fn routable(&mut self, mut nlri: Vec<Nlri>) -> Vec<Nlri> {
+        let odd = nlri.iter().find(|nlri| !prefixes::is_routable(nlri.prefix));
+        if let Some(odd) = odd {
+            let message = format!("{}, and maybe more, to which there is no route", odd.prefix);
+            self.faults.push(message);
+            nlri.retain(|nlri| prefixes::is_routable(nlri.prefix));
+        }
+        nlri
     }
+}
+
+/// What attributes are before one is read.
+pub(super) fn none() -> Attributes {
+    Attributes::local(NextHop::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// Appends; without a copy where there was nothing.

@@ -114,20 +114,12 @@ fn of_pair(first: Ipv6Addr, second: Option<Ipv6Addr>) -> NextHop {
     }
 }
 
-/// Why packets cannot be sent to a next hop, if they cannot (RFC 4271 section 6.3).
-pub(super) fn check_next_hop(next_hop: NextHop, context: &Negotiated) -> Result<(), String> {
-    let address = next_hop.address();
-    let is_host = match address {
+/// Whether an address is one that packets can be sent to.
+pub(super) fn is_host(next_hop: NextHop) -> bool {
+    match next_hop.address() {
         IpAddr::V4(v4) => {
             !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.is_loopback())
         }
         IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast() || v6.is_loopback()),
-    };
-    if !is_host {
-        return Err(format!("is {address}, which is no host's address"));
     }
-    if address == context.local_address {
-        return Err(format!("is {address}, which is ours"));
-    }
-    Ok(())
 }
