@@ -16,6 +16,9 @@ mod config;
 mod filter;
 pub mod message;
 pub mod rib;
+mod session;
+pub mod simulate;
+mod speaker;
 mod types;
 
 pub use attributes::{AsPath, AsSegment, Attributes, NextHop, Origin, Unknown};
@@ -23,4 +26,8 @@ pub use config::{
     AddPath, Bfd, Config, Graceful, NextHopMode, Origination, Password, Peer, PeerKey, Ttl,
 };
 pub use filter::{Filter, FilterRule, Matching, Outcome};
+pub use session::{Messages, Traffic};
+pub use speaker::{
+    Action, Agreed, ConnId, SessionState, SessionStatus, Speaker, Stop, TroubleStatus,
+};
 pub use types::{Asn, Community, Families, Family, LargeCommunity, Moment, Nlri, PathId, RouterId};
