@@ -6,14 +6,10 @@
 //! | silent, at fault, told, wanted | where both said that this holds for NOTIFICATIONs, too |
 //! | told or wanted hard, too many prefixes, unreachable | never |
 
-use crate::message::{Fault, GracefulRestart, Notification};
+use crate::message::{Cease, Fault, GracefulRestart, Notification};
 
 /// The code of Cease (RFC 4271 section 6.7).
 const CEASE: u8 = 6;
-/// A maximum of prefixes is exceeded (RFC 4486).
-const MAX_PREFIXES: u8 = 1;
-/// What is inside is meant and nothing is kept (RFC 8538 section 3.1).
-const HARD_RESET: u8 = 9;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +64,8 @@ impl Ending {
     /// The peer said something wrong, or too much.
     pub(crate) fn fault(fault: Fault) -> Ending {
         let notification = fault.notification;
-        let too_many = (notification.code, notification.subcode) == (CEASE, MAX_PREFIXES);
+        let too_many =
+            (notification.code == CEASE) && notification.subcode == Cease::MaximumPrefixes as u8;
         Ending {
             cause: if too_many {
                 Cause::TooMany
@@ -106,11 +103,10 @@ impl Ending {
 
     /// The peer says that it closes.
     pub(crate) fn told(notification: &Notification) -> Ending {
-        let hard = (notification.code, notification.subcode) == (CEASE, HARD_RESET);
         Ending {
             cause: Cause::Told {
                 cease: notification.code == CEASE,
-                hard,
+                hard: notification.is_hard_reset(),
             },
             notification: None,
             words: format!("the peer closed: {}", notification.describe()),
@@ -121,11 +117,7 @@ impl Ending {
     pub(crate) fn hold_expired() -> Ending {
         Ending {
             cause: Cause::Silent,
-            notification: Some(Notification {
-                code: 4,
-                subcode: 0,
-                data: Vec::new(),
-            }),
+            notification: Some(Notification::HOLD_TIMER_EXPIRED),
             words: "nothing was heard of the peer for the hold time".to_owned(),
         }
     }
@@ -134,20 +126,16 @@ impl Ending {
     pub(crate) fn send_hold_expired() -> Ending {
         Ending {
             cause: Cause::Silent,
-            notification: Some(Notification {
-                code: 8,
-                subcode: 0,
-                data: Vec::new(),
-            }),
+            notification: Some(Notification::SEND_HOLD_TIMER_EXPIRED),
             words: "the peer took nothing of what we had to say for minutes".to_owned(),
         }
     }
 
-    /// We cease, for a reason of RFC 4486.
-    pub(crate) fn ceased(cause: Cause, subcode: u8, words: &str) -> Ending {
+    /// We cease, and say why.
+    pub(crate) fn ceased(cause: Cause, why: Cease, words: &str) -> Ending {
         Ending {
             cause,
-            notification: Some(cease(subcode, Vec::new())),
+            notification: Some(Notification::cease(why, words)),
             words: words.to_owned(),
         }
     }
@@ -176,26 +164,10 @@ impl Ending {
             Cause::Wanted { hard: true } | Cause::TooMany | Cause::Unreachable
         );
         if hard && graceful.is_some_and(|peer| peer.notification) {
-            return Some(harden(notification));
+            return Some(notification.hard_reset());
         }
         Some(notification)
     }
-}
-
-/// A Cease.
-pub(crate) fn cease(subcode: u8, data: Vec<u8>) -> Notification {
-    Notification {
-        code: CEASE,
-        subcode,
-        data,
-    }
-}
-
-/// The same, after which nothing is kept: inside a Hard Reset (RFC 8538 section 3.1).
-pub(crate) fn harden(inner: Notification) -> Notification {
-    let mut data = vec![inner.code, inner.subcode];
-    data.extend(inner.data);
-    cease(HARD_RESET, data)
 }
 
 #[cfg(test)]
@@ -255,12 +227,13 @@ mod tests {
 
     #[test]
     fn rfc8538_a_hard_reset_is_said_only_to_who_knows_it() {
-        let ending = Ending::ceased(Cause::Wanted { hard: true }, 2, "shut down");
-        assert_eq!(ending.last_word(None), Some(cease(2, vec![])));
-        assert_eq!(ending.last_word(Some(&peer(false))), Some(cease(2, vec![])));
+        let ending = Ending::ceased(Cause::Wanted { hard: true }, Cease::Shutdown, "");
+        let cease = Notification::cease(Cease::Shutdown, "");
+        assert_eq!(ending.last_word(None), Some(cease.clone()));
+        assert_eq!(ending.last_word(Some(&peer(false))), Some(cease.clone()));
         assert_eq!(
             ending.last_word(Some(&peer(true))),
-            Some(cease(9, vec![6, 2]))
+            Some(cease.hard_reset())
         );
     }
 }

@@ -18,7 +18,7 @@ use crate::message::{self, Message, Negotiated, Notification};
 use crate::message::{Refresh, Update};
 use crate::types::Moment;
 
-pub(crate) use ending::{Cause, Ending, cease};
+pub(crate) use ending::{Cause, Ending};
 pub(crate) use open::Terms;
 pub(crate) use timers::{Random, Timers};
 

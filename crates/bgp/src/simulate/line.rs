@@ -27,11 +27,7 @@ pub(super) enum What {
     /// A node looks at its clock.
     Tick(usize),
     /// A connection that a node asked for arrives at the other one, or does not.
-    Dial {
-        from: usize,
-        conn: ConnId,
-        to: PeerKey,
-    },
+    Dial { from: Place, to: PeerKey },
     /// Its first end learns that it stands.
     Answer(usize),
     /// Bytes arrive at an end of a line.
@@ -39,7 +35,15 @@ pub(super) enum What {
     /// An end of a line learns that it is closed.
     Gone(usize, usize, &'static str),
     /// A connection did not come about.
-    Refused(usize, ConnId, String),
+    Refused(Place, String),
+}
+
+/// Which connection of which process on which node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    node: usize,
+    process: u32,
+    conn: ConnId,
 }
 
 /// A connection.
@@ -69,7 +73,7 @@ impl Network {
     pub(super) fn happen(&mut self, what: What) {
         match what {
             What::Tick(node) => self.tick(node),
-            What::Dial { from, conn, to } => self.arrive(from, conn, &to),
+            What::Dial { from, to } => self.arrive(from, &to),
             What::Answer(line) => self.answer(line),
             What::Bytes(line, end, bytes) => {
                 if let Some((node, conn)) = self.open_end(line, end) {
@@ -83,8 +87,11 @@ impl Network {
                     self.drive(node, |speaker, now| speaker.closed(conn, why, now));
                 }
             }
-            What::Refused(node, conn, why) => {
-                self.drive(node, |speaker, now| speaker.closed(conn, &why, now));
+            What::Refused(place, why) => {
+                if self.lives(place) {
+                    let conn = place.conn;
+                    self.drive(place.node, |speaker, now| speaker.closed(conn, &why, now));
+                }
             }
         }
     }
@@ -100,7 +107,9 @@ impl Network {
             if actions.is_empty() {
                 break;
             }
-            actions.into_iter().for_each(|action| self.act(node, action));
+            actions
+                .into_iter()
+                .for_each(|action| self.act(node, action));
         }
         let place = &mut self.nodes[node];
         for (prefix, paths) in place.speaker.changes() {
@@ -126,19 +135,15 @@ impl Network {
         }
     }
 
-    pub(super) fn reset_lines(&mut self, a: usize, b: usize) {
+    /// Resets the connections between two nodes: all of them, or those that lost something.
+    pub(super) fn reset_lines(&mut self, a: usize, b: usize, only_torn: bool) {
         for line in self.between(a, b) {
-            for end in [0, 1] {
-                self.plan(self.now, What::Gone(line, end, "connection reset by peer"));
+            if only_torn && !self.lines[line].torn {
+                continue;
             }
-        }
-    }
-
-    pub(super) fn reset_torn(&mut self, a: usize, b: usize) {
-        let torn: Vec<usize> = self.between(a, b);
-        for line in torn.into_iter().filter(|line| self.lines[*line].torn) {
             for end in [0, 1] {
-                self.plan(self.now, What::Gone(line, end, "connection reset by peer"));
+                let gone = What::Gone(line, end, "connection reset by peer");
+                self.plan(self.now, gone);
             }
         }
     }
@@ -150,7 +155,10 @@ impl Network {
     }
 
     fn tick(&mut self, node: usize) {
-        if self.nodes[node].alarm.is_some_and(|alarm| alarm <= self.now) {
+        if self.nodes[node]
+            .alarm
+            .is_some_and(|alarm| alarm <= self.now)
+        {
             self.nodes[node].alarm = None;
         }
         if self.nodes[node].running {
@@ -162,7 +170,13 @@ impl Network {
         match action {
             Action::Connect { conn, peer, .. } => {
                 let at = self.now + self.latency();
-                self.plan(at, What::Dial { from: node, conn, to: peer });
+                let process = self.nodes[node].process;
+                let from = Place {
+                    node,
+                    process,
+                    conn,
+                };
+                self.plan(at, What::Dial { from, to: peer });
             }
             Action::Close { conn } => {
                 self.write(node, conn);
@@ -175,34 +189,50 @@ impl Network {
         }
     }
 
-    fn arrive(&mut self, from: usize, conn: ConnId, to: &PeerKey) {
-        if !self.nodes[from].running {
+    fn arrive(&mut self, from: Place, to: &PeerKey) {
+        let node = self.by_address.get(&to.address).copied();
+        let node = node.filter(|node| self.nodes[*node].running);
+        if !self.lives(from) || node.is_some_and(|node| self.is_apart(from.node, node)) {
             return;
         }
-        let back = self.now + self.latency();
-        let node = self.by_address.get(&to.address).copied();
-        let Some(node) = node.filter(|node| self.nodes[*node].running) else {
-            self.plan(back, What::Refused(from, conn, "connection refused".to_owned()));
+        let Some(node) = node else {
+            self.refuse(from, "connection refused".to_owned());
             return;
         };
-        if self.is_apart(from, node) {
-            return;
+        let remote = PeerKey::from(self.own_address(from.node, to.address));
+        let local = to.address;
+        match self.drive(node, |speaker, now| speaker.accepted(&remote, local, now)) {
+            Err(why) => self.refuse(from, why),
+            Ok(conn) => self.lay(from, node, conn),
         }
-        let remote = PeerKey::from(self.own_address(from, to.address));
-        let accepted = self.drive(node, |speaker, now| speaker.accepted(&remote, to.address, now));
-        match accepted {
-            Err(why) => self.plan(back, What::Refused(from, conn, why)),
-            Ok(other) => {
-                let line = self.lines.len();
-                let end = |node, conn, last| End { node, conn, open: true, last };
-                let ends = [end(from, conn, back), end(node, other, self.now)];
-                self.lines.push(Line { ends, torn: false });
-                self.nodes[from].lines.insert(conn, (line, 0));
-                self.nodes[node].lines.insert(other, (line, 1));
-                self.plan(back, What::Answer(line));
-                self.follow(node);
-            }
-        }
+    }
+
+    fn refuse(&mut self, from: Place, why: String) {
+        let back = self.now + self.latency();
+        self.plan(back, What::Refused(from, why));
+    }
+
+    /// Lays a line from a node that asked for it to one that accepted it.
+    fn lay(&mut self, from: Place, node: usize, conn: ConnId) {
+        let line = self.lines.len();
+        let back = self.now + self.latency();
+        let end = |node, conn, last| End {
+            node,
+            conn,
+            open: true,
+            last,
+        };
+        let ends = [end(from.node, from.conn, back), end(node, conn, self.now)];
+        self.lines.push(Line { ends, torn: false });
+        self.nodes[from.node].lines.insert(from.conn, (line, 0));
+        self.nodes[node].lines.insert(conn, (line, 1));
+        self.plan(back, What::Answer(line));
+        self.follow(node);
+    }
+
+    fn lives(&self, place: Place) -> bool {
+        let node = &self.nodes[place.node];
+        node.running && node.process == place.process
     }
 
     fn answer(&mut self, line: usize) {
@@ -225,15 +255,20 @@ impl Network {
         };
         loop {
             let mut bytes = Vec::new();
-            self.nodes[node].speaker.transmit(conn, &mut bytes, GULP, self.now);
+            self.nodes[node]
+                .speaker
+                .transmit(conn, &mut bytes, GULP, self.now);
             if bytes.is_empty() {
                 return;
             }
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
                 let most = 1 + self.random.below(self.wire.piece as u64);
-                let (piece, after) = rest.split_at(rest.len().min(usize::try_from(most).unwrap_or(1)));
-                self.carry(line, 1 - end, |line, end| What::Bytes(line, end, piece.to_vec()));
+                let (piece, after) =
+                    rest.split_at(rest.len().min(usize::try_from(most).unwrap_or(1)));
+                self.carry(line, 1 - end, |line, end| {
+                    What::Bytes(line, end, piece.to_vec())
+                });
                 rest = after;
             }
         }
@@ -265,10 +300,12 @@ impl Network {
         self.apart.contains(&(a.min(b), a.max(b)))
     }
 
+    /// A node's address of the same family as another one.
     fn own_address(&self, node: usize, like: IpAddr) -> IpAddr {
-        let mut addresses = self.by_address.iter().filter(|(_, at)| **at == node);
-        let same = addresses.find(|(address, _)| address.is_ipv4() == like.is_ipv4());
-        same.map_or(like, |(address, _)| *address)
+        match like {
+            IpAddr::V4(_) => self.address(node),
+            IpAddr::V6(_) => self.address6(node),
+        }
     }
 
     fn latency(&mut self) -> Duration {

@@ -70,6 +70,8 @@ struct Node {
     table: BTreeMap<IpNet, Vec<Path>>,
     alarm: Option<Moment>,
     running: bool,
+    /// How often it was started.
+    process: u32,
     lines: BTreeMap<crate::speaker::ConnId, (usize, usize)>,
 }
 
@@ -122,6 +124,7 @@ impl Network {
             table: BTreeMap::new(),
             alarm: None,
             running: true,
+            process: 0,
             lines: BTreeMap::new(),
         });
         at
@@ -155,7 +158,9 @@ impl Network {
 
     /// Makes exactly these prefixes begin at a node.
     pub fn originate(&mut self, node: usize, prefixes: impl IntoIterator<Item = IpNet>) {
-        let routes = prefixes.into_iter().map(|prefix| (prefix, Origination::default()));
+        let routes = prefixes
+            .into_iter()
+            .map(|prefix| (prefix, Origination::default()));
         let routes: BTreeMap<IpNet, Origination> = routes.collect();
         self.nodes[node].originated.clone_from(&routes);
         self.drive(node, |speaker, now| speaker.originate(routes, now));
@@ -186,11 +191,21 @@ impl Network {
         self.nodes[node].config.router_id.0.into()
     }
 
+    /// A node's IPv6 address.
+    #[must_use]
+    pub fn address6(&self, node: usize) -> IpAddr {
+        let [_, _, high, low] = self.nodes[node].config.router_id.0.octets();
+        address6(u16::from_be_bytes([high, low]))
+    }
+
     /// How many sessions of a node stand.
     #[must_use]
     pub fn established(&self, node: usize) -> usize {
         let sessions = self.nodes[node].speaker.sessions(self.now);
-        sessions.iter().filter(|session| session.state == SessionState::Established).count()
+        sessions
+            .iter()
+            .filter(|session| session.state == SessionState::Established)
+            .count()
     }
 
     /// What time it is.
@@ -202,7 +217,11 @@ impl Network {
     /// Lets time pass.
     pub fn run(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.queue.peek().is_some_and(|Reverse(event)| event.at <= until) {
+        while self
+            .queue
+            .peek()
+            .is_some_and(|Reverse(event)| event.at <= until)
+        {
             if let Some(Reverse(event)) = self.queue.pop() {
                 self.now = event.at;
                 self.happen(event.what);
@@ -249,6 +268,7 @@ impl Network {
         let place = &mut self.nodes[node];
         place.speaker = speaker;
         place.running = true;
+        place.process += 1;
         place.alarm = None;
         if !kept {
             place.table.clear();
@@ -266,18 +286,20 @@ impl Network {
     /// are reset.
     pub fn heal(&mut self, a: usize, b: usize) {
         self.apart.remove(&(a.min(b), a.max(b)));
-        self.reset_torn(a, b);
+        self.reset_lines(a, b, true);
     }
 
     /// Resets all connections between two nodes.
     pub fn cut(&mut self, a: usize, b: usize) {
-        self.reset_lines(a, b);
+        self.reset_lines(a, b, false);
     }
 
     fn begin(&mut self, config: Config, restarting: bool) -> Speaker {
         let seed = self.random.next();
         let mut speaker = Speaker::new(config, seed, restarting, self.now);
-        let everywhere = ["0.0.0.0/0", "::/0"].into_iter().filter_map(|net| net.parse().ok());
+        let everywhere = ["0.0.0.0/0", "::/0"]
+            .into_iter()
+            .filter_map(|net| net.parse().ok());
         speaker.set_next_hops(NextHops(everywhere.map(|net| (net, 0)).collect()), self.now);
         speaker
     }

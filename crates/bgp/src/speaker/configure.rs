@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, Peer, PeerKey};
+use crate::message::Cease;
 use crate::rib::PeerId;
 use crate::session::{Cause, Ending};
 use crate::types::Moment;
@@ -77,14 +78,11 @@ impl Speaker {
         let dials = peering.config.passive != peer.passive || peering.config.port != peer.port;
         peering.config = Arc::new(peer);
         if reset {
-            // RFC 4486: other configuration change.
             let cause = Cause::Wanted { hard: false };
-            let ending = Ending::ceased(cause, 6, "its configuration changed");
+            let ending = Ending::ceased(cause, Cease::Reconfigured, "its configuration changed");
             self.end_all(id, &ending, now);
-        } else if routes {
-            if let Some(peering) = self.peers.get(&id) {
-                self.rib.peer_changed(id, &peering.config);
-            }
+        } else if routes && let Some(peering) = self.peers.get(&id) {
+            self.rib.peer_changed(id, &peering.config);
         }
         if reset || routes || dials {
             self.pardon(id);

@@ -6,7 +6,6 @@ use crate::rib::{PeerId, Role};
 use crate::session::{Ending, Step};
 use crate::types::Moment;
 
-use super::peering::Stage;
 use super::{ConnId, Owner, Speaker};
 
 /// Octets of a header; two of them, behind the marker, are the message's length (RFC 4271 section 4.1).
@@ -147,15 +146,7 @@ impl Speaker {
             negotiated: agreed.clone(),
             local_asn: session.terms().asn,
         };
-        peering.history.since = now;
-        peering.history.established_before = true;
-        peering.next_try = None;
-        let mut connections = peering.connections.iter_mut();
-        if let Some(connection) = connections.find(|connection| connection.id == conn) {
-            if let Stage::Talking(_, since) = &mut connection.stage {
-                *since = Some(now);
-            }
-        }
+        peering.stands(conn, now);
         let tries = peering.tries();
         self.rib.peer_up(id, role);
         self.welcome_back(id, &agreed, now);

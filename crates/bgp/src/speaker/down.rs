@@ -1,9 +1,9 @@
 //! How connections end: what is said, what becomes of the peer's routes, and when to try again.
 
 use crate::config::PeerKey;
-use crate::message::Negotiated;
+use crate::message::{Cease, Negotiated, Notification};
 use crate::rib::{Down, PeerId};
-use crate::session::{Cause, Ending, cease};
+use crate::session::{Cause, Ending};
 use crate::types::Moment;
 
 use super::peering::{Connection, Stage, Trouble};
@@ -12,8 +12,8 @@ use super::{Action, ConnId, Owner, Speaker, Stop};
 impl Speaker {
     /// Ends a peer's session and lets it begin anew: `hard` so that nothing is kept meanwhile.
     pub fn reset(&mut self, peer: &PeerKey, hard: bool, now: Moment) {
-        // RFC 4486: an administrative reset.
-        let ending = Ending::ceased(Cause::Wanted { hard }, 4, "it was reset by an operator");
+        let words = "the session was reset by an operator";
+        let ending = Ending::ceased(Cause::Wanted { hard }, Cease::Reset, words);
         if let Some(id) = self.ids.get(peer).copied() {
             self.pardon(id);
             self.end_all(id, &ending, now);
@@ -34,9 +34,9 @@ impl Speaker {
             .and_then(|peering| peering.established());
         if let Some((connection, _)) = established {
             let conn = connection.id;
-            // RFC 9384: BFD down.
             let words = "BFD says that it cannot be reached";
-            self.end(id, conn, Ending::ceased(Cause::Unreachable, 10, words), now);
+            let ending = Ending::ceased(Cause::Unreachable, Cease::BfdDown, words);
+            self.end(id, conn, ending, now);
         }
     }
 
@@ -45,7 +45,11 @@ impl Speaker {
         self.stopped = Some(how);
         let ending = match how {
             Stop::Graceful => Ending::lost("we are being restarted"),
-            Stop::Cease => Ending::ceased(Cause::Wanted { hard: true }, 2, "we are shut down"),
+            Stop::Cease => Ending::ceased(
+                Cause::Wanted { hard: true },
+                Cease::Shutdown,
+                "we are shut down",
+            ),
         };
         let ids: Vec<PeerId> = self.peers.keys().copied().collect();
         for id in ids {
@@ -158,13 +162,9 @@ impl Speaker {
         let Some(id) = self.ids.remove(key) else {
             return;
         };
-        // RFC 4486: peer de-configured.
         let words = "it is not configured any more";
-        self.end_all(
-            id,
-            &Ending::ceased(Cause::Wanted { hard: true }, 3, words),
-            now,
-        );
+        let ending = Ending::ceased(Cause::Wanted { hard: true }, Cease::Deconfigured, words);
+        self.end_all(id, &ending, now);
         self.rib.forget(id);
         self.do_not_wait_for(id);
         if let Some(alarm) = self.peers.remove(&id).and_then(|peering| peering.alarm) {
@@ -174,11 +174,11 @@ impl Speaker {
 }
 
 impl Ending {
-    /// A connection is one too many (RFC 4486: connection collision resolution).
+    /// A connection is one too many.
     pub(super) fn collision(words: &str) -> Ending {
         Ending {
             cause: Cause::Collision,
-            notification: Some(cease(7, Vec::new())),
+            notification: Some(Notification::cease(Cease::Collision, words)),
             words: words.to_owned(),
         }
     }

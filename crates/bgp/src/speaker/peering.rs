@@ -130,6 +130,18 @@ impl Peering {
         talking.find(|(_, session)| session.established().is_some())
     }
 
+    /// A connection's session has come to stand.
+    pub(super) fn stands(&mut self, conn: ConnId, now: Moment) {
+        self.history.since = now;
+        self.history.established_before = true;
+        self.next_try = None;
+        for connection in self.connections.iter_mut().filter(|c| c.id == conn) {
+            if let Stage::Talking(_, since) = &mut connection.stage {
+                *since = Some(now);
+            }
+        }
+    }
+
     /// The state that the peer is in, by the connection that is farthest.
     pub(super) fn state(&self) -> SessionState {
         let farthest = self.connections.iter().map(Connection::state).max();

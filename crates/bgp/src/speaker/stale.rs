@@ -101,10 +101,9 @@ impl Speaker {
 
     /// A peer has said all of a family.
     pub(super) fn said_all(&mut self, id: PeerId, family: Family) {
-        if let Some(peering) = self.peers.get_mut(&id) {
-            if peering.stale.remove(&family).is_some() {
-                self.rib.end_stale(id, family);
-            }
+        let peering = self.peers.get_mut(&id);
+        if peering.is_some_and(|peering| peering.stale.remove(&family).is_some()) {
+            self.rib.end_stale(id, family);
         }
         self.heard_all(id, family);
     }

@@ -105,8 +105,8 @@ impl Speaker {
     pub fn sessions(&self, now: Moment) -> Vec<SessionStatus> {
         let peers = self
             .ids
-            .iter()
-            .filter_map(|(_, id)| Some((*id, self.peers.get(id)?)));
+            .values()
+            .filter_map(|id| Some((*id, self.peers.get(id)?)));
         peers
             .map(|(id, peering)| self.session_status(peering, self.rib.counts(id), now))
             .collect()
