@@ -61,7 +61,7 @@ impl Speaker {
 
     /// The least number that is not a peer's.
     fn free_id(&self) -> Option<PeerId> {
-        (0..=u16::MAX)
+        (0..u16::MAX)
             .map(PeerId)
             .find(|id| !self.peers.contains_key(id))
     }
