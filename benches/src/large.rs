@@ -60,6 +60,7 @@ fn add_node(world: &mut World, n: u32, endpoints: u32) {
         node.clone(),
         Node {
             addresses: vec![address],
+            bgp: None,
         },
     );
     let vxlan: TransportSpec = from_json(json!({"type": "vxlan"}));

@@ -212,6 +212,7 @@ fn resources(
             node.clone(),
             Node {
                 addresses: addresses.to_vec(),
+                bgp: None,
             },
         )
         .into(),
@@ -254,6 +255,7 @@ fn pools(options: &InitOptions, addresses: &[NodeAddress]) -> Result<Vec<AnyReso
             node_selector: Selector::default(),
             disabled: false,
             strict_affinity: false,
+            disable_bgp_export: false,
         };
         pools.push(Resource::new(name, pool).into());
     }

@@ -41,6 +41,7 @@ pub(crate) async fn register(shared: &Shared, addresses: &[NodeAddress]) -> Resu
                 shared.node().clone(),
                 Node {
                     addresses: addresses.to_vec(),
+                    bgp: None,
                 },
             );
             node.metadata.uid.clone_from(&shared.config.uid);

@@ -3,6 +3,8 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::types::Family;
+
 /// Rules that are asked in order; the first that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,7 +19,8 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FilterRule {
-    /// The range that a route's prefix is held against; every prefix if none is given.
+    /// The range that a route's prefix is held against, and with it prefixes of its family only;
+    /// every prefix if none is given.
     pub net: Option<IpNet>,
     /// How.
     pub matching: Matching,
@@ -82,7 +85,9 @@ impl Default for Filter {
 
 impl FilterRule {
     fn matches(&self, prefix: IpNet, from_peer: bool) -> bool {
+        let is_family = |net: IpNet| Family::of(net) == Family::of(prefix);
         let in_range = self.net.is_none_or(|net| match self.matching {
+            _ if !is_family(net) => false,
             Matching::In => net.contains(&prefix),
             Matching::NotIn => !net.contains(&prefix),
             Matching::Equal => net == prefix,
@@ -134,7 +139,7 @@ mod tests {
                 true,
             ),
             ("10.0.0.0/8", Matching::NotIn, None, "11.0.0.0/16", true),
-            ("10.0.0.0/8", Matching::NotIn, None, "fd00::/16", true),
+            ("10.0.0.0/8", Matching::NotIn, None, "fd00::/16", false),
             ("10.0.0.0/8", Matching::NotIn, None, "10.0.0.0/16", false),
             ("10.0.0.0/8", Matching::Equal, None, "10.0.0.0/8", true),
             ("10.0.0.0/8", Matching::Equal, None, "10.0.0.0/9", false),

@@ -115,10 +115,12 @@ fn encode_route(op: &Op, links: &Links, protocol: u8) -> Messages {
     };
     match made(op) {
         Some(Object::Route(made)) => {
-            let link = (made.next.link())
-                .map(|link| index(op, links, link))
-                .transpose()?;
-            Ok(vec![route::create(which, made, link, before(op).is_some())])
+            let mut over = Vec::new();
+            for link in made.next.links() {
+                over.push(index(op, links, link)?);
+            }
+            let replace = before(op).is_some();
+            Ok(vec![route::create(which, made, &over, replace)])
         }
         None => Ok(vec![route::remove(which)]),
         Some(_) => Err(mismatch(op)),

@@ -4,11 +4,13 @@
 //! never taken instead. IPv6 gives a route without a metric the metric 1024; a plan's 0 means that
 //! one. In a sandbox a route that the plan names is ours whoever made it.
 
+mod multipath;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::{Family, IfName};
-use tombolo_plan::objects::{Encap, NextHop, Route};
+use tombolo_plan::objects::{Encap, Hop, NextHop, Route};
 use tombolo_plan::{Key, Object};
 
 use crate::encap;
@@ -50,6 +52,7 @@ pub(crate) struct RouteInfo {
     pub link: Option<u32>,
     pub gateway: Option<IpAddr>,
     encap: Option<Encap>,
+    many: Vec<multipath::Gateway>,
     pub source: Option<IpAddr>,
     mtu: Option<u32>,
 }
@@ -147,6 +150,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<RouteInfo> {
         link: None,
         gateway: None,
         encap: None,
+        many: Vec::new(),
         source: None,
         mtu: None,
     };
@@ -181,20 +185,19 @@ fn give_up(route: &mut RouteInfo) {
     route.gateway = Some(Family::of_net(route.dst).unspecified());
 }
 
-/// A plan never wants several ways; what is read is the first way's link, and equals nothing.
 fn decode_multipath(attribute: &Attribute<'_>, route: &mut RouteInfo) {
-    let index = attribute
-        .data
-        .get(4..8)
-        .and_then(|bytes| bytes.try_into().ok());
-    route.link = index.map(u32::from_ne_bytes);
-    give_up(route);
+    route.link = multipath::first_link(attribute);
+    match multipath::decode(attribute) {
+        Some(many) => route.many = many,
+        None => give_up(route),
+    }
 }
 
 /// A route in a plan's words; none for kinds that only the kernel makes.
 pub(crate) fn object(route: &RouteInfo, links: &Links) -> Option<Route> {
     let link = || links.name(route.link?);
     let next = match (route.kind, route.gateway) {
+        (libc::RTN_UNICAST, None) if !route.many.is_empty() => many(route, links)?,
         (libc::RTN_UNICAST, None) => NextHop::Link(link()?),
         (libc::RTN_UNICAST, Some(gateway)) => match route.encap {
             Some(encap) => NextHop::Tunnel {
@@ -222,6 +225,20 @@ pub(crate) fn object(route: &RouteInfo, links: &Links) -> Option<Route> {
         source: route.source,
         mtu: route.mtu,
     })
+}
+
+/// Several gateways in a plan's order: the kernel keeps those of IPv6 in one of its own.
+fn many(route: &RouteInfo, links: &Links) -> Option<NextHop> {
+    let hop = |hop: &multipath::Gateway| {
+        Some(Hop {
+            gateway: hop.gateway,
+            link: links.name(hop.link)?,
+            onlink: hop.onlink,
+        })
+    };
+    let mut hops: Vec<Hop> = route.many.iter().map(hop).collect::<Option<_>>()?;
+    hops.sort_unstable();
+    Some(NextHop::Many(hops))
 }
 
 /// Which route: its key, taken apart.
@@ -275,8 +292,8 @@ impl Which {
     }
 }
 
-/// The message that makes a route, or replaces the one of the same key.
-pub(crate) fn create(which: Which, route: &Route, link: Option<u32>, replace: bool) -> Message {
+/// The message that makes a route over links, or replaces the one of the same key.
+pub(crate) fn create(which: Which, route: &Route, links: &[u32], replace: bool) -> Message {
     let exclusive = if replace {
         libc::NLM_F_REPLACE
     } else {
@@ -291,17 +308,24 @@ pub(crate) fn create(which: Which, route: &Route, link: Option<u32>, replace: bo
             if *onlink { ON_LINK } else { 0 },
         ),
         NextHop::Tunnel { .. } => (libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST, ON_LINK),
+        NextHop::Many(_) => (libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST, 0),
         NextHop::Blackhole => (libc::RT_SCOPE_UNIVERSE, libc::RTN_BLACKHOLE, 0),
     };
     let mut message = which.message(libc::RTM_NEWROUTE, flags, (scope, kind, bits));
-    if let Some(link) = link {
-        message.put_u32(OIF, link);
-    }
-    if let Some(gateway) = route.next.gateway() {
-        if gateway.is_ipv4() == which.dst.addr().is_ipv4() {
-            message.put_ip(GATEWAY, gateway);
-        } else {
-            message.put(VIA, &via(gateway));
+    if let NextHop::Many(hops) = &route.next {
+        multipath::put(&mut message, Family::of_net(which.dst), hops, links);
+    } else {
+        if let Some(link) = links.first() {
+            message.put_u32(OIF, *link);
+        }
+        match route.next.gateway() {
+            Some(gateway) if gateway.is_ipv4() == which.dst.addr().is_ipv4() => {
+                message.put_ip(GATEWAY, gateway);
+            }
+            Some(gateway) => {
+                message.put(VIA, &via(gateway));
+            }
+            None => {}
         }
     }
     if let NextHop::Tunnel { encap, .. } = &route.next {

@@ -25,9 +25,9 @@ pub mod world;
 pub mod write;
 
 pub use kinds::{
-    Allocation, Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet, Handle, HostEndpoint,
-    IpPool, IpReservation, Namespace, Network, NetworkPolicy, NetworkSet, Node, Profile, Tier,
-    Token,
+    Allocation, BgpConfiguration, BgpFilter, BgpPeer, Block, Endpoint, GlobalNetworkPolicy,
+    GlobalNetworkSet, Handle, HostEndpoint, IpPool, IpReservation, Learned, Namespace, Network,
+    NetworkPolicy, NetworkSet, Node, Profile, Tier, Token,
 };
 pub use names::{ContainerId, IfName, Name, NameError};
 pub use net::{AddressRange, Family, MacAddr, Mtu, PortMapping, Protocol, Vni};

@@ -13,6 +13,7 @@
 //! and aliases may not multiply beyond a bound. Nothing is read from disk here, and whether a file
 //! without resources is an error is the caller's decision.
 
+mod bgp;
 mod dialect;
 mod document;
 mod explain;

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::{
-    Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet, Handle, HostEndpoint, IpPool,
-    IpReservation, Namespace, Network, NetworkPolicy, NetworkSet, Node, NodeStatus, Profile, Tier,
-    Token,
+    BgpConfiguration, BgpFilter, BgpPeer, Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet,
+    Handle, HostEndpoint, IpPool, IpReservation, Learned, Namespace, Network, NetworkPolicy,
+    NetworkSet, Node, NodeStatus, Profile, Tier, Token,
 };
 use crate::names::{Name, SharedNames};
 
@@ -165,10 +165,14 @@ kinds! {
     NetworkSet(NetworkSet)       = "NetworkSet",    "networksets",    true,  false;
     GlobalNetworkSet(GlobalNetworkSet) = "GlobalNetworkSet", "globalnetworksets", false, false;
     HostEndpoint(HostEndpoint)   = "HostEndpoint",  "hostendpoints",  false, false;
+    BgpConfiguration(BgpConfiguration) = "BGPConfiguration", "bgpconfigurations", false, false;
+    BgpPeer(BgpPeer)             = "BGPPeer",       "bgppeers",       false, false;
+    BgpFilter(BgpFilter)         = "BGPFilter",     "bgpfilters",     false, false;
     Endpoint(Endpoint)           = "Endpoint",      "endpoints",      true,  true;
     Block(Block)                 = "Block",         "blocks",         false, true;
     Handle(Handle)               = "Handle",        "handles",        false, true;
     Token(Token)                 = "Token",         "tokens",         false, true;
+    Learned(Learned)             = "Learned",       "learned",        false, true;
 }
 
 impl fmt::Display for KindName {
@@ -178,6 +182,12 @@ impl fmt::Display for KindName {
 }
 
 impl KindName {
+    /// Whether it is in the store. Others are of one agent's memory only.
+    #[must_use]
+    pub fn is_stored(self) -> bool {
+        self != KindName::Learned
+    }
+
     /// Finds a kind by what a person may type: kind, plural or singular, in any case.
     #[must_use]
     pub fn from_word(word: &str) -> Option<KindName> {
@@ -394,8 +404,12 @@ without_status!(
     NetworkSet,
     GlobalNetworkSet,
     HostEndpoint,
+    BgpConfiguration,
+    BgpPeer,
+    BgpFilter,
     Endpoint,
     Block,
     Handle,
-    Token
+    Token,
+    Learned
 );

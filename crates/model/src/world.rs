@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use crate::kinds::{
-    Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet, Handle, HostEndpoint, IpPool,
-    IpReservation, Namespace, Network, NetworkPolicy, NetworkSet, Node, Profile, Tier, Token,
+    BgpConfiguration, BgpFilter, BgpPeer, Block, Endpoint, GlobalNetworkPolicy, GlobalNetworkSet,
+    Handle, HostEndpoint, IpPool, IpReservation, Learned, Namespace, Network, NetworkPolicy,
+    NetworkSet, Node, Profile, Tier, Token,
 };
 use crate::names::{Name, SharedNames};
 use crate::resource::{AnyResource, KindName, Resource, ResourceKey};
@@ -43,6 +44,12 @@ pub struct World {
     pub global_network_sets: BTreeMap<Name, Resource<GlobalNetworkSet>>,
     /// Interfaces of nodes, by name.
     pub host_endpoints: BTreeMap<Name, Resource<HostEndpoint>>,
+    /// What holds for BGP speakers: `default`, and `node.NAME`.
+    pub bgp_configurations: BTreeMap<Name, Resource<BgpConfiguration>>,
+    /// BGP peers, by name.
+    pub bgp_peers: BTreeMap<Name, Resource<BgpPeer>>,
+    /// Filters of BGP routes, by name.
+    pub bgp_filters: BTreeMap<Name, Resource<BgpFilter>>,
     /// Endpoints, by namespace and name.
     pub endpoints: BTreeMap<(Name, Name), Resource<Endpoint>>,
     /// Blocks, by name.
@@ -51,6 +58,8 @@ pub struct World {
     pub handles: BTreeMap<Name, Resource<Handle>>,
     /// Tokens, by name.
     pub tokens: BTreeMap<Name, Resource<Token>>,
+    /// What nodes have learned from their BGP peers, by node; an agent knows its own node's only.
+    pub learned: BTreeMap<Name, Resource<Learned>>,
 }
 
 impl World {
@@ -100,6 +109,10 @@ impl World {
             AnyResource::Block(r) => insert(&mut self.blocks, name, r),
             AnyResource::Handle(r) => insert(&mut self.handles, name, r),
             AnyResource::Token(r) => insert(&mut self.tokens, name, r),
+            AnyResource::Learned(r) => insert(&mut self.learned, name, r),
+            AnyResource::BgpFilter(r) => insert(&mut self.bgp_filters, name, r),
+            AnyResource::BgpPeer(r) => insert(&mut self.bgp_peers, name, r),
+            AnyResource::BgpConfiguration(r) => insert(&mut self.bgp_configurations, name, r),
         }
     }
 
@@ -124,6 +137,10 @@ impl World {
             KindName::Block => self.blocks.remove(name).is_some(),
             KindName::Handle => self.handles.remove(name).is_some(),
             KindName::Token => self.tokens.remove(name).is_some(),
+            KindName::Learned => self.learned.remove(name).is_some(),
+            KindName::BgpFilter => self.bgp_filters.remove(name).is_some(),
+            KindName::BgpPeer => self.bgp_peers.remove(name).is_some(),
+            KindName::BgpConfiguration => self.bgp_configurations.remove(name).is_some(),
         }
     }
 
@@ -214,6 +231,12 @@ impl World {
             KindName::Block => self.blocks.get(name).cloned().map(Into::into),
             KindName::Handle => self.handles.get(name).cloned().map(Into::into),
             KindName::Token => self.tokens.get(name).cloned().map(Into::into),
+            KindName::Learned => self.learned.get(name).cloned().map(Into::into),
+            KindName::BgpFilter => self.bgp_filters.get(name).cloned().map(Into::into),
+            KindName::BgpPeer => self.bgp_peers.get(name).cloned().map(Into::into),
+            KindName::BgpConfiguration => {
+                self.bgp_configurations.get(name).cloned().map(Into::into)
+            }
         }
     }
 
@@ -243,6 +266,10 @@ impl World {
             KindName::Block => all(&self.blocks),
             KindName::Handle => all(&self.handles),
             KindName::Token => all(&self.tokens),
+            KindName::Learned => all(&self.learned),
+            KindName::BgpFilter => all(&self.bgp_filters),
+            KindName::BgpPeer => all(&self.bgp_peers),
+            KindName::BgpConfiguration => all(&self.bgp_configurations),
         }
     }
 
@@ -296,6 +323,8 @@ impl World {
         match resource {
             AnyResource::IpPool(pool) => self.range_faults(pool),
             AnyResource::Network(network) => self.pool_faults(network),
+            AnyResource::BgpConfiguration(configuration) => name_faults(configuration),
+            AnyResource::BgpPeer(peer) => self.filter_faults(peer),
             _ => Vec::new(),
         }
     }
@@ -337,6 +366,19 @@ impl World {
         })
     }
 
+    /// Filters of a peer that do not exist.
+    fn filter_faults(&self, peer: &Resource<BgpPeer>) -> Vec<crate::resource::FieldError> {
+        let filters = peer.spec.filters.iter().enumerate();
+        let missing = filters.filter(|(_, filter)| !self.bgp_filters.contains_key(filter));
+        missing
+            .map(|(index, filter)| {
+                let message =
+                    format!("there is no BGPFilter {filter}; apply it first or in the same file");
+                crate::resource::FieldError::new(format!("spec.filters[{index}]"), message)
+            })
+            .collect()
+    }
+
     fn space(&self, pool: &Name) -> Option<&Name> {
         self.pools.get(pool)?.spec.space.as_ref()
     }
@@ -372,6 +414,30 @@ impl World {
         }
         faults
     }
+}
+
+/// A configuration's name says for whom it is, and that of one node cannot say everything.
+fn name_faults(configuration: &Resource<BgpConfiguration>) -> Vec<crate::resource::FieldError> {
+    let name = configuration.name().as_str();
+    if name == BgpConfiguration::DEFAULT {
+        return Vec::new();
+    }
+    if !name.starts_with("node.") {
+        let message = format!(
+            "{name:?} is nobody's configuration: it is `default`, or `node.` with a node's name"
+        );
+        return vec![crate::resource::FieldError::new("metadata.name", message)];
+    }
+    let fields = configuration.spec.only_for_all().into_iter();
+    let fault = |field: &str| {
+        let instead = match field {
+            "asNumber" => "set spec.bgp.asNumber of the Node",
+            _ => "set it in BGPConfiguration default",
+        };
+        let message = format!("one node cannot have it; {instead}");
+        crate::resource::FieldError::new(format!("spec.{field}"), message)
+    };
+    fields.map(fault).collect()
 }
 
 fn namespaced(namespace: Option<Name>, name: Name) -> (Name, Name) {

@@ -347,7 +347,7 @@ fn is_on(name: &IfName, key: &Key, object: &Object) -> bool {
         | (Key::Station { bridge: link, .. }, _) => link == name,
         (_, Object::Station(port)) => port == name,
         (Key::Sysctl(path), _) => path.split('/').any(|part| part == name.as_str()),
-        (Key::Route { .. }, Object::Route(route)) => route.next.link() == Some(name),
+        (Key::Route { .. }, Object::Route(route)) => route.next.links().contains(&name),
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tombolo_model::kinds::{NodeNetworkStatus, TransportSpec};
 use tombolo_model::{Name, ResourceKey};
 
+use crate::bgp::BgpPlan;
 use crate::objects::{Object, Place};
 
 /// Everything that one host should hold.
@@ -19,6 +20,8 @@ pub struct HostPlan {
     pub sandboxes: BTreeMap<String, u64>,
     /// What the node tells its peers once the objects are in place, by network.
     pub announce: BTreeMap<Name, NodeNetworkStatus>,
+    /// What its BGP speaker is to be; none if it is to have none.
+    pub bgp: Option<BgpPlan>,
     /// What cannot be done as the resources ask for.
     pub problems: Vec<Problem>,
 }
@@ -116,6 +119,9 @@ impl fmt::Display for HostPlan {
                 list(&status.sends),
                 list(&status.receives)
             )?;
+        }
+        if let Some(bgp) = &self.bgp {
+            write!(f, "{bgp}")?;
         }
         for problem in &self.problems {
             writeln!(f, "problem {}: {}", problem.resource, problem.message)?;

@@ -10,10 +10,12 @@
 //!             ├ attachment/*.rs   objects/*     ▲
 //!             ├ transport/*.rs    + origin      └── Observed (crate kernel)
 //!             ├ network.rs
+//!             ├ bgp/*.rs
 //!             └ nat.rs
 //! ```
 
 pub mod attachment;
+pub mod bgp;
 pub mod check;
 pub mod diff;
 pub mod driver;

@@ -107,6 +107,13 @@ pub fn preferred_vni(network: &Name) -> u32 {
     FIRST_SEGMENT_VNI + number % ((1 << 24) - FIRST_SEGMENT_VNI)
 }
 
+/// The number of a BGP speaker that has no IPv4 address: not zero.
+#[must_use]
+pub(crate) fn router_number(node: &Name) -> u32 {
+    let digest = digest(&["router", node.as_str()]);
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]).max(1)
+}
+
 /// A short name for something that is told by many words: twelve hexadecimal digits.
 #[must_use]
 pub(crate) fn short(words: &[&str]) -> String {

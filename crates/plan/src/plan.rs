@@ -4,7 +4,7 @@ use tombolo_model::{Family, Name, World};
 
 use crate::host_plan::{HostPlan, Origin};
 use crate::objects::{Key, Object, Place};
-use crate::{driver, egress, nat, network, policy};
+use crate::{bgp, driver, egress, nat, network, policy};
 
 /// Everything that a node should hold. Nothing is known of a node that is not in the World, so
 /// there is no plan for it: not the same as a plan to hold nothing.
@@ -16,6 +16,7 @@ pub fn plan(world: &World, node: &Name) -> Option<HostPlan> {
     for each in world.networks.values() {
         network::plan(&residents, me, each, &mut plan);
     }
+    bgp::plan(world, me, &mut plan);
     want_forwarding(world, &mut plan);
     egress::plan(world, &mut plan);
     nat::plan(&residents, node, &mut plan);

@@ -126,7 +126,7 @@ impl<'a> Ways<'a> {
                 continue;
             };
             transport.receive(&self.site(spec, &tunnels, mtu), plan);
-            let ready = !transport.needs_receiver() || self.has_tunnels(&tunnels);
+            let ready = !transport.encapsulates() || self.has_tunnels(&tunnels);
             if ready && self.wanted.contains(spec) {
                 push_new(&mut announce.receives, spec.clone());
             }
@@ -143,7 +143,8 @@ impl<'a> Ways<'a> {
                 if nets.is_empty() {
                     continue;
                 }
-                let choice = match self.choose(peer, family) {
+                let learned = self.learned(nets.iter().map(|(net, _)| *net));
+                let choice = match self.choose(peer, family, learned) {
                     Ok(choice) => choice,
                     Err(why) => {
                         self.report(peer, family, (&why, None), plan);
@@ -211,6 +212,30 @@ impl<'a> Ways<'a> {
         plan.problem(self.network.key(), message);
     }
 
+    /// Whether a transport must be in place here.
+    pub(crate) fn has_in_place(&self, transport: &str) -> bool {
+        (self.in_place.iter()).any(|spec| spec.name.as_str() == transport)
+    }
+
+    /// How much of what a peer holds has been learned by BGP.
+    fn learned(&self, nets: impl Iterator<Item = IpNet>) -> Known {
+        let learned = self.world.learned.get(self.me.name());
+        let routes = learned.map_or(&[][..], |learned| &learned.spec.routes);
+        let mut known = Known {
+            all: true,
+            any: false,
+        };
+        for net in nets {
+            // They come in order of their prefixes.
+            let is_there = routes
+                .binary_search_by(|route| route.prefix.cmp(&net))
+                .is_ok();
+            known.all &= is_there;
+            known.any |= is_there;
+        }
+        known
+    }
+
     fn peers(&self) -> impl Iterator<Item = &'a Resource<Node>> + use<'a> {
         let me = self.me.name();
         self.world
@@ -259,7 +284,7 @@ impl<'a> Ways<'a> {
         })
     }
 
-    fn blocks(&self) -> impl Iterator<Item = &'a Resource<Block>> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &'a Resource<Block>> {
         let pools = &self.network.spec.pools;
         self.world
             .blocks
@@ -332,6 +357,13 @@ impl<'a> Ways<'a> {
     }
 }
 
+/// How much of what a peer holds has been learned by BGP.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    all: bool,
+    any: bool,
+}
+
 /// The transport that any node receives by without making anything.
 fn direct() -> TransportSpec {
     TransportSpec::named(Name::new("direct").expect("letters make a name"))
@@ -391,7 +423,7 @@ pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
         }
         let ways = Ways::new(world, me, network, driver);
         let needed = |spec: &TransportSpec| {
-            transport::find(spec.name.as_str()).is_some_and(|transport| transport.needs_receiver())
+            transport::find(spec.name.as_str()).is_some_and(|transport| transport.encapsulates())
         };
         if ways.in_place.iter().any(needed) {
             names.push(network.name().clone());

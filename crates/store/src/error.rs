@@ -102,6 +102,9 @@ pub enum StoreError {
 /// Why a request was refused before anything was looked at or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
+    /// A resource of a kind that is of one agent's memory only.
+    #[error("{0} is of one agent's memory and never in a store")]
+    NotStored(String),
     /// etcd: `ErrGRPCEmptyKey`.
     #[error("the key is empty; every key has at least one byte")]
     EmptyKey,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use tombolo_model::{AnyResource, Change, Expected, KindName, Name, ResourceKey, World, Write};
 
-use crate::error::StoreError;
+use crate::error::{InvalidRequest, StoreError};
 use crate::key_range::KeyRange;
 use crate::store::Store;
 use crate::told::{EventKind, WatchRequest};
@@ -226,6 +226,9 @@ impl Resources {
         let mut compare = Vec::new();
         let mut success = Vec::new();
         for write in writes {
+            if !write.key.kind.is_stored() {
+                return Err(InvalidRequest::NotStored(write.key.to_string()).into());
+            }
             let key = self.key(&write.key);
             compare.push(match write.expected {
                 Expected::Absent => Compare::absent(key.clone()),
@@ -269,7 +272,7 @@ impl Resources {
         let kind = KindName::ALL
             .iter()
             .copied()
-            .find(|kind| kind.plural() == plural)?;
+            .find(|kind| kind.plural() == plural && kind.is_stored())?;
         let namespace = if kind.is_namespaced() {
             Some(Name::new(parts.next()?).ok()?)
         } else {

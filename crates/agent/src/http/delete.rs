@@ -139,6 +139,14 @@ fn user_of(world: &World, key: &ResourceKey) -> Option<String> {
             let used: usize = blocks.map(|b| b.spec.allocations.len()).sum();
             (used > 0).then(|| format!("{used} addresses of it are; detach their containers first"))
         }
+        KindName::BgpFilter => {
+            let mut peers = world.bgp_peers.values();
+            let user = peers.find(|peer| peer.spec.filters.contains(name))?;
+            Some(format!(
+                "by BGPPeer {}; take it from its filters first",
+                user.name()
+            ))
+        }
         _ => None,
     }
 }

@@ -167,7 +167,7 @@ fn parts(world: &World, mut resources: Vec<AnyResource>) -> Result<Vec<Vec<AnyRe
     if resources.len() > MAX_TXN_OPS {
         draft(world, &resources)?;
         resources.sort_by_key(|resource| match resource.kind() {
-            KindName::Network => 1,
+            KindName::Network | KindName::BgpPeer => 1,
             KindName::NetworkPolicy | KindName::GlobalNetworkPolicy => 2,
             _ => 0,
         });
@@ -328,13 +328,17 @@ fn draft(world: &World, resources: &[AnyResource]) -> Result<Drafted, Fault> {
     }
 }
 
-/// What an operator does not write stays: identity, version, status.
+/// What an operator does not write stays: identity, version, status, a node's addresses.
 fn keep(resource: &mut AnyResource, present: &AnyResource) {
     let metadata = resource.metadata_mut();
     metadata.uid.clone_from(&present.metadata().uid);
     metadata.resource_version = present.metadata().resource_version;
     if let (AnyResource::Node(node), AnyResource::Node(present)) = (resource, present) {
         node.status = present.status.clone();
+        // The agent's own finding, which a file that says something else of the node leaves out.
+        if node.spec.addresses.is_empty() {
+            node.spec.addresses.clone_from(&present.spec.addresses);
+        }
     }
 }
 

@@ -154,10 +154,24 @@ fn columns_of(kind: KindName) -> (&'static [Column], &'static [Column]) {
         | KindName::NetworkSet
         | KindName::GlobalNetworkSet
         | KindName::HostEndpoint => policy::columns_of(kind),
+        KindName::BgpConfiguration => (BGP_CONFIGURATION, &[]),
+        KindName::BgpPeer => (BGP_PEER, &[]),
+        KindName::BgpFilter | KindName::Learned => (&[], &[]),
         KindName::Token => (&[("uses", |r| text(&r["spec"]["uses"]))], &[]),
     }
 }
 
+const BGP_CONFIGURATION: &[Column] = &[
+    ("as", |r| text(&r["spec"]["asNumber"])),
+    ("mesh", |r| text(&r["spec"]["nodeToNodeMeshEnabled"])),
+];
+const BGP_PEER: &[Column] = &[
+    ("node", |r| text(&r["spec"]["node"])),
+    ("nodes", |r| text(&r["spec"]["nodeSelector"])),
+    ("peer", |r| text(&r["spec"]["peerIP"])),
+    ("peers", |r| text(&r["spec"]["peerSelector"])),
+    ("as", |r| text(&r["spec"]["asNumber"])),
+];
 const NODE: &[Column] = &[("addresses", |r| each(&r["spec"]["addresses"], "address"))];
 const NODE_WIDE: &[Column] = &[
     ("interfaces", |r| each(&r["spec"]["addresses"], "interface")),

@@ -1,17 +1,19 @@
 //! Node: a host that runs the agent.
 //!
 //! The spec is what its peers must know to reach it: its addresses on the underlay. The agent
-//! writes it when it starts and whenever the underlay changes. The status is what the node does at
+//! writes it when it starts and whenever the underlay changes; only `bgp` is the operator's. The status is what the node does at
 //! present: by which transports it sends and receives. It lets a network change its transport
 //! without loss, because a peer sends in a new way only once the receiver has said that it is
 //! ready, and a receiver takes the old way down only once no peer uses it any more.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::TransportSpec;
+use super::bgp::AsNumber;
 use crate::names::{IfName, Name};
 use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
@@ -23,6 +25,28 @@ pub struct Node {
     /// Its addresses on the underlay, at most one per family, each with the prefix of its subnet.
     #[serde(default)]
     pub addresses: Vec<NodeAddress>,
+    /// What an operator says of its BGP speaker; the agent keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bgp: Option<NodeBgp>,
+}
+
+/// What an operator says of a node's BGP speaker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeBgp {
+    /// Its autonomous system, where it is not the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_number: Option<AsNumber>,
+    /// It is a route reflector of this cluster of nodes (RFC 4456), as `244.0.0.1`.
+    #[serde(
+        default,
+        rename = "routeReflectorClusterID",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub route_reflector_cluster_id: Option<Ipv4Addr>,
+    /// Its identifier; if not given, its IPv4 address on the underlay.
+    #[serde(default, rename = "routerID", skip_serializing_if = "Option::is_none")]
+    pub router_id: Option<Ipv4Addr>,
 }
 
 /// An address of a node on the underlay.
@@ -98,6 +122,19 @@ impl Node {
                     format!("spec.addresses[{index}].address"),
                     format!("{address} cannot be reached by other nodes; give a unicast address"),
                 ));
+            }
+        }
+        let bgp = self.bgp.iter();
+        let ids = bgp.flat_map(|bgp| {
+            [
+                ("routeReflectorClusterID", bgp.route_reflector_cluster_id),
+                ("routerID", bgp.router_id),
+            ]
+        });
+        for (field, id) in ids {
+            if id.is_some_and(|id| id.is_unspecified()) {
+                let message = "0.0.0.0 is nobody's identifier (RFC 6286); give another";
+                faults.push(FieldError::new(format!("spec.bgp.{field}"), message));
             }
         }
         faults

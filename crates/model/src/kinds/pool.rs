@@ -36,6 +36,13 @@ pub struct IpPool {
     /// A node takes addresses only from blocks of its own.
     #[serde(default)]
     pub strict_affinity: bool,
+    /// Its blocks are not announced by BGP.
+    #[serde(
+        default,
+        rename = "disableBGPExport",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub disable_bgp_export: bool,
 }
 
 impl IpPool {

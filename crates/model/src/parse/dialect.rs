@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{SPOKEN, join};
+use super::{SPOKEN, bgp, join};
 use crate::resource::{FieldError, KindName};
 
 /// Whose words.
@@ -53,6 +53,9 @@ fn is_calicos(kind: KindName) -> bool {
             | KindName::NetworkSet
             | KindName::GlobalNetworkSet
             | KindName::HostEndpoint
+            | KindName::BgpConfiguration
+            | KindName::BgpPeer
+            | KindName::BgpFilter
     )
 }
 
@@ -125,14 +128,20 @@ impl Dialect {
                 | KindName::Tier
                 | KindName::NetworkSet
                 | KindName::GlobalNetworkSet
+                | KindName::BgpConfiguration
+                | KindName::BgpFilter
         );
         if may_lack_spec && whole.get("spec").is_none_or(Value::is_null) {
             whole.insert("spec".into(), Map::new().into());
         }
         let mut faults = Vec::new();
         let words = self != Dialect::Kubernetes && is_calicos(kind);
-        if let (true, Some(Value::Object(spec))) = (words, whole.get_mut("spec")) {
-            refuse_in_spec(spec, &mut faults);
+        match whole.get_mut("spec") {
+            Some(Value::Object(spec)) if bgp::is_bgp(kind) => {
+                bgp::refuse_in_spec(kind, spec, &mut faults);
+            }
+            Some(Value::Object(spec)) if words => refuse_in_spec(spec, &mut faults),
+            _ => {}
         }
         faults
     }
@@ -158,7 +167,7 @@ fn drop_nulls(map: &mut Map<String, Value>) {
 }
 
 /// Fields that would mean something, each with why it is refused.
-type Refused = &'static [(&'static str, &'static str)];
+pub(super) type Refused = &'static [(&'static str, &'static str)];
 
 const IN_SPEC: Refused = &[
     ("serviceAccountSelector", SERVICE_ACCOUNTS),
@@ -247,7 +256,12 @@ fn drop_empty_selectors(map: &mut Map<String, Value>) {
 }
 
 /// Takes fields away that are refused, with a fault for each.
-fn refuse(map: &mut Map<String, Value>, at: &str, refused: Refused, faults: &mut Vec<FieldError>) {
+pub(super) fn refuse(
+    map: &mut Map<String, Value>,
+    at: &str,
+    refused: Refused,
+    faults: &mut Vec<FieldError>,
+) {
     for (field, why) in refused {
         if map.remove(*field).is_some() {
             faults.push(FieldError::new(join(at, field), *why));

@@ -149,6 +149,58 @@ const REASONS: &[(&str, &str)] = &[
         "packets for the container leave by its own pair",
     ),
     (
+        "bgp: a block of another node, as it was learned",
+        "the node that the block belongs to announces it, so packets to its containers go where it says",
+    ),
+    (
+        "bgp: a block of this node is announced",
+        "others learn by it that the block's containers are here",
+    ),
+    (
+        "bgp: a peer as a BGPPeer says",
+        "an operator wrote that this node speaks with it",
+    ),
+    (
+        "bgp: a range of services is announced by every node",
+        "BGPConfiguration names the range, and packets to it may enter the cluster at any node",
+    ),
+    (
+        "bgp: a reflector speaks with every node",
+        "a reflector passes on what each node tells, so that not every node need speak with every other",
+    ),
+    (
+        "bgp: a route of before a restart is kept",
+        "the speaker has begun anew and is told its routes again; until then packets go on as before",
+    ),
+    (
+        "bgp: a route that a peer announced",
+        "the peer says that the destination is reached through it, no filter refused it, and it is of no pool of ours",
+    ),
+    (
+        "bgp: a speaker for a network's transport",
+        "a network's packets go by what the nodes tell each other by BGP",
+    ),
+    (
+        "bgp: a speaker for a peer",
+        "a BGPPeer says that this node speaks with somebody",
+    ),
+    (
+        "bgp: an address at another node, as it was learned",
+        "its container is not at the node that its block belongs to, and the node where it is announces it by itself",
+    ),
+    (
+        "bgp: an address that is here, of no block of this node, is announced",
+        "the block's own node is told of by its block; the single address is more specific, and leads here",
+    ),
+    (
+        "bgp: every node speaks with the reflectors",
+        "the reflectors pass on what the others tell",
+    ),
+    (
+        "bgp: the mesh of all nodes",
+        "every node tells every other what it holds, as long as none is a reflector",
+    ),
+    (
         "egress: a source address is looked for in the segment's table",
         "the host checks that a packet came by the way back to its source, which only this table knows",
     ),

@@ -169,6 +169,7 @@ fn rules_of_the_sources() -> BTreeSet<String> {
                 let first = room.split('/').next()?;
                 let known = [
                     "attachment",
+                    "bgp",
                     "egress",
                     "nat",
                     "policy",

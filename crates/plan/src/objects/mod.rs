@@ -25,7 +25,7 @@ pub use nft::{
     HookPoint, InterfaceMatch, Match, Members, NftName, NftSet, PacketField, Policy, PortSet, Rule,
     Side, Table,
 };
-pub use route::{NextHop, Route, RoutingRule};
+pub use route::{Hop, NextHop, Route, RoutingRule};
 pub use tunnel::{Encap, OUTER_HOPS, Tunnel};
 
 /// The table that routes are in if nothing else is said (`RT_TABLE_MAIN`, linux/rtnetlink.h).

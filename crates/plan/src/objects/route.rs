@@ -45,28 +45,53 @@ pub enum NextHop {
         /// What goes around the packets.
         encap: Encap,
     },
+    /// Through several gateways, in order, each flow through one of them.
+    Many(Vec<Hop>),
     /// Dropped in silence: for blocks of our own, so that packets to addresses that nobody holds
     /// do not wander off by the default route.
     Blackhole,
 }
 
+/// A gateway, where there are several.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hop {
+    /// The gateway; also of another family than the destination.
+    pub gateway: IpAddr,
+    /// The link that it is on.
+    pub link: IfName,
+    /// Take the gateway to be on the link though no address says so (`RTNH_F_ONLINK`).
+    pub onlink: bool,
+}
+
 impl NextHop {
-    /// The link that packets leave by.
+    /// The links that packets leave by.
+    #[must_use]
+    pub fn links(&self) -> Vec<&IfName> {
+        match self {
+            NextHop::Many(hops) => hops.iter().map(|hop| &hop.link).collect(),
+            one => one.link().into_iter().collect(),
+        }
+    }
+
+    /// The link that packets leave by; of several the first.
     #[must_use]
     pub fn link(&self) -> Option<&IfName> {
         match self {
             NextHop::Link(link) | NextHop::Via { link, .. } | NextHop::Tunnel { link, .. } => {
                 Some(link)
             }
+            NextHop::Many(hops) => hops.first().map(|hop| &hop.link),
             NextHop::Blackhole => None,
         }
     }
 
-    /// The gateway, if there is one.
+    /// The gateway, if there is one; of several the first.
     #[must_use]
     pub fn gateway(&self) -> Option<IpAddr> {
         match self {
             NextHop::Via { gateway, .. } | NextHop::Tunnel { gateway, .. } => Some(*gateway),
+            NextHop::Many(hops) => hops.first().map(|hop| hop.gateway),
             NextHop::Link(_) | NextHop::Blackhole => None,
         }
     }
@@ -105,6 +130,13 @@ impl fmt::Display for Route {
                 link,
                 encap,
             } => write!(f, "via {gateway} dev {link} onlink {encap}")?,
+            NextHop::Many(hops) => {
+                for (index, hop) in hops.iter().enumerate() {
+                    let space = if index == 0 { "" } else { " " };
+                    write!(f, "{space}nexthop via {} dev {}", hop.gateway, hop.link)?;
+                    f.write_str(if hop.onlink { " onlink" } else { "" })?;
+                }
+            }
             NextHop::Blackhole => f.write_str("blackhole")?,
         }
         if let Some(source) = self.source {

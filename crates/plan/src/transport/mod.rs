@@ -6,6 +6,7 @@
 //! which transport, also while a network changes from one to another, is decided in
 //! [`crate::network`] for all of them alike.
 
+mod bgp;
 mod direct;
 mod gre;
 mod ipip;
@@ -26,6 +27,7 @@ pub const TRANSPORTS: &[&dyn Transport] = &[
     &vxlan::Vxlan,
     &ipip::Ipip,
     &gre::Gre,
+    &bgp::Bgp,
 ];
 
 /// How packets leave for another node.
@@ -52,6 +54,18 @@ pub trait Transport: Sync {
     /// Whether a node must have made something before it can receive. Peers then wait until it
     /// says that it has.
     fn needs_receiver(&self) -> bool;
+
+    /// Whether packets travel inside others, so that it ends at an address of the node's own in the
+    /// network, and what is inside may be of another family than what is outside.
+    fn encapsulates(&self) -> bool {
+        self.needs_receiver()
+    }
+
+    /// Whether the peer itself tells by BGP what it holds: there are ways to it only where that has
+    /// been learned.
+    fn is_learned(&self) -> bool {
+        false
+    }
 
     /// Why a peer's addresses of one family cannot be reached by it over a path, if they cannot.
     fn obstacle(&self, path: &Path, inner: Family) -> Option<String>;

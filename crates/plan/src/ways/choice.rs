@@ -17,7 +17,7 @@
 use tombolo_model::kinds::TransportSpec;
 use tombolo_model::{Family, Node, Resource};
 
-use super::{Ways, direct, push_all, push_new};
+use super::{Known, Ways, direct, push_all, push_new};
 use crate::transport::{self, Path, Transport};
 
 /// How a peer is reached, at present and next.
@@ -44,20 +44,26 @@ impl<'a> Ways<'a> {
         &self,
         peer: &'a Resource<Node>,
         inner: Family,
+        learned: Known,
     ) -> Result<Option<Choice<'a>>, String> {
         let (Some(given), Some(present)) = (&self.network.spec.transport, &self.present) else {
             return Err("the network has no transport; set spec.transport".to_owned());
         };
         let status = peer.status.networks.get(self.network.name());
         let receives = status.map(|s| s.receives.as_slice()).unwrap_or_default();
+        let goes_by_bgp = is_learned(present);
         let mut candidates = Vec::new();
-        if given.cross_subnet {
+        if given.cross_subnet && !goes_by_bgp {
             candidates.push(direct());
         }
         push_new(&mut candidates, present.clone());
         let asked_for = candidates.len();
         push_all(&mut candidates, &self.promised.sends);
         push_all(&mut candidates, receives);
+        // What is not learned yet will be, or its node is gone: no reason to go round BGP, unless
+        // that is the way that is left just now.
+        let sends = &self.promised.sends;
+        candidates.retain(|spec| !goes_by_bgp || *spec != direct() || sends.contains(spec));
         let mut obstacle = None;
         let mut open = Vec::new();
         for (index, spec) in candidates.into_iter().enumerate() {
@@ -88,7 +94,7 @@ impl<'a> Ways<'a> {
         if open.is_empty() {
             return Err(obstacle.unwrap_or_default());
         }
-        let (now, next) = self.pick(open, receives);
+        let (now, next) = self.pick(open, receives, learned);
         Ok(Some(Choice {
             now,
             next,
@@ -101,9 +107,17 @@ impl<'a> Ways<'a> {
         &self,
         mut open: Vec<Way<'a>>,
         receives: &[TransportSpec],
+        learned: Known,
     ) -> (Option<Way<'a>>, Option<TransportSpec>) {
         let sends = &self.promised.sends;
-        let received = |way: &Way| !way.transport.needs_receiver() || receives.contains(&way.spec);
+        // A way by BGP is begun once everything has been learned. Where it is the only one, a block
+        // that is new is waited for.
+        let is_only = sends.iter().all(is_learned);
+        let told =
+            |way: &Way| !way.transport.is_learned() || learned.all || (learned.any && is_only);
+        let received = |way: &Way| {
+            !way.transport.needs_receiver() || (receives.contains(&way.spec) && told(way))
+        };
         // A host that sends nothing yet has no packets to lose, and begins at once.
         let begun = |way: &Way| {
             let is_first = sends.is_empty() && Some(&way.spec) == self.present.as_ref();
@@ -130,7 +144,7 @@ impl<'a> Ways<'a> {
         inner: Family,
     ) -> Result<Path<'a>, String> {
         // Without encapsulation the family of the packets is that of the underlay.
-        let path = (!transport.needs_receiver())
+        let path = (!transport.encapsulates())
             .then(|| self.path_by(peer, inner))
             .flatten()
             .or_else(|| self.path(peer))
@@ -140,4 +154,9 @@ impl<'a> Ways<'a> {
             Some(obstacle) => Err(format!("transport {}: {obstacle}", transport.name())),
         }
     }
+}
+
+/// Whether a transport's ways are learned by BGP.
+fn is_learned(spec: &TransportSpec) -> bool {
+    transport::find(spec.name.as_str()).is_some_and(|transport| transport.is_learned())
 }

@@ -55,16 +55,20 @@ pub fn peerings(world: &World, node: &Name) -> Vec<Peering> {
             continue;
         }
         let tunnels = ways.tunnels();
+        let held = ways.destinations();
         for peer in ways.peers() {
             for family in Family::ALL.into_iter().filter(|f| ways.carries(*f)) {
-                let Ok(Some(choice)) = ways.choose(peer, family) else {
+                let nets = held.get(peer.name()).into_iter().flatten();
+                let nets = nets.map(|(net, _)| *net);
+                let learned = ways.learned(nets.filter(|net| Family::of_net(*net) == family));
+                let Ok(Some(choice)) = ways.choose(peer, family, learned) else {
                     continue;
                 };
                 let Some(way) = choice.now else { continue };
                 let overhead = way.transport.overhead(&way.spec, way.path.family());
                 let inner = mtu.get().min(way.path.mtu().saturating_sub(overhead));
                 let mut own = tunnels.get(peer.name()).into_iter().flatten().copied();
-                let ends_there = way.transport.needs_receiver();
+                let ends_there = way.transport.encapsulates();
                 found.push(Peering {
                     network: network.name().clone(),
                     node: peer.name().clone(),

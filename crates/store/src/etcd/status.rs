@@ -54,7 +54,9 @@ pub(super) fn invalid_to_status(invalid: &InvalidRequest) -> Status {
         InvalidRequest::LeaseProvided => Status::invalid_argument(LEASE_PROVIDED),
         InvalidRequest::TooManyOps { .. } => Status::invalid_argument(TOO_MANY_OPS),
         InvalidRequest::LeaseTtlTooLarge { .. } => Status::out_of_range(LEASE_TTL),
-        InvalidRequest::Malformed(why) => Status::invalid_argument(why.clone()),
+        InvalidRequest::Malformed(why) | InvalidRequest::NotStored(why) => {
+            Status::invalid_argument(why.clone())
+        }
     }
 }
 

@@ -1,0 +1,73 @@
+//! Learned: the routes that a node has from its BGP peers.
+//!
+//! Never in a store: each agent puts its own node's into its World, under the node's name, so that the
+//! planner reads them as it reads everything else. Nobody writes one but for tests.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::names::IfName;
+use crate::resource::FieldError;
+
+/// The routes that a node has from its BGP peers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Learned {
+    /// No restart is being waited for: what is not here is gone. Otherwise these are the routes that
+    /// the kernel held before.
+    #[serde(default)]
+    pub settled: bool,
+    /// The routes, each prefix once, in order of their prefixes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<LearnedRoute>,
+}
+
+/// A route that came from peers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LearnedRoute {
+    /// The destination.
+    pub prefix: IpNet,
+    /// Where packets go next: several where they are equally good.
+    pub next_hops: Vec<LearnedHop>,
+    /// The peers that told it, by their addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<String>,
+}
+
+/// Where packets go next.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LearnedHop {
+    /// The address that the peer told.
+    pub address: IpAddr,
+    /// The gateway that leads there, where the address is on no link of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// The interface. Where none is given, the one in whose subnet the address is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
+}
+
+impl Learned {
+    pub(crate) fn faults(&self) -> Vec<FieldError> {
+        let mut faults = Vec::new();
+        for (index, route) in self.routes.iter().enumerate() {
+            let mut fault = |field: &str, message: &str| {
+                faults.push(FieldError::new(
+                    format!("spec.routes[{index}].{field}"),
+                    message,
+                ));
+            };
+            if route.next_hops.is_empty() {
+                fault("nextHops", "empty: a route leads somewhere");
+            }
+            if index > 0 && self.routes[index - 1].prefix >= route.prefix {
+                fault("prefix", "not in order: each prefix once, the lower first");
+            }
+        }
+        faults
+    }
+}

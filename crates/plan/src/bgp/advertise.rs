@@ -1,0 +1,69 @@
+//! What a host's speaker announces of its own: blocks, single addresses, ranges of services.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use tombolo_bgp::{Community, LargeCommunity, Origination};
+use tombolo_model::Family;
+
+use super::{Advertised, Site};
+use crate::host_plan::Origin;
+
+/// The prefixes, with what is told of them.
+pub(super) fn of(site: &Site) -> BTreeMap<IpNet, Advertised> {
+    let mut found = BTreeMap::new();
+    let me = site.me.name();
+    for speaking in &site.networks {
+        for block in speaking.ways.blocks() {
+            let pool = site.world.pools.get(&block.spec.pool);
+            if pool.is_some_and(|pool| pool.spec.disable_bgp_export) {
+                continue;
+            }
+            let origin = |rule| Origin {
+                resource: block.key(),
+                rule,
+            };
+            let is_own = block.spec.node.as_ref() == Some(me);
+            if is_own {
+                let rule = "bgp: a block of this node is announced";
+                site.announce(block.spec.cidr, origin(rule), &mut found);
+            }
+            let foreign = (block.spec.in_use()).filter(|(_, held)| !is_own && held.node == *me);
+            for (address, _) in foreign {
+                let rule = "bgp: an address that is here, of no block of this node, is announced";
+                site.announce(Family::host_net(address), origin(rule), &mut found);
+            }
+        }
+    }
+    for (range, configuration) in site.settings.service_ranges() {
+        let origin = Origin {
+            resource: configuration.key(),
+            rule: "bgp: a range of services is announced by every node",
+        };
+        site.announce(range, origin, &mut found);
+    }
+    found
+}
+
+impl Site<'_> {
+    fn announce(&self, prefix: IpNet, origin: Origin, found: &mut BTreeMap<IpNet, Advertised>) {
+        let mut origination = Origination::default();
+        for word in self.settings.communities(prefix) {
+            // Their kind shows by how many numbers they have; what is neither was refused before.
+            origination
+                .communities
+                .extend(word.parse::<Community>().ok());
+            origination
+                .large_communities
+                .extend(word.parse::<LargeCommunity>().ok());
+        }
+        origination.communities.sort_unstable();
+        origination.communities.dedup();
+        origination.large_communities.sort_unstable();
+        origination.large_communities.dedup();
+        found.entry(prefix).or_insert(Advertised {
+            origination,
+            origin,
+        });
+    }
+}
