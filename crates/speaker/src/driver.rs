@@ -1,0 +1,208 @@
+//! The thread that carries a speaker: it waits, reads, lets the speaker think, writes, and waits again.
+//!
+//! ```text
+//!          ┌──────────────────────────── wait: epoll ◄───────────────────────────┐
+//!  calls ──┤                                                                     │
+//!  bytes ──┼─► Speaker ─► actions: dial, close ─► pending: bytes out ─► routes ──┘
+//!  BFD   ──┘      ▲ what time it is
+//! ```
+//!
+//! One thread for all peers: what a speaker does is one thought after the other, and a thread that owns
+//! it needs no lock. Bytes go out only as fast as the peer reads them: nothing is asked of the speaker
+//! while bytes wait, so what changes meanwhile is told once, in its last state. The thread stays in the
+//! network namespace of who started it, and so do all of its sockets.
+
+mod command;
+mod connection;
+mod detection;
+mod exchange;
+mod poller;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use nix::sys::eventfd::EventFd;
+use tokio::sync::oneshot;
+use tombolo_bgp::{Config, ConnId, Moment, Speaker};
+
+use crate::error::SpeakerError;
+use crate::handle::Options;
+use crate::routes::Publisher;
+use crate::socket::listener::Listener;
+pub(crate) use command::Command;
+use connection::Connection;
+use detection::Detection;
+use poller::{Poller, Ready, Token};
+
+/// How long a connection may take to say its last words, and a speaker that ends all of them.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const ENDING: Duration = Duration::from_secs(2);
+/// As much is read at once. A table comes in as a stream, and each turn has its price.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A speaker and all that it touches.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    began: Instant,
+    poller: Poller,
+    commands: Receiver<Command>,
+    config: Config,
+    speaker: Speaker,
+    listen: Vec<IpAddr>,
+    listeners: Vec<Listener>,
+    connections: BTreeMap<ConnId, Connection>,
+    detection: Detection,
+    publisher: Publisher,
+    buffer: Vec<u8>,
+    /// What the kernel does not let us do, in words.
+    problems: Vec<String>,
+    ending: Option<(Moment, Option<oneshot::Sender<()>>)>,
+}
+
+impl Driver {
+    /// Opens the listeners and readies everything, in the namespace of the calling thread.
+    pub(crate) fn open(
+        options: Options,
+        publisher: Publisher,
+        commands: Receiver<Command>,
+    ) -> Result<(Driver, Arc<EventFd>), SpeakerError> {
+        let (poller, waker) = Poller::new()?;
+        let listeners = listeners(&options.listen, options.config.port, &poller)?;
+        let now = Moment::ZERO;
+        let mut speaker = Speaker::new(
+            options.config.clone(),
+            options.seed,
+            options.restarting,
+            now,
+        );
+        speaker.set_next_hops(options.next_hops, now);
+        speaker.originate(options.originate, now);
+        let mut driver = Driver {
+            began: Instant::now(),
+            poller,
+            commands,
+            speaker,
+            listen: options.listen,
+            listeners,
+            connections: BTreeMap::new(),
+            detection: Detection::new(options.seed),
+            publisher,
+            buffer: vec![0; READ_BYTES],
+            problems: Vec::new(),
+            ending: None,
+            config: options.config,
+        };
+        driver.follow(now);
+        Ok((driver, waker))
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut ready = Vec::new();
+        loop {
+            let now = self.now();
+            self.turn(now);
+            if self.has_ended(now) {
+                break;
+            }
+            let limit = self.due().map(|due| due.saturating_sub(self.now()));
+            self.poller.wait(limit, &mut ready);
+            for ready in &ready {
+                self.dispatch(*ready);
+            }
+        }
+        if let Some((_, Some(reply))) = self.ending {
+            let _ = reply.send(());
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+
+    /// Everything that is to be done before waiting again.
+    fn turn(&mut self, now: Moment) {
+        let mut told = Vec::new();
+        self.detection.tick(now, &mut told);
+        self.tell_speaker(told, now);
+        if self.speaker.timeout().is_some_and(|due| due <= now) {
+            self.speaker.tick(now);
+        }
+        self.exchange(now);
+        self.publisher
+            .take(self.speaker.changes(), self.speaker.settled());
+        self.publisher.publish(now);
+    }
+
+    fn tell_speaker(&mut self, told: Vec<(tombolo_bgp::PeerKey, bool)>, now: Moment) {
+        for (peer, up) in told {
+            self.speaker.bfd(&peer, up, now);
+        }
+    }
+
+    fn due(&self) -> Option<Moment> {
+        [
+            self.speaker.timeout(),
+            self.detection.timeout(),
+            self.publisher.due(),
+            self.next_deadline(),
+            self.ending.as_ref().map(|(deadline, _)| *deadline),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn dispatch(&mut self, ready: Ready) {
+        let now = self.now();
+        match ready.token {
+            Token::Waker => self.obey(now),
+            Token::Ear(place) => {
+                let mut told = Vec::new();
+                self.detection.hear(place, now, &mut told);
+                self.tell_speaker(told, now);
+            }
+            Token::Listener(place) => self.accept(usize::from(place), now),
+            Token::Connection(conn) => self.serve(conn, ready, now),
+        }
+    }
+
+    fn has_ended(&self, now: Moment) -> bool {
+        (self.ending.as_ref())
+            .is_some_and(|(deadline, _)| self.connections.is_empty() || *deadline <= now)
+    }
+
+    /// Brings sockets in line with the configuration. What cannot be done is remembered.
+    fn follow(&mut self, now: Moment) {
+        self.problems.clear();
+        for listener in &mut self.listeners {
+            self.problems.extend(listener.follow(&self.config));
+        }
+        let failed = self.detection.follow(&self.config, &self.poller, now);
+        let words = failed.iter().map(ToString::to_string);
+        self.problems.extend(words);
+        for problem in &self.problems {
+            tracing::warn!("{problem}");
+        }
+    }
+}
+
+/// Listens on a port of all addresses. A kernel without one of the families does without.
+fn listeners(
+    addresses: &[IpAddr],
+    port: u16,
+    poller: &Poller,
+) -> Result<Vec<Listener>, SpeakerError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        if let Some(listener) = Listener::open(SocketAddr::new(*address, port))? {
+            let place = Token::Listener(listeners.len() as u8);
+            poller.add(&listener.socket, place)?;
+            listeners.push(listener);
+        }
+    }
+    Ok(listeners)
+}

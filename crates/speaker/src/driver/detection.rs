@@ -1,0 +1,290 @@
+//! BFD beside BGP: a session with each peer that is configured for it.
+//!
+//! What the sessions find goes to the speaker as "this peer is up", "this peer is down". That a side
+//! switched its session off says nothing, so nothing is told (RFC 5882 section 3.2).
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU8, NonZeroU32};
+
+use socket2::Socket;
+use tombolo_bfd::{
+    Config as Pace, Event, Hops, MULTI_HOP_PORT, Moment, SINGLE_HOP_PORT, Session, Sessions,
+    Status, Timers,
+};
+use tombolo_bgp::{Bfd, Config, Peer, PeerKey, Ttl};
+
+use super::poller::{Poller, Token};
+use crate::error::SpeakerError;
+use crate::socket::datagram::{Ear, mouth};
+use crate::socket::{address_of, peer_at};
+
+/// Both families, each with both ports; the place in this list is the place of the ear.
+const EARS: [(bool, Hops); 4] = [
+    (false, Hops::Single),
+    (false, Hops::Several),
+    (true, Hops::Single),
+    (true, Hops::Several),
+];
+
+/// How a session is made; another one is made when this changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Manner {
+    hops: Hops,
+    local: Option<std::net::IpAddr>,
+}
+
+#[derive(Debug)]
+struct Link {
+    manner: Manner,
+    timers: Timers,
+    /// None while the kernel gave none: there is no such interface or address yet.
+    mouth: Option<Socket>,
+    seed: u64,
+}
+
+/// All BFD sessions of a speaker.
+#[derive(Debug)]
+pub(super) struct Detection {
+    sessions: Sessions<PeerKey>,
+    links: BTreeMap<PeerKey, Link>,
+    ears: [Option<Ear>; 4],
+    seed: u64,
+}
+
+impl Detection {
+    pub(super) fn new(seed: u64) -> Detection {
+        Detection {
+            sessions: Sessions::default(),
+            links: BTreeMap::new(),
+            ears: [const { None }; 4],
+            seed,
+        }
+    }
+
+    /// Follows the configuration. What could not be done, in words of the errors.
+    pub(super) fn follow(
+        &mut self,
+        config: &Config,
+        poller: &Poller,
+        now: Moment,
+    ) -> Vec<SpeakerError> {
+        let wanted: BTreeMap<&PeerKey, (Manner, Timers)> = (config.peers.iter())
+            .filter_map(|(key, peer)| {
+                let timers = timers(peer.bfd?);
+                Some((key, (manner(peer, config), timers)))
+            })
+            .collect();
+        self.links.retain(|key, link| {
+            let stays = (wanted.get(key)).is_some_and(|(manner, _)| *manner == link.manner);
+            if !stays {
+                self.sessions.remove(key);
+            }
+            stays
+        });
+        let failed = self.open_ears(
+            wanted.iter().map(|(key, (manner, _))| (*key, manner)),
+            poller,
+        );
+        for (key, (manner, timers)) in wanted {
+            self.meet(key, manner, timers, now);
+        }
+        failed
+    }
+
+    /// Begins a session, or changes the pace of the one that there is.
+    fn meet(&mut self, key: &PeerKey, manner: Manner, timers: Timers, now: Moment) {
+        if let Some(link) = self.links.get_mut(key) {
+            if link.timers != timers {
+                link.timers = timers;
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.set_timers(timers, now);
+                }
+            }
+            return;
+        }
+        let discriminator = self.free_discriminator();
+        let session = Session::new(
+            Pace {
+                discriminator,
+                timers,
+                hops: manner.hops,
+                seed: self.next_seed(),
+            },
+            now,
+        );
+        self.sessions.insert(key.clone(), session);
+        let link = Link {
+            manner,
+            timers,
+            mouth: None,
+            seed: self.next_seed(),
+        };
+        self.links.insert(key.clone(), link);
+    }
+
+    fn open_ears<'a>(
+        &mut self,
+        wanted: impl Iterator<Item = (&'a PeerKey, &'a Manner)>,
+        poller: &Poller,
+    ) -> Vec<SpeakerError> {
+        let mut needed = [false; 4];
+        for (key, manner) in wanted {
+            let kind = (key.address.is_ipv6(), manner.hops);
+            for (needed, ear) in needed.iter_mut().zip(EARS) {
+                *needed |= ear == kind;
+            }
+        }
+        let mut failed = Vec::new();
+        for (place, (needed, (v6, hops))) in needed.into_iter().zip(EARS).enumerate() {
+            let Some(ear) = self.ears.get_mut(place) else {
+                continue;
+            };
+            if !needed {
+                *ear = None;
+            } else if ear.is_none() {
+                let opened = Ear::open(v6, port(hops)).and_then(|opened| {
+                    poller.add(&opened.socket, Token::Ear(place as u8))?;
+                    Ok(opened)
+                });
+                match opened {
+                    Ok(opened) => *ear = Some(opened),
+                    Err(error) => failed.push(error),
+                }
+            }
+        }
+        failed
+    }
+
+    /// Takes everything that has come to an ear.
+    pub(super) fn hear(&mut self, place: u8, now: Moment, tell: &mut Vec<(PeerKey, bool)>) {
+        let (Some(Some(ear)), Some((_, hops))) = (
+            self.ears.get(usize::from(place)),
+            EARS.get(usize::from(place)),
+        ) else {
+            return;
+        };
+        while let Ok(Some(heard)) = ear.hear() {
+            let peer = peer_at(heard.from);
+            // To the other port somebody spoke who is configured otherwise than we are.
+            if (self.links.get(&peer)).is_some_and(|link| link.manner.hops != *hops) {
+                continue;
+            }
+            match self.sessions.receive(&peer, &heard.bytes, heard.ttl, now) {
+                Ok(event) => tell.extend(event.and_then(|event| news(&peer, event))),
+                Err(reason) => tracing::debug!(%peer, %reason, "a BFD packet is discarded"),
+            }
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Option<Moment> {
+        self.sessions.timeout()
+    }
+
+    /// Does what is due: sends packets, and finds who is silent.
+    pub(super) fn tick(&mut self, now: Moment, tell: &mut Vec<(PeerKey, bool)>) {
+        let links = &mut self.links;
+        self.sessions.tick(
+            now,
+            |peer, packet| {
+                if let Some(link) = links.get_mut(peer) {
+                    link.send(peer, packet);
+                }
+            },
+            |peer, event| tell.extend(news(peer, event)),
+        );
+    }
+
+    /// What an administrator wants to see of the session with a peer.
+    pub(super) fn status(&self, peer: &PeerKey) -> Option<Status> {
+        self.sessions.get(peer).map(Session::status)
+    }
+
+    /// Says to everybody that the sessions are switched off, so that nobody takes our end for a
+    /// failure of the way.
+    pub(super) fn switch_off(&mut self, now: Moment) {
+        for key in self.links.keys() {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.switch_off(now);
+            }
+        }
+        self.tick(now, &mut Vec::new());
+    }
+
+    fn free_discriminator(&mut self) -> NonZeroU32 {
+        loop {
+            let Some(candidate) = NonZeroU32::new((self.next_seed() >> 32) as u32) else {
+                continue;
+            };
+            let taken = |session: &Session| session.discriminator() == candidate;
+            if !self.sessions.iter().any(|(_, session)| taken(session)) {
+                return candidate;
+            }
+        }
+    }
+
+    /// SplitMix64's next number.
+    fn next_seed(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Link {
+    /// Sends a packet. Where that fails, it is as if the packet were lost; and with another socket the
+    /// next one may come through, since the address or the interface may be another one by now.
+    fn send(&mut self, peer: &PeerKey, packet: &[u8]) {
+        if self.mouth.is_none() {
+            self.mouth = address_of(peer, port(self.manner.hops))
+                .ok()
+                .and_then(|remote| mouth(self.manner.local, remote, self.seed).ok());
+        }
+        let sent = self.mouth.as_ref().map(|mouth| mouth.send(packet));
+        if let Some(Err(error)) = sent
+            && error.kind() != std::io::ErrorKind::ConnectionRefused
+        {
+            self.mouth = None;
+        }
+    }
+}
+
+fn news(peer: &PeerKey, event: Event) -> Option<(PeerKey, bool)> {
+    match event {
+        Event::Up => Some((peer.clone(), true)),
+        Event::Failed(why) => {
+            tracing::info!(%peer, %why, "BFD: the peer is gone");
+            Some((peer.clone(), false))
+        }
+        Event::SwitchedOff => None,
+    }
+}
+
+fn port(hops: Hops) -> u16 {
+    match hops {
+        Hops::Single => SINGLE_HOP_PORT,
+        Hops::Several => MULTI_HOP_PORT,
+    }
+}
+
+/// Who may be several hops away for TCP may be so for BFD.
+fn manner(peer: &Peer, config: &Config) -> Manner {
+    let ours = peer.local_asn.unwrap_or(config.asn);
+    let single = match peer.ttl {
+        Ttl::Default => peer.asn != ours,
+        Ttl::Multihop(hops) | Ttl::Security(hops) => hops <= 1,
+    };
+    Manner {
+        hops: if single { Hops::Single } else { Hops::Several },
+        local: peer.local_address,
+    }
+}
+
+fn timers(bfd: Bfd) -> Timers {
+    Timers {
+        desired_min_tx: bfd.interval,
+        required_min_rx: bfd.interval,
+        multiplier: NonZeroU8::new(bfd.multiplier).unwrap_or(NonZeroU8::MIN),
+    }
+}

@@ -1,0 +1,141 @@
+//! Where peers connect to.
+//!
+//! One listener for each address. Its signatures and its least time to live are changed in place, so
+//! that a change of one peer closes nobody's door.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tombolo_bgp::{Config, Password, PeerKey};
+
+use super::options::{self, Reach};
+use super::peer_at;
+use crate::error::SpeakerError;
+
+const BACKLOG: i32 = 1024;
+
+/// A listening TCP socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: Socket,
+    address: SocketAddr,
+    keys: BTreeMap<IpAddr, Password>,
+}
+
+impl Listener {
+    /// Listens on an address; none if the kernel has no such family.
+    ///
+    /// # Errors
+    /// The port is taken, or it may not be used.
+    pub(crate) fn open(address: SocketAddr) -> Result<Option<Listener>, SpeakerError> {
+        match listen(address) {
+            Ok(socket) => Ok(Some(Listener {
+                socket,
+                address,
+                keys: BTreeMap::new(),
+            })),
+            Err(error) if no_family(&error, address) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(SpeakerError::PortTaken { address })
+            }
+            Err(error) => Err(SpeakerError::Listen {
+                address,
+                cause: error.to_string(),
+            }),
+        }
+    }
+
+    /// Follows the configuration: keys of peers, and how far connections may come from. Gives what
+    /// the kernel refused, in words.
+    pub(crate) fn follow(&mut self, config: &Config) -> Vec<String> {
+        let mut refused = Vec::new();
+        let wanted: BTreeMap<IpAddr, Password> = config
+            .peers
+            .iter()
+            .filter(|(key, _)| key.address.is_ipv6() == self.address.is_ipv6())
+            .filter_map(|(key, peer)| Some((key.address, peer.password.clone()?)))
+            .collect();
+        for peer in self.keys.keys().filter(|peer| !wanted.contains_key(peer)) {
+            refused.extend(self.sign(*peer, None));
+        }
+        for (peer, password) in &wanted {
+            if self.keys.get(peer) != Some(password) {
+                refused.extend(self.sign(*peer, Some(password)));
+            }
+        }
+        self.keys = wanted;
+        let least = (config.peers.values())
+            .map(|peer| Reach::of(peer.ttl, peer.asn == config.asn).least)
+            .min();
+        let reach = Reach::of_listener(least.unwrap_or(0));
+        if let Err(error) = options::set_reach(&self.socket, self.address.is_ipv6(), reach) {
+            refused.push(format!("time to live of {}: {error}", self.address));
+        }
+        refused
+    }
+
+    fn sign(&self, peer: IpAddr, password: Option<&Password>) -> Option<String> {
+        let result = options::set_password(&self.socket, peer, password);
+        result.err().map(|error| {
+            format!(
+                "the kernel takes no TCP signature for {peer}: {error}; it needs CONFIG_TCP_MD5SIG"
+            )
+        })
+    }
+
+    /// A connection that waits to be taken, if there is one.
+    pub(crate) fn accept(&self) -> io::Result<Option<Accepted>> {
+        let (socket, remote) = match self.socket.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (Some(remote), Some(local)) = (
+            remote.as_socket(),
+            socket.local_addr().ok().and_then(|a| a.as_socket()),
+        ) else {
+            return Ok(None);
+        };
+        socket.set_nonblocking(true)?;
+        Ok(Some(Accepted {
+            peer: peer_at(remote),
+            local: local.ip(),
+            socket,
+        }))
+    }
+}
+
+/// A connection that a peer made.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) peer: PeerKey,
+    pub(crate) local: IpAddr,
+    pub(crate) socket: Socket,
+}
+
+fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of a former life may still be dying on the port.
+    socket.set_reuse_address(true)?;
+    options::set_class(&socket, address.is_ipv6())?;
+    options::set_reach(&socket, address.is_ipv6(), Reach::of_listener(0))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// A kernel without IPv6 has nobody who could connect by it.
+fn no_family(error: &io::Error, address: SocketAddr) -> bool {
+    let code = error.raw_os_error();
+    address.ip().is_unspecified()
+        && (code == Some(libc::EAFNOSUPPORT) || code == Some(libc::EADDRNOTAVAIL))
+}
