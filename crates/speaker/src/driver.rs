@@ -114,7 +114,10 @@ impl Driver {
                 self.dispatch(*ready);
             }
         }
-        if let Some((_, Some(reply))) = self.ending {
+        // Whoever waits for the end may want the port next.
+        let reply = self.ending.take().and_then(|(_, reply)| reply);
+        drop(self);
+        if let Some(reply) = reply {
             let _ = reply.send(());
         }
     }

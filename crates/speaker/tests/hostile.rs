@@ -106,7 +106,7 @@ fn garbage_is_answered_by_a_notification_that_arrives_before_the_end() {
         (1, 1),
         "connection not synchronised"
     );
-    bout.speaker.complains(THEM, "marker");
+    bout.speaker.complains(THEM, "not BGP");
 }
 
 #[test]

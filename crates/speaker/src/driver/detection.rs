@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU8, NonZeroU32};
+use std::time::Duration;
 
 use socket2::Socket;
 use tombolo_bfd::{
@@ -26,6 +27,10 @@ const EARS: [(bool, Hops); 4] = [
     (true, Hops::Several),
 ];
 
+/// For how long a session that nobody wants any more says that it is switched off: once a second, so
+/// that the peer hears it although packets may be lost (RFC 5880 section 6.8.16).
+const FAREWELL: Duration = Duration::from_millis(3500);
+
 /// How a session is made; another one is made when this changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Manner {
@@ -40,6 +45,8 @@ struct Link {
     /// None while the kernel gave none: there is no such interface or address yet.
     mouth: Option<Socket>,
     seed: u64,
+    /// Until when it says goodbye, if nobody wants it any more.
+    leaves: Option<Moment>,
 }
 
 /// All BFD sessions of a speaker.
@@ -74,12 +81,20 @@ impl Detection {
                 Some((key, (manner(peer, config), timers)))
             })
             .collect();
-        self.links.retain(|key, link| {
-            let stays = (wanted.get(key)).is_some_and(|(manner, _)| *manner == link.manner);
-            if !stays {
-                self.sessions.remove(key);
+        let sessions = &mut self.sessions;
+        self.links.retain(|key, link| match wanted.get(key) {
+            Some((manner, _)) if *manner == link.manner && link.leaves.is_none() => true,
+            Some(_) => {
+                sessions.remove(key);
+                false
             }
-            stays
+            None => {
+                if let Some(session) = sessions.get_mut(key) {
+                    session.switch_off(now);
+                }
+                link.leaves.get_or_insert(now + FAREWELL);
+                true
+            }
         });
         let failed = self.open_ears(
             wanted.iter().map(|(key, (manner, _))| (*key, manner)),
@@ -117,6 +132,7 @@ impl Detection {
             manner,
             timers,
             mouth: None,
+            leaves: None,
             seed: self.next_seed(),
         };
         self.links.insert(key.clone(), link);
@@ -177,13 +193,21 @@ impl Detection {
     }
 
     pub(super) fn timeout(&self) -> Option<Moment> {
-        self.sessions.timeout()
+        let farewells = self.links.values().filter_map(|link| link.leaves);
+        farewells.chain(self.sessions.timeout()).min()
     }
 
     /// Does what is due: sends packets, and finds who is silent.
     pub(super) fn tick(&mut self, now: Moment, tell: &mut Vec<(PeerKey, bool)>) {
-        let links = &mut self.links;
-        self.sessions.tick(
+        let (links, sessions) = (&mut self.links, &mut self.sessions);
+        links.retain(|key, link| {
+            let stays = link.leaves.is_none_or(|until| until > now);
+            if !stays {
+                sessions.remove(key);
+            }
+            stays
+        });
+        sessions.tick(
             now,
             |peer, packet| {
                 if let Some(link) = links.get_mut(peer) {
@@ -196,7 +220,9 @@ impl Detection {
 
     /// What an administrator wants to see of the session with a peer.
     pub(super) fn status(&self, peer: &PeerKey) -> Option<Status> {
-        self.sessions.get(peer).map(Session::status)
+        let link = self.links.get(peer)?;
+        let wanted = link.leaves.is_none();
+        (self.sessions.get(peer).filter(|_| wanted)).map(Session::status)
     }
 
     /// Says to everybody that the sessions are switched off, so that nobody takes our end for a
