@@ -23,6 +23,7 @@ pub mod docker;
 pub mod plugin;
 pub mod random;
 pub mod router;
+pub mod speaker;
 pub mod stage;
 pub mod troupe;
 
