@@ -56,12 +56,7 @@ impl Speaking {
     ///
     /// # Panics
     /// There is none within [`DEADLINE`].
-    pub fn until<T>(
-        &self,
-        peer: &str,
-        what: &str,
-        ask: impl Fn(&SessionStatus) -> Option<T>,
-    ) -> T {
+    pub fn until<T>(&self, peer: &str, what: &str, ask: impl Fn(&SessionStatus) -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
             let session = self.session(peer);
@@ -78,16 +73,20 @@ impl Speaking {
 
     /// Waits until the session with a peer stands.
     pub fn established(&self, peer: &str) {
-        self.until(peer, &format!("the session with {peer} stands"), |session| {
-            (session.state == SessionState::Established).then_some(())
-        });
+        self.until(
+            peer,
+            &format!("the session with {peer} stands"),
+            |session| (session.state == SessionState::Established).then_some(()),
+        );
     }
 
     /// Waits until the session with a peer does not stand.
     pub fn parted(&self, peer: &str) {
-        self.until(peer, &format!("the session with {peer} is over"), |session| {
-            (session.state != SessionState::Established).then_some(())
-        });
+        self.until(
+            peer,
+            &format!("the session with {peer} is over"),
+            |session| (session.state != SessionState::Established).then_some(()),
+        );
     }
 
     /// Waits until what was last wrong with a peer says this.
@@ -111,7 +110,10 @@ impl Speaking {
             tokio::time::timeout(DEADLINE, waiting).await.is_ok()
         });
         let known: Vec<IpNet> = routes.borrow().best.keys().take(20).copied().collect();
-        assert!(in_time, "in vain waited for routes: {what}; known: {known:?}");
+        assert!(
+            in_time,
+            "in vain waited for routes: {what}; known: {known:?}"
+        );
     }
 
     /// Waits until a peer has told of a prefix.
@@ -123,7 +125,9 @@ impl Speaking {
     /// Waits until no peer tells of a prefix.
     pub fn forgets(&self, prefix: &str) {
         let net: IpNet = net(prefix);
-        self.routes(&format!("no {prefix}"), |routes| !routes.best.contains_key(&net));
+        self.routes(&format!("no {prefix}"), |routes| {
+            !routes.best.contains_key(&net)
+        });
     }
 
     /// The paths to a prefix.
@@ -195,7 +199,9 @@ pub fn options(config: Config) -> Options {
 /// What is told of prefixes: nothing but that they are here.
 #[must_use]
 pub fn origins(prefixes: &[&str]) -> BTreeMap<IpNet, Origination> {
-    let pairs = prefixes.iter().map(|prefix| (net(prefix), Origination::default()));
+    let pairs = prefixes
+        .iter()
+        .map(|prefix| (net(prefix), Origination::default()));
     pairs.collect()
 }
 

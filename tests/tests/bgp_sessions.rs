@@ -51,7 +51,6 @@ impl Terms {
     }
 }
 
-
 type Start = for<'lab> fn(&'lab Lab, Terms) -> Router<'lab>;
 
 const DAEMONS: [(&str, Start); 4] = [
@@ -160,7 +159,9 @@ fn gobgp(lab: &Lab, terms: Terms) -> Router<'_> {
     );
     let router = Router::gobgp(lab, "b", &config);
     router.tell(&format!("global rib add 10.2.0.0/24 nexthop {OTHER}"));
-    router.tell(&format!("global rib add -a ipv6 fd10:2::/64 nexthop {OTHER6}"));
+    router.tell(&format!(
+        "global rib add -a ipv6 fd10:2::/64 nexthop {OTHER6}"
+    ));
     router
 }
 
