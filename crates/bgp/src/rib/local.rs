@@ -76,7 +76,7 @@ impl Rib {
 }
 
 /// What is known of a prefix that begins here. Each peer is told a next hop of its own.
-fn attributes(prefix: IpNet, told: &Origination) -> Attributes {
+pub(super) fn attributes(prefix: IpNet, told: &Origination) -> Attributes {
     let mut attributes = Attributes::local(match prefix {
         IpNet::V4(_) => NextHop::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
         IpNet::V6(_) => NextHop::from(IpAddr::from(Ipv6Addr::UNSPECIFIED)),

@@ -24,6 +24,9 @@ use super::side::Side;
 use crate::attributes::Attributes;
 use crate::types::{Family, PathId};
 
+/// The position of an entry that stands for no prefix now.
+const VACANT: u32 = u32::MAX;
+
 /// The routes of one family.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -78,8 +81,10 @@ impl Table {
         self.index.get(&prefix).copied()
     }
 
+    /// The entry at a place, if that is not vacant.
     pub fn entry(&self, index: u32) -> Option<&Entry> {
-        self.entries.get(index as usize)
+        let entry = self.entries.get(index as usize);
+        entry.filter(|entry| entry.position != VACANT)
     }
 
     pub fn entry_mut(&mut self, index: u32) -> &mut Entry {
@@ -210,6 +215,9 @@ impl Table {
     /// Changes the paths of an entry and draws the consequences.
     pub fn alter(&mut self, index: u32, judge: &Judge, change: impl FnOnce(&mut Paths)) {
         let entry = &mut self.entries[index as usize];
+        if entry.position == VACANT {
+            return;
+        }
         let before = entry.choice();
         change(&mut entry.paths);
         entry.chosen = judge.select(entry.paths.as_mut_slice());
@@ -247,13 +255,13 @@ impl Table {
     pub fn vacate_if_idle(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         let told = !entry.told.is_empty() || entry.told_paths.is_some();
-        if !matches!(entry.paths, Paths::None) || told {
+        if !matches!(entry.paths, Paths::None) || told || entry.position == VACANT {
             return;
         }
-        if self.index.remove(&entry.prefix).is_some() {
-            self.journal.leave(entry.position);
-            self.vacant.push(index);
-        }
+        self.index.remove(&entry.prefix);
+        self.journal.leave(entry.position);
+        entry.position = VACANT;
+        self.vacant.push(index);
     }
 
     /// The prefixes whose paths in use changed since the last call, in order.

@@ -3,10 +3,10 @@
 
 mod decision;
 mod export;
-//IMPORT
-//LIFE
-//NAIVE
-//RANDOM
+mod import;
+mod life;
+mod naive;
+mod random;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
