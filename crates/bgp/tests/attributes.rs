@@ -216,6 +216,7 @@ fn paths_of_four_octets_survive_a_speaker_of_two() {
     for path in [
         vec![sequence(&[70000, 1, 65010])],
         vec![sequence(&[1, 2])],
+        vec![sequence(&[1]), sequence(&[70000])],
         vec![sequence(&[70000]), AsSegment::Set(vec![Asn(80000), Asn(2)])],
         vec![],
     ] {
