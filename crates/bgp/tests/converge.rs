@@ -8,43 +8,19 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tombolo_bgp::SessionState;
 use tombolo_bgp::simulate::{Network, Wire};
-use tombolo_bgp::{Asn, Peer, SessionState};
 
-const SYSTEM: Asn = Asn(64512);
 const STEP: Duration = Duration::from_millis(10);
 
 fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn block(node: usize) -> IpNet {
-    format!("10.{}.{}.0/26", node / 256, node % 256)
-        .parse()
-        .unwrap()
-}
-
-/// So many nodes of one system, each with a block, all peers of each other.
-fn mesh(seed: u64, size: usize, wire: Wire) -> Network {
-    let mut network = Network::new(seed, wire);
-    let nodes: Vec<usize> = (1..=size).map(|n| network.add(n as u16, SYSTEM)).collect();
-    for (at, a) in nodes.iter().enumerate() {
-        for b in &nodes[at + 1..] {
-            network.join(*a, *b, Peer::new("a node of the mesh", SYSTEM));
-        }
-        network.originate(*a, [block(*a)]);
-    }
-    network
-}
-
-fn is_whole(network: &Network, size: usize) -> bool {
-    (0..size).all(|node| network.table(node).len() == size - 1)
-}
-
 #[test]
 fn two_speakers_tell_each_other_their_prefixes_and_take_them_back() {
-    let mut network = mesh(1, 2, Wire::default());
-    let up = network.wait(Duration::from_secs(5), STEP, |n| is_whole(n, 2));
+    let mut network = Network::mesh(1, Wire::default(), 2);
+    let up = network.wait(Duration::from_secs(5), STEP, Network::is_converged);
     assert!(
         up.is_some(),
         "{:?}",
@@ -63,8 +39,8 @@ fn two_speakers_tell_each_other_their_prefixes_and_take_them_back() {
 #[test]
 fn a_full_mesh_converges() {
     for seed in 0..5 {
-        let mut network = mesh(seed, 20, Wire::default());
-        let up = network.wait(Duration::from_secs(30), STEP, |n| is_whole(n, 20));
+        let mut network = Network::mesh(seed, Wire::default(), 20);
+        let up = network.wait(Duration::from_secs(30), STEP, Network::is_converged);
         assert!(up.is_some(), "seed {seed}");
         network.run(Duration::from_secs(60));
         for node in 0..20 {
@@ -75,7 +51,7 @@ fn a_full_mesh_converges() {
 
 #[test]
 fn a_session_stands_for_a_day_of_keepalives() {
-    let mut network = mesh(3, 2, Wire::default());
+    let mut network = Network::mesh(3, Wire::default(), 2);
     network.run(Duration::from_secs(86_400));
     let session = &network.speaker(0).sessions(network.now())[0];
     assert_eq!(session.state, SessionState::Established);
@@ -84,4 +60,41 @@ fn a_session_stands_for_a_day_of_keepalives() {
     let sent = session.messages.sent.keepalive;
     assert!((2880..=3841).contains(&sent), "{sent} keepalives");
     assert!(session.seconds > 86_000.0);
+}
+
+#[test]
+fn reflectors_bring_every_client_every_other_ones_block() {
+    for seed in 0..3 {
+        let mut network = Network::star(seed, Wire::default(), 2, 60);
+        let up = network.wait(Duration::from_secs(30), STEP, Network::is_converged);
+        assert!(up.is_some(), "seed {seed}");
+        network.run(Duration::from_secs(60));
+        assert_eq!(network.established(0), 61, "seed {seed}");
+        assert_eq!(network.established(2), 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_reflector_that_dies_is_missed_by_nobody() {
+    let mut network = Network::star(9, Wire::default(), 2, 20);
+    network.run(Duration::from_secs(30));
+    network.stop(0, tombolo_bgp::Stop::Cease);
+    network.run(Duration::from_secs(5));
+    // All but the dead one's own block.
+    for node in 1..22 {
+        assert_eq!(network.table(node).len(), 20, "node {node}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_course() {
+    let course = |seed| {
+        let mut network = Network::mesh(seed, Wire::default(), 8);
+        let up = network.wait(Duration::from_secs(30), STEP, Network::is_converged);
+        network.run(Duration::from_secs(300));
+        let sessions = (0..8).flat_map(|node| network.speaker(node).sessions(network.now()));
+        (up, sessions.collect::<Vec<_>>())
+    };
+    assert_eq!(course(4), course(4));
+    assert_ne!(course(4), course(5));
 }

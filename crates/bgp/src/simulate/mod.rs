@@ -22,6 +22,7 @@
 //! ```
 
 mod line;
+mod shapes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -37,6 +38,8 @@ use crate::speaker::{SessionState, Speaker, Stop};
 use crate::types::{Asn, Moment, RouterId};
 
 use line::{Event, Line};
+
+pub use shapes::{SYSTEM, block};
 
 /// How the wire is.
 #[derive(Debug, Clone, Copy)]
@@ -133,13 +136,18 @@ impl Network {
     /// Makes two nodes peers of each other, over IPv4, with everything else as given; each is told the
     /// other's system.
     pub fn join(&mut self, a: usize, b: usize, peer: Peer) {
+        self.acquaint(a, b, &peer);
+        self.configure(a, |_| ());
+        self.configure(b, |_| ());
+    }
+
+    /// Writes two nodes into each other's configuration, which does not come into force by that.
+    fn acquaint(&mut self, a: usize, b: usize, peer: &Peer) {
         for (from, to) in [(a, b), (b, a)] {
             let key = PeerKey::from(self.address(to));
             let mut peer = peer.clone();
             peer.asn = self.nodes[to].config.asn;
-            self.configure(from, |config| {
-                config.peers.insert(key, peer);
-            });
+            self.nodes[from].config.peers.insert(key, peer);
         }
     }
 

@@ -73,12 +73,13 @@ impl Speaker {
         if *peering.config == peer && !other_self {
             return;
         }
-        let reset = other_self || needs_reset(&peering.config, &peer);
+        let other_pair = other_self || is_another(&peering.config, &peer);
+        let reset = other_pair || needs_reset(&peering.config, &peer);
         let routes = judges_otherwise(&peering.config, &peer);
         let dials = peering.config.passive != peer.passive || peering.config.port != peer.port;
         peering.config = Arc::new(peer);
         if reset {
-            let cause = Cause::Wanted { hard: false };
+            let cause = Cause::Wanted { hard: other_pair };
             let ending = Ending::ceased(cause, Cease::Reconfigured, "its configuration changed");
             self.end_all(id, &ending, now);
         } else if routes && let Some(peering) = self.peers.get(&id) {
@@ -101,12 +102,16 @@ impl Speaker {
     }
 }
 
-/// Whether what was agreed on with a peer would be another.
-fn needs_reset(before: &Peer, after: &Peer) -> bool {
+/// Whether it is another peer, or we are another to it: what it told is worth nothing then.
+fn is_another(before: &Peer, after: &Peer) -> bool {
     before.asn != after.asn
         || before.local_asn != after.local_asn
-        || before.local_address != after.local_address
         || before.families != after.families
+}
+
+/// Whether what was agreed on with a peer would be another.
+fn needs_reset(before: &Peer, after: &Peer) -> bool {
+    before.local_address != after.local_address
         || before.password != after.password
         || before.ttl != after.ttl
         || before.hold_time != after.hold_time

@@ -37,6 +37,7 @@ impl Speaker {
     /// A connection that we asked for stands, with this address at our end.
     pub fn connected(&mut self, conn: ConnId, local: IpAddr, now: Moment) {
         let Some(id) = self.owner(conn) else {
+            self.actions.push_back(Action::Close { conn });
             return;
         };
         if let Some(peering) = self.peers.get_mut(&id) {

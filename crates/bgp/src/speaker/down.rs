@@ -138,6 +138,7 @@ impl Speaker {
         if self.stopped == Some(Stop::Graceful) {
             return;
         }
+        self.lost_again(id);
         if ending.keeps(agreed.graceful.as_ref()) && self.stopped.is_none() {
             self.keep_stale(id, agreed, ending.cause, now);
         } else {

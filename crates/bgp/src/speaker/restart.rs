@@ -85,6 +85,15 @@ impl Speaker {
         }
     }
 
+    /// A peer's session is gone before it has said all: it is as if it had not come.
+    pub(super) fn lost_again(&mut self, id: PeerId) {
+        if let Some(restart) = &mut self.restart
+            && let Some(awaited) = restart.waiting.get_mut(&id)
+        {
+            awaited.came = false;
+        }
+    }
+
     /// A peer has said all of a family.
     pub(super) fn heard_all(&mut self, id: PeerId, family: Family) {
         let Some(restart) = &mut self.restart else {
