@@ -272,7 +272,7 @@ pub fn attributes() -> Attributes {
 }
 
 /// As the peer understands what it reads and writes.
-fn context() -> Negotiated {
+pub fn context() -> Negotiated {
     Negotiated {
         peer_asn: OURS,
         peer_id: RouterId(Ipv4Addr::new(10, 0, 0, 5)),
