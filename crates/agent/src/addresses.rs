@@ -73,8 +73,8 @@ async fn match_tunnels(shared: &Shared) -> Result<(), Fault> {
 pub(crate) async fn on_segment(shared: &Shared, network: &Name) -> Result<Option<Revision>, Fault> {
     let reaches = |world: &World| {
         let spec = world.networks.get(network).map(|found| &found.spec);
-        spec.and_then(|spec| spec.macvlan.as_ref())
-            .is_some_and(|macvlan| macvlan.host_access)
+        spec.and_then(tombolo_model::Network::physical)
+            .is_some_and(|physical| physical.host_access)
     };
     if !reaches(&shared.world()) {
         return Ok(None);

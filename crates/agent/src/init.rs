@@ -205,6 +205,8 @@ fn resources(
         mtu: MtuChoice::Auto,
         underlay: None,
         macvlan: None,
+        ipvlan: None,
+        vlan: None,
     };
     all.push(Resource::new(name("default")?, network).into());
     all.push(

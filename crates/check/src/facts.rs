@@ -40,7 +40,7 @@ pub struct NodeFacts {
     pub links: Vec<IfName>,
     /// This node's addresses on the underlay.
     pub underlay: Vec<UnderlayFact>,
-    /// Interfaces that networks of driver macvlan stand on.
+    /// Interfaces that networks on physical segments stand on.
     #[serde(default)]
     pub parents: Vec<ParentFact>,
     /// Families that networks have addresses of.
@@ -67,6 +67,8 @@ pub struct ParentFact {
     pub interface: IfName,
     /// The VLAN of it, if the network is one.
     pub vlan: Option<u16>,
+    /// What stands on it: `macvlan` or `ipvlan`.
+    pub sort: String,
     /// Whether the network has containers on this node.
     pub used: bool,
 }
@@ -136,6 +138,9 @@ pub const SETTINGS: &[&str] = &[
 pub struct HostFacts {
     /// What the kernel refused of what Tombolo makes, in words; why it was not tried, if it was not.
     pub refused: Result<Vec<String>, String>,
+    /// For each sort of device that not every kernel has, by its name, why it makes none, if it does
+    /// not; why it was not tried, if it was not.
+    pub features: Result<BTreeMap<String, Option<String>>, String>,
     /// Why it makes no macvlan interfaces, if it does not.
     pub without_macvlan: Option<String>,
     /// Why it makes no VLANs, if it does not.

@@ -113,6 +113,11 @@ pub const CHECKS: &[Check] = &[
         judge: judges::host::kernel,
     },
     Check {
+        name: "features",
+        about: "which tunnels and interfaces the kernel has that not every one has",
+        judge: judges::features::features,
+    },
+    Check {
         name: "settings",
         about: "the host forwards, and has the families that its networks use",
         judge: judges::host::settings,
@@ -149,7 +154,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "segments",
-        about: "physical networks: what driver macvlan needs of the kernel, and the parents",
+        about: "physical networks: macvlan and VLANs in the kernel, and the parents",
         judge: judges::segments::segments,
     },
     Check {

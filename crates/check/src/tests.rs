@@ -50,12 +50,14 @@ fn node() -> NodeFacts {
                 network: name("lan"),
                 interface: link("eth1"),
                 vlan: None,
+                sort: "macvlan".into(),
                 used: true,
             },
             ParentFact {
                 network: name("other"),
                 interface: link("eth2"),
                 vlan: Some(7),
+                sort: "macvlan".into(),
                 used: false,
             },
         ],
@@ -95,6 +97,10 @@ fn sound() -> Facts {
         node: Ok(node()),
         host: HostFacts {
             refused: Ok(Vec::new()),
+            features: Ok(BTreeMap::from([
+                ("gre".to_owned(), None),
+                ("ipip".to_owned(), Some("it said so".to_owned())),
+            ])),
             without_macvlan: None,
             without_vlans: None,
             settings: settings.into_iter().collect(),
@@ -475,4 +481,33 @@ fn the_way_to_other_nodes() {
         .map(|f| f.check)
         .collect();
     assert_eq!(failed, ["peers", "tunnels"]);
+}
+
+#[test]
+fn a_tunnel_that_the_kernel_lacks_matters_only_to_who_uses_it() {
+    let told = |facts: &Facts| {
+        let found = judge(facts).into_iter();
+        found
+            .filter(|finding| finding.check == "features")
+            .collect::<Vec<_>>()
+    };
+    let mut facts = sound();
+    let found = told(&facts);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found.iter().all(|finding| finding.status == Status::Ok));
+    assert!(
+        found[0]
+            .finding
+            .contains("has none, and nothing here uses it")
+    );
+    facts.node.as_mut().unwrap().links.push(link("tbi4"));
+    let found = told(&facts);
+    assert_eq!(
+        (found[0].subject.as_str(), found[0].status),
+        ("ipip", Status::Failed)
+    );
+    assert!(found[0].remedy.as_ref().unwrap().contains("modprobe ipip"));
+    assert_eq!(found[1].status, Status::Ok);
+    facts.host.features = Err("no right to".into());
+    assert_eq!(told(&facts)[0].status, Status::Warning);
 }

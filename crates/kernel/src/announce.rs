@@ -11,7 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use tombolo_model::{IfName, MacAddr};
-use tombolo_plan::objects::LinkKind;
 use tombolo_plan::{Key, Netns, Object, Op, Place};
 
 use crate::error::KernelError;
@@ -63,10 +62,11 @@ fn is_on_segment(kernel: &Kernel, done: &[&Op], netns: &Netns, link: &IfName) ->
         netns: netns.clone(),
         key: Key::Link(link.clone()),
     };
-    let is_macvlan = |object: &Object| matches!(object, Object::Link(link) if matches!(link.kind, LinkKind::Macvlan { .. }));
+    let is_on_parent =
+        |object: &Object| matches!(object, Object::Link(link) if link.kind.shares_parent());
     let made = done.iter().filter(|op| *op.place() == place);
     let made = made.filter_map(|op| crate::encode::made(op));
-    made.chain(kernel.remembered(&place)).any(is_macvlan)
+    made.chain(kernel.remembered(&place)).any(is_on_parent)
 }
 
 fn send(

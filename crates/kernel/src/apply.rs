@@ -238,12 +238,7 @@ impl<'a> Applier<'a> {
             return Ok(());
         };
         let session = self.session(netns)?;
-        let first = match &link.kind {
-            LinkKind::Macvlan {
-                mark: Some(mark), ..
-            } => mark,
-            _ => name,
-        };
+        let first = link.kind.mark().unwrap_or(name);
         let messages = link::create(first, link, &session.links, None)?;
         let made: Result<(), NetlinkError> = session.socket.batch(&messages).into_iter().collect();
         made.map_err(|cause| refusal(op, netns, cause))?;

@@ -16,6 +16,9 @@ pub(crate) fn hint(op: &Op, errno: Errno) -> Option<&'static str> {
             LinkKind::Macvlan { .. } => Some(
                 "somebody else has the parent for himself: look with `ip -d link` for a port of a bridge or bond, an ipvlan or a macvlan in mode passthru",
             ),
+            LinkKind::Ipvlan { .. } => Some(
+                "somebody else has the parent for himself: look with `ip -d link` for a port of a bridge or bond, or a macvlan",
+            ),
             _ => None,
         },
         (Object::Route(route), Errno::EOPNOTSUPP) => match route.next {
@@ -39,6 +42,9 @@ fn missing(kind: &LinkKind) -> Option<&'static str> {
         }
         LinkKind::Macvlan { .. } => {
             "the kernel has no macvlan: load its module (modprobe macvlan), or boot a kernel that has it"
+        }
+        LinkKind::Ipvlan { .. } => {
+            "the kernel has no ipvlan: load its module (modprobe ipvlan), boot a kernel that has it (CONFIG_IPVLAN), or use driver macvlan"
         }
         LinkKind::Tunnel(Tunnel::Ipip) => {
             "the kernel has no IPIP tunnels: load their module (modprobe ipip), boot a kernel that has it (CONFIG_NET_IPIP), or use transport vxlan"

@@ -353,7 +353,7 @@ impl World {
     /// What is wrong with a range in which nodes' underlay addresses lie: they would be routed to
     /// containers. On the physical network itself both live side by side, and IPAM spares them.
     fn underlay_fault(&self, cidr: IpNet, network: &Network) -> Option<String> {
-        if network.macvlan.is_some() {
+        if network.physical().is_some() {
             return None;
         }
         self.nodes.values().find_map(|node| {

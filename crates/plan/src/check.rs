@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use tombolo_model::kinds::{Macvlan, MacvlanMode, TransportSpec};
+use tombolo_model::kinds::{IpvlanFlag, MacvlanMode, Physical, PhysicalSort, TransportSpec};
 use tombolo_model::{AnyResource, FieldError, Name, Network, Resource, World};
 
 use crate::driver::{self, Driver, Reach};
@@ -71,7 +71,7 @@ fn is_segment(network: &Network) -> bool {
 
 /// Whether the hosts route none of a network's addresses.
 fn is_apart(network: &Network) -> bool {
-    let on_host = network.macvlan.as_ref().is_none_or(|spec| spec.host_access);
+    let on_host = network.physical().is_none_or(|spec| spec.host_access);
     is_segment(network) || !on_host
 }
 
@@ -188,26 +188,33 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
     faults
 }
 
-/// What only a network on a physical segment has.
+/// What only a network on a physical segment has: for each driver a field of its name.
 fn physical_faults(driver: &Driver, network: &Network) -> Vec<FieldError> {
-    let is_macvlan = driver.name == "macvlan";
-    let fault = |field: &str, message: String| vec![FieldError::new(field, message)];
-    match &network.macvlan {
-        Some(spec) if is_macvlan => macvlan_faults(spec),
-        Some(_) => fault(
-            "spec.macvlan",
-            format!("only driver macvlan has it, and this is {}; remove it", driver.name),
-        ),
-        None if is_macvlan => fault(
-            "spec.macvlan",
-            "missing: name the host's interface to the physical network, as `macvlan: {parent: eth1}`"
-                .to_owned(),
-        ),
-        None => Vec::new(),
+    let fields = [
+        ("macvlan", network.macvlan.is_some(), "{parent: eth1}"),
+        ("ipvlan", network.ipvlan.is_some(), "{parent: eth1}"),
+        ("vlan", network.vlan.is_some(), "{parent: eth1, id: 7}"),
+    ];
+    let mut faults = Vec::new();
+    for (name, is_given, example) in fields {
+        let message = match (is_given, driver.name == name) {
+            (true, false) => format!(
+                "only driver {name} has it, and this is {}; remove it",
+                driver.name
+            ),
+            (false, true) => format!(
+                "missing: name the host's interface to the physical network, as `{name}: {example}`"
+            ),
+            _ => continue,
+        };
+        faults.push(FieldError::new(format!("spec.{name}"), message));
     }
+    let own = network.physical().filter(|_| faults.is_empty());
+    faults.extend(own.iter().flat_map(|spec| parent_faults(driver, spec)));
+    faults
 }
 
-fn macvlan_faults(spec: &Macvlan) -> Vec<FieldError> {
+fn parent_faults(driver: &Driver, spec: &Physical) -> Vec<FieldError> {
     let mut faults = Vec::new();
     let parent = spec.parent.as_str();
     if parent.starts_with(LINK_PREFIX) || parent == "lo" {
@@ -218,23 +225,35 @@ fn macvlan_faults(spec: &Macvlan) -> Vec<FieldError> {
         };
         let message =
             format!("{parent} is {whose}; name an interface that leads to a physical network");
-        faults.push(FieldError::new("spec.macvlan.parent", message));
+        let field = format!("spec.{}.parent", driver.name);
+        faults.push(FieldError::new(field, message));
     }
-    let why = match spec.mode {
-        MacvlanMode::Bridge => return faults,
-        MacvlanMode::Private => {
-            "in mode private nobody on the parent is heard by the others, the host's own interface neither"
+    let (why, instead) = match spec.sort {
+        PhysicalSort::Macvlan(MacvlanMode::Bridge)
+        | PhysicalSort::Ipvlan(_, IpvlanFlag::Bridge) => {
+            return faults;
         }
-        MacvlanMode::Vepa => {
-            "in mode vepa containers are heard only through the switch outside, and the host's own interface neither"
-        }
-        MacvlanMode::Passthru => {
-            "in mode passthru the parent has one container, and no place for the host's own interface"
-        }
+        PhysicalSort::Macvlan(MacvlanMode::Private) => (
+            "in mode private nobody on the parent is heard by the others, the host's own interface neither",
+            "mode",
+        ),
+        PhysicalSort::Macvlan(MacvlanMode::Vepa) => (
+            "in mode vepa containers are heard only through the switch outside, and the host's own interface neither",
+            "mode",
+        ),
+        PhysicalSort::Macvlan(MacvlanMode::Passthru) => (
+            "in mode passthru the parent has one container, and no place for the host's own interface",
+            "mode",
+        ),
+        PhysicalSort::Ipvlan(..) => (
+            "with this flag nobody on the parent is heard by the others, the host's own interface neither",
+            "flag",
+        ),
     };
     if spec.host_access {
-        let message = format!("{why}; use mode bridge, or set hostAccess to false");
-        faults.push(FieldError::new("spec.macvlan.hostAccess", message));
+        let message = format!("{why}; use {instead} bridge, or set hostAccess to false");
+        let field = format!("spec.{}.hostAccess", driver.name);
+        faults.push(FieldError::new(field, message));
     }
     faults
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tombolo_model::IfName;
-use tombolo_model::kinds::MacvlanMode;
+use tombolo_model::kinds::{MacvlanMode, PhysicalSort};
 
 use crate::host_plan::{HostPlan, Planned};
 use crate::objects::{Key, Link, LinkKind, Netns, NftName, Object, Place};
@@ -192,10 +192,7 @@ fn is_taken(wanted: &Object, observed: &Observed) -> bool {
 #[must_use]
 pub fn mark(object: &Object) -> Option<&IfName> {
     match object {
-        Object::Link(Link {
-            kind: LinkKind::Macvlan { mark, .. },
-            ..
-        }) => mark.as_ref(),
+        Object::Link(link) => link.kind.mark(),
         _ => None,
     }
 }
@@ -204,12 +201,7 @@ pub fn mark(object: &Object) -> Option<&IfName> {
 #[must_use]
 pub fn handed_mark(object: &Object) -> Option<&IfName> {
     match object {
-        Object::Link(Link {
-            kind: LinkKind::Macvlan {
-                handed_over: true, ..
-            },
-            ..
-        }) => mark(object),
+        Object::Link(link) if link.kind.is_handed_over() => link.kind.mark(),
         _ => None,
     }
 }
@@ -232,9 +224,9 @@ fn narrows_container(op: &Op) -> bool {
 fn height(op: &Op, making: bool) -> u8 {
     match op {
         Op::Remove { .. } if making => 0,
-        Op::Create { object, .. } | Op::Remove { object, .. } => u8::from(
-            matches!(object, Object::Link(link) if matches!(link.kind, LinkKind::Macvlan { .. })),
-        ),
+        Op::Create { object, .. } | Op::Remove { object, .. } => {
+            u8::from(matches!(object, Object::Link(link) if link.kind.shares_parent()))
+        }
         Op::Change { .. } => 0,
     }
 }
@@ -387,21 +379,25 @@ fn same_device(present: &LinkKind, wanted: &LinkKind) -> bool {
         (_, LinkKind::Existing) => true,
         (LinkKind::Veth(_) | LinkKind::VethEnd, LinkKind::Veth(_) | LinkKind::VethEnd) => true,
         (LinkKind::Macvlan { .. }, LinkKind::Macvlan { .. }) => {
-            let alone = |kind| mode(kind) == Some(MacvlanMode::Passthru);
-            let body = |kind: &LinkKind| match kind {
-                LinkKind::Macvlan { parent, mark, .. } => Some((parent.clone(), mark.clone())),
-                _ => None,
-            };
             // The kernel changes modes, but not to or from this one.
-            body(present) == body(wanted) && alone(present) == alone(wanted)
+            let alone = |kind| mode(kind) == Some(PhysicalSort::Macvlan(MacvlanMode::Passthru));
+            is_in_place(present, wanted) && alone(present) == alone(wanted)
         }
+        (LinkKind::Ipvlan { .. }, LinkKind::Ipvlan { .. }) => is_in_place(present, wanted),
         _ => present == wanted,
     }
 }
 
-fn mode(kind: &LinkKind) -> Option<MacvlanMode> {
+/// Whether what stands on a parent stands where it should, and is known by the same mark.
+fn is_in_place(present: &LinkKind, wanted: &LinkKind) -> bool {
+    let place = |kind: &LinkKind| (kind.stands_on().cloned(), kind.mark().cloned());
+    place(present) == place(wanted)
+}
+
+fn mode(kind: &LinkKind) -> Option<PhysicalSort> {
     match kind {
-        LinkKind::Macvlan { mode, .. } => Some(*mode),
+        LinkKind::Macvlan { mode, .. } => Some(PhysicalSort::Macvlan(*mode)),
+        LinkKind::Ipvlan { mode, flag, .. } => Some(PhysicalSort::Ipvlan(*mode, *flag)),
         _ => None,
     }
 }

@@ -83,7 +83,19 @@ pub const DRIVERS: &[Driver] = &[
     },
     Driver {
         name: "macvlan",
-        attachment: &attachment::Macvlan,
+        attachment: &attachment::Physical,
+        reach: Reach::Host,
+        has_addresses: true,
+    },
+    Driver {
+        name: "ipvlan",
+        attachment: &attachment::Physical,
+        reach: Reach::Host,
+        has_addresses: true,
+    },
+    Driver {
+        name: "vlan",
+        attachment: &attachment::Physical,
         reach: Reach::Host,
         has_addresses: true,
     },

@@ -435,11 +435,7 @@ pub fn needing_tunnels(world: &World, node: &Name) -> Vec<Name> {
 /// Whether a node has containers on a physical segment on which it is to be itself. Only then: such a
 /// segment's addresses are scarce.
 fn is_on_segment(world: &World, node: &Name, network: &Resource<Network>) -> bool {
-    network
-        .spec
-        .macvlan
-        .as_ref()
-        .is_some_and(|spec| spec.host_access)
+    (network.spec.physical()).is_some_and(|spec| spec.host_access)
         && (world.endpoints.values())
             .any(|endpoint| endpoint.spec.node == *node && endpoint.spec.network == *network.name())
 }

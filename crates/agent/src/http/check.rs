@@ -98,7 +98,8 @@ fn links(plan: &HostPlan) -> Vec<tombolo_model::IfName> {
 fn pools(world: &World) -> Vec<ipnet::IpNet> {
     let physical = |pool: &Name| {
         let mut networks = world.networks.values();
-        networks.any(|network| network.spec.macvlan.is_some() && network.spec.pools.contains(pool))
+        networks
+            .any(|network| network.spec.physical().is_some() && network.spec.pools.contains(pool))
     };
     let pools = world.pools.values().filter(|pool| !physical(pool.name()));
     pools.map(|pool| pool.spec.cidr).collect()
@@ -107,12 +108,13 @@ fn pools(world: &World) -> Vec<ipnet::IpNet> {
 /// Interfaces that networks stand on.
 fn parents(world: &World, shared: &Shared) -> Vec<ParentFact> {
     let parent = |network: &Resource<Network>| {
-        let spec = network.spec.macvlan.as_ref()?;
+        let spec = network.spec.physical()?;
         let mut endpoints = world.endpoints.values().map(|endpoint| &endpoint.spec);
         Some(ParentFact {
             network: network.name().clone(),
-            interface: spec.parent.clone(),
+            interface: spec.parent,
             vlan: spec.vlan,
+            sort: spec.sort.name().to_owned(),
             used: endpoints.any(|e| e.network == *network.name() && e.node == *shared.node()),
         })
     };

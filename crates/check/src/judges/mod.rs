@@ -1,5 +1,6 @@
 //! The judges, by what they look at. Each reads facts and says what they mean.
 
+pub(crate) mod features;
 pub(crate) mod filters;
 pub(crate) mod host;
 pub(crate) mod node;

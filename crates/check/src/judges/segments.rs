@@ -1,4 +1,4 @@
-//! Physical networks: what driver `macvlan` needs of the kernel and of the host's interfaces.
+//! Physical networks: what they need of the kernel and of the host's interfaces.
 
 use crate::Verdict;
 use crate::facts::{Facts, ParentFact};
@@ -12,7 +12,7 @@ pub(crate) fn segments(facts: &Facts) -> Vec<Verdict> {
         feature(
             ("macvlan", "macvlan"),
             host.without_macvlan.as_deref(),
-            !parents.is_empty(),
+            parents.iter().any(|parent| parent.sort == "macvlan"),
         ),
         feature(
             ("802.1Q VLANs", "8021q"),

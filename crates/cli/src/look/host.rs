@@ -15,6 +15,7 @@ pub(super) fn read(here: &NetnsHandle, node: Option<&NodeFacts>) -> HostFacts {
     let entries = survey(here).unwrap_or_default();
     HostFacts {
         refused: Err("it was not tried".to_owned()),
+        features: Err("it was not tried".to_owned()),
         without_macvlan: None,
         without_vlans: None,
         settings: settings(here, node),

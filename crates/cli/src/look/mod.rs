@@ -15,10 +15,12 @@ pub(crate) fn facts(node: Result<NodeFacts, String>, tell: &dyn Fn(&str)) -> any
     let here = NetnsHandle::current()?;
     tell("trying what the kernel can do");
     let refused = trial::refused();
+    let features = trial::features();
     let (without_macvlan, without_vlans) = trial::segments();
     tell("reading settings, filters and routes");
     let mut host = host::read(&here, node.as_ref().ok());
     host.refused = refused;
+    host.features = features;
     host.without_macvlan = without_macvlan;
     host.without_vlans = without_vlans;
     if let Ok(node) = &node {

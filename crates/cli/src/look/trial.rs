@@ -1,12 +1,14 @@
 //! Tries what the kernel can do: plans a small cluster that uses everything, by the same planner as
 //! always, and makes it so in a namespace that is thrown away. A version number would tell less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
-use tombolo_model::{IfName, KindName, Name, ResourceKey};
-use tombolo_plan::objects::{Link, LinkKind};
+use tombolo_model::kinds::{IpvlanFlag, IpvlanMode};
+use tombolo_model::{IfName, KindName, Name, ResourceKey, Vni};
+use tombolo_plan::objects::{Link, LinkKind, Tunnel};
 use tombolo_plan::{HostPlan, Key, Object, Origin, Place};
 
 /// A node `a` with a peer, networks of every attachment and transport, published ports.
@@ -27,6 +29,61 @@ pub(super) fn segments() -> (Option<String>, Option<String>) {
         // Of VLANs nothing is known then, and nothing could use them.
         Some(why) => (Some(why.clone()), Some(why)),
     }
+}
+
+/// For each sort of device that not every kernel has, why this one makes none, if it does not; why
+/// that was not tried, if it was not.
+pub(super) fn features() -> Result<BTreeMap<String, Option<String>>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let name = |name: &str| IfName::new(name).map_err(|e| text(&e));
+    let parent = name("tbunder")?;
+    let here = Ipv4Addr::new(192, 0, 2, 1);
+    let tunnels = [
+        Tunnel::Ipip,
+        Tunnel::Sit(here),
+        Tunnel::Ip6tnl,
+        Tunnel::Gre,
+        Tunnel::Ip6gre,
+    ];
+    let mut kinds: BTreeMap<&str, LinkKind> = tunnels
+        .into_iter()
+        .map(|tunnel| (tunnel.name(), LinkKind::Tunnel(tunnel)))
+        .collect();
+    let ipvlan = LinkKind::Ipvlan {
+        parent: parent.clone(),
+        mode: IpvlanMode::L2,
+        flag: IpvlanFlag::Bridge,
+        mark: None,
+        handed_over: false,
+    };
+    let vxlan = LinkKind::Vxlan {
+        vni: Vni::new(1).map_err(|e| text(&e))?,
+        port: 4789,
+        local: here.into(),
+        parent,
+    };
+    kinds.extend([("ipvlan", ipvlan), ("vxlan", vxlan)]);
+    let node = Name::new("a").map_err(|e| text(&e))?;
+    let mut plan = HostPlan::default();
+    want_underlay(&mut plan, &node).map_err(|e| text(&e))?;
+    for (kind, device) in &kinds {
+        let place = Place::host(Key::Link(name(&format!("tb{kind}"))?));
+        let object = Object::Link(link(device.clone()));
+        plan.want(place, object, origin(&node));
+    }
+    let host = NetnsHandle::create().map_err(|e| text(&e))?;
+    let mut kernel = Kernel::open(&host, Ownership::default()).map_err(|e| text(&e))?;
+    let outcome = kernel.converge(&plan).map_err(|e| text(&e))?;
+    let why = |kind: &&str| {
+        let device = format!("link tb{kind}");
+        let mut failed = outcome.failed.iter();
+        let failed = failed.find(|(op, _)| op.place().key.to_string() == device);
+        failed.map(|(_, error)| error.to_string())
+    };
+    Ok(kinds
+        .keys()
+        .map(|kind| ((*kind).to_owned(), why(kind)))
+        .collect())
 }
 
 /// What the kernel refused, in words, each kind of object once; why it was not tried, if it was not.
@@ -67,21 +124,8 @@ fn tried(world: &str) -> Result<Vec<String>, String> {
 /// The underlay's interface, which on a real host is there already.
 fn want_underlay(plan: &mut HostPlan, node: &Name) -> Result<(), tombolo_model::NameError> {
     let name = IfName::new("tbunder")?;
-    let link = Link {
-        kind: LinkKind::Bridge,
-        mtu: None,
-        mac: None,
-        up: true,
-        port: None,
-    };
-    let origin = Origin {
-        resource: ResourceKey {
-            kind: KindName::Node,
-            namespace: None,
-            name: node.clone(),
-        },
-        rule: "check: an underlay to try on",
-    };
+    let link = link(LinkKind::Bridge);
+    let origin = origin(node);
     for net in ["192.0.2.1/24", "2001:db8::1/64"] {
         let key = Key::Address {
             link: name.clone(),
@@ -91,6 +135,27 @@ fn want_underlay(plan: &mut HostPlan, node: &Name) -> Result<(), tombolo_model::
     }
     plan.want(Place::host(Key::Link(name)), Object::Link(link), origin);
     Ok(())
+}
+
+fn link(kind: LinkKind) -> Link {
+    Link {
+        kind,
+        mtu: None,
+        mac: None,
+        up: true,
+        port: None,
+    }
+}
+
+fn origin(node: &Name) -> Origin {
+    Origin {
+        resource: ResourceKey {
+            kind: KindName::Node,
+            namespace: None,
+            name: node.clone(),
+        },
+        rule: "check: an underlay to try on",
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +195,18 @@ mod tests {
         assert_eq!(macvlan, None, "this test needs root");
         if let Some(why) = vlans {
             assert!(why.contains("the kernel has no 802.1Q VLANs"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_says_of_each_feature_whether_it_has_it() {
+        let found = features().expect("this test needs root");
+        assert_eq!(found.len(), 7, "{found:?}");
+        assert_eq!(found["vxlan"], None);
+        for (kind, why) in found {
+            if let Some(why) = why {
+                assert!(why.contains("the kernel has no"), "{kind}: {why}");
+            }
         }
     }
 

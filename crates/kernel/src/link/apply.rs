@@ -10,11 +10,10 @@
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
-use tombolo_model::kinds::MacvlanMode;
 use tombolo_model::{IfName, MacAddr};
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, VethPeer};
 
-use super::{MODES, TAGGED, attribute as a, header, tunnel};
+use super::{TAGGED, attribute as a, header, sharing, tunnel};
 use crate::error::KernelError;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
@@ -31,7 +30,7 @@ pub(crate) fn create(
 ) -> Result<Vec<Message>, KernelError> {
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     // A port goes up when it is one, so that it never speaks outside of its bridge.
-    let up = if link.up && link.port.is_none() && !is_macvlan(link) {
+    let up = if link.up && link.port.is_none() && !link.kind.shares_parent() {
         UP
     } else {
         0
@@ -69,7 +68,7 @@ pub(crate) fn create(
         }));
     }
     let is_inside = links.looks_outside();
-    if is_macvlan(link) && !is_inside {
+    if link.kind.shares_parent() && !is_inside {
         messages.push(finish(0, name, link));
     }
     if let Some(port) = &link.port {
@@ -87,9 +86,7 @@ fn describe(
     peer: Option<&NetnsHandle>,
 ) -> Result<(), KernelError> {
     match &link.kind {
-        LinkKind::Macvlan { mode, .. } => info(message, "macvlan", |data| {
-            data.put_u32(a::MACVLAN_MODE, number(*mode));
-        }),
+        LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. } => sharing::put(message, &link.kind),
         LinkKind::Vlan { id, .. } => info(message, "vlan", |data| {
             data.put(a::VLAN_ID, &id.to_ne_bytes())
                 .put_be16(a::VLAN_PROTOCOL, TAGGED);
@@ -121,10 +118,6 @@ fn describe(
     Ok(())
 }
 
-fn is_macvlan(link: &Link) -> bool {
-    matches!(link.kind, LinkKind::Macvlan { .. })
-}
-
 /// The link-layer address that an interface starts with, if it is said.
 fn first_mac(link: &Link) -> Option<MacAddr> {
     match &link.kind {
@@ -143,18 +136,10 @@ pub(crate) fn finish(index: u32, name: &IfName, link: &Link) -> Message {
     if let Some(mac) = first_mac(link) {
         message.put(a::ADDRESS, &mac.0);
     }
-    if let LinkKind::Macvlan {
-        mark: Some(mark), ..
-    } = &link.kind
-    {
+    if let Some(mark) = link.kind.mark() {
         message.put(a::IFALIAS, mark.as_str().as_bytes());
     }
     message
-}
-
-fn number(mode: MacvlanMode) -> u32 {
-    let found = MODES.iter().find(|(known, _)| *known == mode);
-    found.map_or(0, |(_, number)| *number)
 }
 
 /// The messages that turn an interface as it is into one as it should be.
@@ -178,15 +163,8 @@ pub(crate) fn change(
             })),
         }
     }
-    if let (LinkKind::Macvlan { mode: was, .. }, LinkKind::Macvlan { mode, .. }) =
-        (&from.kind, &to.kind)
-        && was != mode
-    {
-        messages.push(set(name, 0, |message| {
-            info(message, "macvlan", |data| {
-                data.put_u32(a::MACVLAN_MODE, number(*mode));
-            });
-        }));
+    if sharing::differ(&from.kind, &to.kind) {
+        messages.push(set(name, 0, |message| sharing::put(message, &to.kind)));
     }
     // Behind the bridge: joining one may change the MTU.
     if let Some(mtu) = to.mtu.filter(|mtu| from.mtu != Some(*mtu)) {
@@ -260,7 +238,7 @@ fn enslave(
     Ok(())
 }
 
-fn info(message: &mut Message, kind: &str, fill: impl FnOnce(&mut Message)) {
+pub(super) fn info(message: &mut Message, kind: &str, fill: impl FnOnce(&mut Message)) {
     message.nest(a::LINKINFO, |info| {
         info.put_text(a::INFO_KIND, kind).nest(a::INFO_DATA, fill);
     });

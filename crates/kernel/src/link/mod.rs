@@ -1,16 +1,15 @@
-//! Network interfaces: pairs, bridges, VXLAN devices, tunnels, what stands on another one (macvlan, VLAN), and
+//! Network interfaces: pairs, bridges, VXLAN devices, tunnels, what stands on another one (macvlan, ipvlan, VLAN), and
 //! what is already there.
 //!
 //! Reading says how a link is in a plan's words; applying makes, changes and removes it. A link of
 //! the host is ours by its name alone. What cannot be changed in place (a VXLAN device's number or
 //! source) is for `plan::diff` to know: here it is removed and made again as two operations.
 
-use tombolo_model::kinds::MacvlanMode;
-
 mod apply;
 mod parent;
 mod read;
 mod removal;
+mod sharing;
 mod tunnel;
 
 pub(crate) use apply::{change, create, finish, remove, remove_numbered, up};
@@ -39,8 +38,6 @@ mod attribute {
 
     pub(super) const VETH_PEER: u16 = 1;
 
-    pub(super) const MACVLAN_MODE: u16 = 1;
-
     pub(super) const VLAN_ID: u16 = 1;
     pub(super) const VLAN_PROTOCOL: u16 = 5;
 
@@ -63,14 +60,6 @@ mod attribute {
     pub(super) const VXLAN_ZERO_CSUM6_TX: u16 = 19;
     pub(super) const VXLAN_ZERO_CSUM6_RX: u16 = 20;
 }
-
-/// `MACVLAN_MODE_*` of linux/if_link.h.
-const MODES: [(MacvlanMode, u32); 4] = [
-    (MacvlanMode::Private, 1),
-    (MacvlanMode::Vepa, 2),
-    (MacvlanMode::Bridge, 4),
-    (MacvlanMode::Passthru, 8),
-];
 
 /// `ETH_P_8021Q` (linux/if_ether.h).
 const TAGGED: u16 = 0x8100;

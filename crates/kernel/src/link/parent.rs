@@ -24,7 +24,7 @@ pub(crate) fn check(operation: &str, parent: &IfName, links: &Links) -> Result<u
             .filter(|name| !name.starts_with("tb") && *name != "lo")
             .collect();
         return Err(fault(format!(
-            "is not there; this host has {}: name one that every node has in spec.macvlan.parent",
+            "is not there; this host has {}: name one that every node has as the network's parent (spec.macvlan.parent, spec.ipvlan.parent, spec.vlan.parent)",
             others.join(", ")
         )));
     };
@@ -33,10 +33,10 @@ pub(crate) fn check(operation: &str, parent: &IfName, links: &Links) -> Result<u
             "is the loopback, which leads to no network".to_owned(),
         ));
     }
-    if info.kind.as_deref() == Some("macvlan") {
-        return Err(fault(
-            "is itself a macvlan interface; name the one below it (`ip -d link`)".to_owned(),
-        ));
+    if let Some(kind @ ("macvlan" | "ipvlan")) = info.kind.as_deref() {
+        return Err(fault(format!(
+            "is itself a {kind} interface; name the one below it (`ip -d link`)"
+        )));
     }
     if let Some(master) = info.master {
         let master = links

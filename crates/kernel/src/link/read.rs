@@ -6,7 +6,8 @@ use tombolo_model::{IfName, MacAddr, Mtu, Vni};
 use tombolo_plan::naming::LINK_PREFIX;
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, Tunnel};
 
-use super::{MODES, TAGGED, attribute as a, header, tunnel};
+use super::sharing::{self, Mode};
+use super::{TAGGED, attribute as a, header, tunnel};
 use crate::error::KernelError;
 use crate::netlink::{Attribute, Message, attributes};
 use crate::session::{Links, Session};
@@ -41,8 +42,8 @@ pub(crate) struct LinkInfo {
     /// namespace that that one is in, if it is another.
     pub parent: Option<(u32, Option<i32>)>,
     pub alias: Option<String>,
-    /// `MACVLAN_MODE_*`.
-    pub macvlan_mode: Option<u32>,
+    /// How it and others on its parent see each other.
+    pub mode: Option<Mode>,
     /// Number and protocol of a VLAN.
     pub vlan: Option<(u16, u16)>,
 }
@@ -67,15 +68,21 @@ pub(crate) fn read_links(session: &mut Session) -> Result<Vec<LinkInfo>, KernelE
 /// The interfaces on others that are in a namespace which the host knows by number. One that is gone
 /// by now has none.
 pub(crate) fn read_numbered(host: &mut Session, netns: i32) -> Vec<LinkInfo> {
-    let mut message = Message::new(libc::RTM_GETLINK, 0, &header(0, 0));
-    message
-        .put_u32(a::EXT_MASK, SKIP_STATISTICS)
-        .put(a::TARGET_NETNSID, &netns.to_ne_bytes());
-    message.nest(a::LINKINFO, |info| {
-        info.put_text(a::INFO_KIND, "macvlan");
-    });
-    let found = host.dump("links", &message, |reply| decode(reply.body));
-    found.unwrap_or_default()
+    let mut found = Vec::new();
+    for kind in ["macvlan", "ipvlan"] {
+        let mut message = Message::new(libc::RTM_GETLINK, 0, &header(0, 0));
+        message
+            .put_u32(a::EXT_MASK, SKIP_STATISTICS)
+            .put(a::TARGET_NETNSID, &netns.to_ne_bytes());
+        message.nest(a::LINKINFO, |info| {
+            info.put_text(a::INFO_KIND, kind);
+        });
+        let links = host.dump("links", &message, |reply| decode(reply.body));
+        // A kernel that does not know the kind tells of all.
+        let of_kind = |link: &LinkInfo| link.kind.as_deref() == Some(kind);
+        found.extend(links.unwrap_or_default().into_iter().filter(of_kind));
+    }
+    found
 }
 
 /// An interface from the body of an `RTM_NEWLINK`.
@@ -99,7 +106,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
         carrier: flags & LOWER_UP != 0,
         parent: None,
         alias: None,
-        macvlan_mode: None,
+        mode: None,
         vlan: None,
     };
     let mut parent_netns = None;
@@ -130,8 +137,8 @@ fn decode_info(info: &Attribute<'_>, link: &mut LinkInfo) {
     }
     let data = info.find(a::INFO_DATA);
     match link.kind.as_deref() {
-        Some("macvlan") => {
-            link.macvlan_mode = data.and_then(|data| data.find(a::MACVLAN_MODE)?.u32());
+        Some(kind @ ("macvlan" | "ipvlan")) => {
+            link.mode = data.and_then(|data| sharing::decode(kind, &data));
         }
         Some("vlan") => link.vlan = data.and_then(|data| decode_vlan(&data)),
         Some(kind) => link.tunnel = data.and_then(|data| tunnel::decode(kind, &data)),
@@ -214,22 +221,10 @@ fn kind(link: &LinkInfo, links: &Links) -> LinkKind {
             .as_ref()
             .and_then(|vxlan| vxlan_kind(vxlan, links))
             .unwrap_or(LinkKind::Existing),
-        Some("macvlan") => macvlan_kind(link, links).unwrap_or(LinkKind::Existing),
+        Some("macvlan" | "ipvlan") => sharing::kind(link, links).unwrap_or(LinkKind::Existing),
         Some("vlan") => vlan_kind(link, links).unwrap_or(LinkKind::Existing),
         _ => link.tunnel.map_or(LinkKind::Existing, LinkKind::Tunnel),
     }
-}
-
-fn macvlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
-    let mode = link.macvlan_mode?;
-    let (mode, _) = MODES.iter().find(|(_, number)| *number == mode)?;
-    Some(LinkKind::Macvlan {
-        parent: links.parent(link)?,
-        mode: *mode,
-        mark: mark(link),
-        mac: link.mac?,
-        handed_over: false,
-    })
 }
 
 fn vlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
@@ -239,11 +234,12 @@ fn vlan_kind(link: &LinkInfo, links: &Links) -> Option<LinkKind> {
 }
 
 /// What an interface in a sandbox bears if it is ours.
-fn mark(link: &LinkInfo) -> Option<IfName> {
+pub(super) fn mark(link: &LinkInfo) -> Option<IfName> {
     // Until it is whole it is called by its mark.
     let unfinished = || Some(link.name.as_str()).filter(|name| name.starts_with("tbv"));
     let alias = link.alias.as_deref().or_else(unfinished)?;
-    let ours = link.kind.as_deref() == Some("macvlan") && alias.starts_with(LINK_PREFIX);
+    let shares_parent = matches!(link.kind.as_deref(), Some("macvlan" | "ipvlan"));
+    let ours = shares_parent && alias.starts_with(LINK_PREFIX);
     IfName::new(alias).ok().filter(|_| ours)
 }
 

@@ -4,9 +4,9 @@ pub mod bgp;
 mod block;
 mod endpoint;
 mod handle;
-mod macvlan;
 mod network;
 mod node;
+mod physical;
 pub mod policy;
 mod pool;
 mod reservation;
@@ -16,10 +16,12 @@ pub use bgp::{BgpConfiguration, BgpFilter, BgpPeer, Learned};
 pub use block::{Allocation, Block, Purpose, Sharing};
 pub use endpoint::Endpoint;
 pub use handle::Handle;
-pub use macvlan::{Macvlan, MacvlanMode};
 pub(crate) use network::overlap;
 pub use network::{Isolation, MtuChoice, Network, TransportSpec};
 pub use node::{Node, NodeAddress, NodeBgp, NodeNetworkStatus, NodeStatus};
+pub use physical::{
+    Ipvlan, IpvlanFlag, IpvlanMode, Macvlan, MacvlanMode, Physical, PhysicalSort, Vlan,
+};
 pub use policy::{
     GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint, NamedPort, Namespace, NetworkPolicy,
     NetworkSet, Profile, Tier,

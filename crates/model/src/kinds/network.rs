@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::macvlan::Macvlan;
+use super::physical::{Ipvlan, Macvlan, Physical, Vlan};
 use crate::names::Name;
 use crate::net::{Family, Mtu};
 use crate::resource::FieldError;
@@ -20,7 +20,8 @@ use crate::resource::FieldError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `macvlan`, `none`, `host` or `container`.
+    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `macvlan`, `ipvlan`, `vlan`,
+    /// `none`, `host` or `container`.
     pub driver: Name,
     /// How packets leave for another node; only for drivers that span nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,12 @@ pub struct Network {
     /// How its containers are put on a physical network; only for driver `macvlan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub macvlan: Option<Macvlan>,
+    /// The same for driver `ipvlan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipvlan: Option<Ipvlan>,
+    /// The same for driver `vlan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
 }
 
 /// Whether endpoints of different networks reach each other without a policy that allows it.
@@ -207,8 +214,19 @@ impl Network {
                 ));
             }
         }
-        faults.extend(self.macvlan.iter().flat_map(Macvlan::faults));
+        faults.extend(self.macvlan.as_ref().and_then(Macvlan::faults));
+        faults.extend(self.ipvlan.as_ref().and_then(Ipvlan::faults));
+        faults.extend(self.vlan.as_ref().and_then(Vlan::faults));
         faults
+    }
+
+    /// How its containers are put on a physical network, if they are.
+    #[must_use]
+    pub fn physical(&self) -> Option<Physical> {
+        let macvlan = self.macvlan.as_ref().map(Macvlan::physical);
+        let ipvlan = || self.ipvlan.as_ref().map(Ipvlan::physical);
+        let vlan = || self.vlan.as_ref().map(Vlan::physical);
+        macvlan.or_else(ipvlan).or_else(vlan)
     }
 
     /// The router of its segment in a family; none for a network without a way out.

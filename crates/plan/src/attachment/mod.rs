@@ -4,8 +4,8 @@
 //! container will see, which is what the runtime is told. It never looks at other nodes.
 
 mod bridge;
-mod macvlan;
 pub(crate) mod overlay;
+mod physical;
 mod routed;
 mod shared;
 
@@ -19,8 +19,8 @@ use crate::naming;
 use crate::objects::{Key, Link, LinkKind, Netns, Object, Place};
 
 pub use bridge::Bridge;
-pub use macvlan::Macvlan;
 pub use overlay::Overlay;
+pub use physical::Physical;
 pub use routed::Routed;
 pub use shared::{None, Shared};
 

@@ -45,43 +45,47 @@ const REASONS: &[(&str, &str)] = &[
         "the host reaches the containers of the block through their bridge",
     ),
     (
-        "attachment/macvlan: routers' advertisements are not heard",
+        "attachment/physical: routers' advertisements are not heard",
         "addresses and routes are the plan's to give; a router that advertises itself would add others",
     ),
     (
-        "attachment/macvlan: the VLAN of the parent",
+        "attachment/physical: the host routes the rest",
+        "in ipvlan's modes l3 and l3s a container asks nobody on the segment: the host looks up its packets' way",
+    ),
+    (
+        "attachment/physical: the VLAN of the parent",
         "the network is one VLAN of the parent, and its frames are tagged so on the wire",
     ),
     (
-        "attachment/macvlan: the container's address",
+        "attachment/physical: the container's address",
         "IPAM gave this address to the container",
     ),
     (
-        "attachment/macvlan: the container's interface",
+        "attachment/physical: the container's interface",
         "it puts the container on the physical network, with a link-layer address of its own",
     ),
     (
-        "attachment/macvlan: the container's segment",
+        "attachment/physical: the container's segment",
         "everybody on the physical segment is reached directly",
     ),
     (
-        "attachment/macvlan: the container's way to its host",
+        "attachment/physical: the container's way to its host",
         "the host's other addresses on the segment answer nobody who stands on the same interface, so the way is through the shim",
     ),
     (
-        "attachment/macvlan: the host's own address on the segment",
+        "attachment/physical: the host's own address on the segment",
         "the host's packets to its containers carry it, so that answers come back through the same interface",
     ),
     (
-        "attachment/macvlan: the host's own interface on the segment",
+        "attachment/physical: the host's own interface on the segment",
         "the kernel hands nothing over between an interface and those on it, so the host needs one among them",
     ),
     (
-        "attachment/macvlan: the host's way to its container",
+        "attachment/physical: the host's way to its container",
         "by the parent the host would not reach a container that stands on it",
     ),
     (
-        "attachment/macvlan: the segment's router",
+        "attachment/physical: the segment's router",
         "all that is not on the segment goes through the router that the network names",
     ),
     (

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tombolo_model::kinds::MacvlanMode;
+use tombolo_model::kinds::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use tombolo_model::{IfName, MacAddr, Mtu, Vni};
 
 use super::{Netns, Tunnel};
@@ -100,6 +100,19 @@ pub enum LinkKind {
         /// Whether the runtime takes it from the host's namespace and puts it into the sandbox.
         handed_over: bool,
     },
+    /// An interface of its own on another one, with that one's link-layer address.
+    Ipvlan {
+        /// The interface below it, in the host's namespace.
+        parent: IfName,
+        /// What it has in common with the physical network; all on one parent have the same.
+        mode: IpvlanMode,
+        /// How those on one parent see each other; the same for all.
+        flag: IpvlanFlag,
+        /// As a macvlan's.
+        mark: Option<IfName>,
+        /// As a macvlan's.
+        handed_over: bool,
+    },
     /// The tagged frames of one VLAN of another interface (IEEE 802.1Q).
     Vlan {
         /// The interface below it.
@@ -132,8 +145,36 @@ impl LinkKind {
     #[must_use]
     pub fn stands_on(&self) -> Option<&IfName> {
         match self {
-            LinkKind::Macvlan { parent, .. } | LinkKind::Vlan { parent, .. } => Some(parent),
+            LinkKind::Macvlan { parent, .. }
+            | LinkKind::Ipvlan { parent, .. }
+            | LinkKind::Vlan { parent, .. } => Some(parent),
             _ => None,
+        }
+    }
+
+    /// Whether it is one of several interfaces on a parent.
+    #[must_use]
+    pub fn shares_parent(&self) -> bool {
+        matches!(self, LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. })
+    }
+
+    /// What it bears that it is known by.
+    #[must_use]
+    pub fn mark(&self) -> Option<&IfName> {
+        match self {
+            LinkKind::Macvlan { mark, .. } | LinkKind::Ipvlan { mark, .. } => mark.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether it has a mark and is made for a runtime to take.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        match self {
+            LinkKind::Macvlan { handed_over, .. } | LinkKind::Ipvlan { handed_over, .. } => {
+                *handed_over
+            }
+            _ => false,
         }
     }
 }
@@ -197,6 +238,19 @@ impl fmt::Display for LinkKind {
                 handed_over,
             } => {
                 write!(f, "macvlan on {parent} mode {mode} from {mac}")?;
+                if *handed_over {
+                    write!(f, " handed over")?;
+                }
+                mark.iter().try_for_each(|mark| write!(f, " alias {mark}"))
+            }
+            LinkKind::Ipvlan {
+                parent,
+                mode,
+                flag,
+                mark,
+                handed_over,
+            } => {
+                write!(f, "ipvlan on {parent} mode {mode} {flag}")?;
                 if *handed_over {
                     write!(f, " handed over")?;
                 }

@@ -1,9 +1,11 @@
 //! Containers directly on a physical network: each has an interface of its own on one of the
-//! host's, with a link-layer address of its own, and no packet of theirs passes the host's routing.
+//! host's, and is not behind the host. Three drivers do it, which differ in what that interface is:
+//! `macvlan` (a link-layer address of its own), `ipvlan` (its parent's, for switches that allow one at
+//! a port), `vlan` (a macvlan on a VLAN of a trunk).
 //!
 //! ```text
-//!   sandbox  eth0 192.0.2.10/24 ──┐ macvlan
-//!   sandbox  eth0 192.0.2.11/24 ──┤ macvlan
+//!   sandbox  eth0 192.0.2.10/24 ──┐ macvlan or ipvlan
+//!   sandbox  eth0 192.0.2.11/24 ──┤
 //!                                 ├── eth1 ─────── the physical network
 //!   host     tbm… 192.0.2.12/32 ──┘ the shim, where hostAccess asks for it
 //! ```
@@ -14,12 +16,16 @@
 //! shim, with an address of its own, and a route to each of its containers through it
 //! (docs/decisions/0015-macvlan-shim.md).
 //!
+//! With ipvlan's modes `l3` and `l3s` a container is no station of the segment: its addresses are its
+//! alone, all its packets go to the interface, the host routes them, and the routers on the segment
+//! must be told which host has which blocks.
+//!
 //! To see it: `ip -d link` in the sandbox and on the host; `ip route get ADDRESS` on the host.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tombolo_model::kinds::{Macvlan as Spec, MtuChoice};
+use tombolo_model::kinds::{MtuChoice, Physical as Spec, PhysicalSort};
 use tombolo_model::{Endpoint, Family, IfName, Mtu, Name, Network, Resource, World};
 
 use super::{Attachment, ContainerView, Guard, Passing, Plug, Site};
@@ -31,9 +37,9 @@ mod obstacle;
 mod shim;
 
 /// Containers directly on a physical network.
-pub struct Macvlan;
+pub struct Physical;
 
-impl Attachment for Macvlan {
+impl Attachment for Physical {
     fn plan_network(&self, site: &Site, plan: &mut HostPlan) {
         let pools = site.network.spec.pools.iter();
         for pool in pools.filter_map(|name| site.world.pools.get(name)) {
@@ -49,16 +55,18 @@ impl Attachment for Macvlan {
     }
 
     fn plan_endpoint(&self, site: &Site, plug: &Plug, plan: &mut HostPlan) {
-        let Some(spec) = &site.network.spec.macvlan else {
-            let message =
-                "its network has driver macvlan, but no spec.macvlan; name a parent there";
+        let Some(spec) = &site.network.spec.physical() else {
+            let driver = &site.network.spec.driver;
+            let message = format!(
+                "its network has driver {driver}, but no spec.{driver}; name a parent there"
+            );
             return plan.problem(plug.endpoint.key(), message);
         };
         let goes_first = |other: &_| obstacle::is_before(other, plug.endpoint);
         if let Some(why) = obstacle::of(site.world, plug.endpoint, spec, goes_first) {
             return plan.problem(plug.endpoint.key(), why);
         }
-        if let Some(why) = obstacle::ports(&plug.endpoint.spec) {
+        if let Some(why) = obstacle::ports(&plug.endpoint.spec, &site.network.spec.driver) {
             plan.problem(plug.endpoint.key(), why);
         }
         plug.want_loopback(plan);
@@ -67,15 +75,19 @@ impl Attachment for Macvlan {
         for address in &plug.endpoint.spec.addresses {
             want_address(site, plug, *address, plan);
         }
-        want_ways(site, plug, plan);
+        want_ways(site, plug, spec, plan);
         if spec.host_access {
-            shim::want(site, plug, &parent, plan);
+            shim::want(site, plug, (&parent, spec), plan);
         }
     }
 
     fn view(&self, world: &World, endpoint: &Endpoint) -> ContainerView {
         let network = world.networks.get(&endpoint.network);
-        let gateway = |family| network.and_then(|network| network.spec.way_out(family));
+        let routed = network.is_some_and(|network| is_routed(&network.spec));
+        let gateway = |family| {
+            let network = network.filter(|_| !routed)?;
+            network.spec.way_out(family)
+        };
         let addresses = endpoint.addresses.iter();
         let view = |address: &IpAddr| {
             (
@@ -91,8 +103,9 @@ impl Attachment for Macvlan {
     /// Who is there already stays.
     fn obstacle(&self, world: &World, endpoint: &Resource<Endpoint>) -> Option<String> {
         let network = world.networks.get(&endpoint.spec.network)?;
-        let spec = network.spec.macvlan.as_ref()?;
-        obstacle::ports(&endpoint.spec).or_else(|| obstacle::of(world, endpoint, spec, |_| true))
+        let spec = network.spec.physical()?;
+        obstacle::ports(&endpoint.spec, &network.spec.driver)
+            .or_else(|| obstacle::of(world, endpoint, &spec, |_| true))
     }
 
     /// Its frames do not pass the host: its own namespace judges. Where the runtime makes that one
@@ -133,8 +146,18 @@ impl Attachment for Macvlan {
     }
 }
 
+/// Whether the host routes what the network's containers send.
+fn is_routed(network: &Network) -> bool {
+    let spec = network.physical();
+    spec.is_some_and(|spec| spec.sort.is_routed())
+}
+
 /// An address with the prefix length of its segment.
 fn on_segment(world: &World, network: &Name, address: IpAddr) -> IpNet {
+    let spec = world.networks.get(network).map(|network| &network.spec);
+    if spec.is_some_and(is_routed) {
+        return Family::host_net(address);
+    }
     match world.pool_of(world.space_of(network), address) {
         Some(pool) => IpNet::new_assert(address, pool.spec.cidr.prefix_len()),
         None => Family::host_net(address),
@@ -152,7 +175,7 @@ fn want_parent(site: &Site, spec: &Spec, plan: &mut HostPlan) -> IfName {
     plan.want(
         Place::host(Key::Link(name.clone())),
         Object::Link(link),
-        site.origin("attachment/macvlan: the VLAN of the parent"),
+        site.origin("attachment/physical: the VLAN of the parent"),
     );
     name
 }
@@ -160,12 +183,24 @@ fn want_parent(site: &Site, spec: &Spec, plan: &mut HostPlan) -> IfName {
 fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut HostPlan) {
     let (parent, spec) = on;
     let endpoint = &plug.endpoint.spec;
-    let kind = LinkKind::Macvlan {
-        parent: parent.clone(),
-        mode: spec.mode,
-        mark: Some(plug.host_end.clone()),
-        mac: endpoint.mac,
-        handed_over: endpoint.handover.is_some(),
+    let parent = parent.clone();
+    let mark = Some(plug.host_end.clone());
+    let handed_over = endpoint.handover.is_some();
+    let kind = match spec.sort {
+        PhysicalSort::Macvlan(mode) => LinkKind::Macvlan {
+            parent,
+            mode,
+            mark,
+            mac: endpoint.mac,
+            handed_over,
+        },
+        PhysicalSort::Ipvlan(mode, flag) => LinkKind::Ipvlan {
+            parent,
+            mode,
+            flag,
+            mark,
+            handed_over,
+        },
     };
     let mut interface = link(kind, mtu(site));
     let place = match &endpoint.handover {
@@ -179,13 +214,13 @@ fn want_interface(site: &Site, plug: &Plug, on: (&IfName, &Spec), plan: &mut Hos
     plan.want(
         place,
         Object::Link(interface),
-        plug.origin("attachment/macvlan: the container's interface"),
+        plug.origin("attachment/physical: the container's interface"),
     );
     if knows_v6(site) {
         plan.want(
             plug.inside(no_advertisements(&endpoint.interface)),
             Object::Sysctl("0".to_owned()),
-            plug.origin("attachment/macvlan: routers' advertisements are not heard"),
+            plug.origin("attachment/physical: routers' advertisements are not heard"),
         );
     }
 }
@@ -196,12 +231,13 @@ fn want_address(site: &Site, plug: &Plug, address: IpAddr, plan: &mut HostPlan) 
     plan.want(
         plug.inside(Key::Address { link, net }),
         Object::Address,
-        plug.origin("attachment/macvlan: the container's address"),
+        plug.origin("attachment/physical: the container's address"),
     );
 }
 
-/// The container's routes: everybody on the segment directly, all else by the segment's router.
-fn want_ways(site: &Site, plug: &Plug, plan: &mut HostPlan) {
+/// The container's routes: everybody on the segment directly, all else by the segment's router. Where
+/// the host routes what it sends, only the interface is said.
+fn want_ways(site: &Site, plug: &Plug, spec: &Spec, plan: &mut HostPlan) {
     let endpoint = &plug.endpoint.spec;
     for family in Family::ALL {
         if !endpoint.addresses.iter().any(|a| Family::of(*a) == family) {
@@ -209,6 +245,13 @@ fn want_ways(site: &Site, plug: &Plug, plan: &mut HostPlan) {
         }
         for range in site.ranges().filter(|r| Family::of_net(*r) == family) {
             want_way(plug, range, NextHop::Link(endpoint.interface.clone()), plan);
+        }
+        if spec.sort.is_routed() {
+            if plug.is_default && !site.network.spec.internal {
+                let next = NextHop::Link(endpoint.interface.clone());
+                want_way(plug, family.default_net(), next, plan);
+            }
+            continue;
         }
         if let Some(gateway) = site
             .network
@@ -228,8 +271,9 @@ fn want_ways(site: &Site, plug: &Plug, plan: &mut HostPlan) {
 
 fn want_way(plug: &Plug, dst: IpNet, next: NextHop, plan: &mut HostPlan) {
     let rule = match next {
-        NextHop::Via { .. } => "attachment/macvlan: the segment's router",
-        _ => "attachment/macvlan: the container's segment",
+        NextHop::Via { .. } => "attachment/physical: the segment's router",
+        _ if dst.prefix_len() == 0 => "attachment/physical: the host routes the rest",
+        _ => "attachment/physical: the container's segment",
     };
     let place = plug.inside(Key::Route {
         table: MAIN_TABLE,
@@ -287,7 +331,7 @@ mod tests {
         let text = include_str!("../../tests/cases/24-macvlan-shim/world.yaml");
         let world = tombolo_model::parse::world("world.yaml", text).unwrap();
         let network = world.networks.values().next().unwrap();
-        let mut kept = Macvlan.kept(&world, &network.spec);
+        let mut kept = Physical.kept(&world, &network.spec);
         kept.sort();
         kept.dedup();
         let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
