@@ -204,6 +204,7 @@ fn resources(
         isolation: Default::default(),
         mtu: MtuChoice::Auto,
         underlay: None,
+        fan: None,
         macvlan: None,
         ipvlan: None,
         vlan: None,

@@ -137,6 +137,15 @@ impl<'a> Rules<'a> {
         spec: &IpPool,
         node: &Name,
     ) -> Option<IpNet> {
+        if let Some(given) = world.given_block(pool, node) {
+            let net = given.ok()?;
+            let (first, last) = (bits(net.network()), bits(net.broadcast()));
+            let before = taken(world, spec)
+                .range(..=last)
+                .next_back()
+                .map(|(_, end)| *end);
+            return before.is_none_or(|end| end < first).then_some(net);
+        }
         let family = Family::of_net(spec.cidr);
         let shift = u32::from(family.bits() - spec.block_prefix());
         let wide = u32::from(spec.block_prefix() - spec.cidr.prefix_len()).min(120 - shift);

@@ -60,7 +60,8 @@ impl<'w> Pools<'w> {
                     spec.node_selector
                 ))
             } else {
-                None
+                // Where a node's block follows from its address, that may give none.
+                world.given_block(name, node).and_then(Result::err)
             };
             pools.views.push(PoolView { name, spec, barred });
         }

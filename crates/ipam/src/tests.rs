@@ -1,6 +1,7 @@
 //! What the tests stand on: a store with compare-and-swap, and worlds of a few lines.
 
 mod choice;
+mod fan;
 mod lifecycle;
 mod offline;
 mod random;

@@ -507,6 +507,9 @@ mod tests;
 mod filtered;
 
 #[cfg(test)]
+mod ipvlan;
+
+#[cfg(test)]
 mod looking;
 
 #[cfg(test)]

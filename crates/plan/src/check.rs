@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use tombolo_model::kinds::{IpvlanFlag, MacvlanMode, Physical, PhysicalSort, TransportSpec};
 use tombolo_model::{AnyResource, FieldError, Name, Network, Resource, World};
 
@@ -82,6 +83,7 @@ pub fn conflicts(world: &World, resource: &AnyResource) -> Vec<FieldError> {
         return Vec::new();
     };
     let mut faults = vni_faults(world, network);
+    faults.extend(fan_conflicts(world, &network.spec));
     if !is_apart(&network.spec)
         && let Some(space) = world.space_of(network.name())
     {
@@ -185,6 +187,56 @@ fn network_faults(network: &Network) -> Vec<FieldError> {
         faults.push(FieldError::new("spec.pools", message));
     }
     faults.extend(physical_faults(driver, network));
+    faults.extend(fan_fault(driver, network));
+    faults
+}
+
+/// A fan says which range its nodes are in.
+fn fan_fault(driver: &Driver, network: &Network) -> Option<FieldError> {
+    let message = match (&network.fan, driver.name == "fan") {
+        (Some(_), false) => format!(
+            "only driver fan has it, and this is {}; remove it",
+            driver.name
+        ),
+        (None, true) => "missing: name the range that all nodes' addresses are in, as `fan: \
+             {underlay: 192.168.0.0/16}`"
+            .to_owned(),
+        _ => return None,
+    };
+    Some(FieldError::new("spec.fan", message))
+}
+
+/// Where blocks follow from nodes' addresses, a pool's blocks have the size that comes of it.
+fn fan_conflicts(world: &World, network: &Network) -> Vec<FieldError> {
+    let Some(fan) = &network.fan else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    for (index, name) in network.pools.iter().enumerate() {
+        let Some(pool) = world.pools.get(name) else {
+            continue;
+        };
+        let (cidr, size) = (pool.spec.cidr, pool.spec.block_prefix());
+        let prefix = match cidr {
+            IpNet::V4(overlay) => fan.block_prefix(overlay),
+            IpNet::V6(_) => None,
+        };
+        let message = match prefix {
+            Some(prefix) if prefix == size => continue,
+            Some(prefix) => format!(
+                "IPPool {name} has blocks of /{size}, but in {cidr} over {} each node has a /{prefix}; \
+                 set blockSize of the pool to {prefix}",
+                fan.underlay
+            ),
+            None => format!(
+                "{cidr} of IPPool {name} has no room for a block of each address in {}; give the fan \
+                 an IPv4 pool of at most /{}",
+                fan.underlay,
+                fan.underlay.prefix_len().saturating_sub(2)
+            ),
+        };
+        faults.push(FieldError::new(format!("spec.pools[{index}]"), message));
+    }
     faults
 }
 

@@ -99,9 +99,21 @@ pub const DRIVERS: &[Driver] = &[
         reach: Reach::Host,
         has_addresses: true,
     },
+    Driver {
+        name: "fan",
+        attachment: &attachment::Bridge,
+        reach: Reach::Routes,
+        has_addresses: true,
+    },
 ];
 
 impl Driver {
+    /// Whether the host meets its containers' packets on a bridge of its own.
+    #[must_use]
+    pub fn has_bridge(&self) -> bool {
+        matches!(self.name, "bridge" | "fan")
+    }
+
     /// Whether the host forwards packets of its containers.
     #[must_use]
     pub fn forwards(&self) -> bool {

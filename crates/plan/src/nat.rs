@@ -172,11 +172,15 @@ fn towards(
         plan.objects
             .contains_key(&Place::host(Key::Link(link.clone())))
     };
-    match network.spec.driver.as_str() {
-        "overlay" => Some(naming::gateway(&endpoint.network)).filter(planned),
-        "bridge" => planned(&host_end).then(|| naming::bridge(&endpoint.network)),
-        _ => Some(host_end).filter(planned),
+    let driver = driver::find(&network.spec.driver)?;
+    if driver.reach == Reach::Segment {
+        return Some(naming::gateway(&endpoint.network)).filter(planned);
     }
+    let host_end = Some(host_end).filter(planned)?;
+    let bridge = driver
+        .has_bridge()
+        .then(|| naming::bridge(&endpoint.network));
+    Some(bridge.unwrap_or(host_end))
 }
 
 /// Whether a port is published in a family: `0.0.0.0` is every address of IPv4 and none of IPv6,
@@ -315,7 +319,7 @@ fn returning_rules(world: &World, node: &Name, family: Family, ports: &[&Publish
     }
     for block in world.blocks.values() {
         let bridged = world.networks.values().any(|network| {
-            network.spec.driver.as_str() == "bridge"
+            driver::find(&network.spec.driver).is_some_and(driver::Driver::has_bridge)
                 && network.spec.pools.contains(&block.spec.pool)
         });
         let here = block.spec.node.as_ref() == Some(node)

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use tombolo_model::{Endpoint, Family, IfName, Name, Network, Node, Resource, World};
+use tombolo_model::{Endpoint, Family, IfName, IpPool, Name, Network, Node, Resource, World};
 
 use crate::attachment::{self, Plug};
 use crate::driver::{self, Driver, Reach};
@@ -56,6 +56,15 @@ pub(crate) fn plan(
         mtu,
         members: residents.members(network.name()),
     };
+    for pool in &network.spec.pools {
+        let labels = &me.metadata.labels;
+        let is_for_me = |pool: &Resource<IpPool>| pool.spec.node_selector.matches(labels);
+        if let Some(Err(why)) = world.given_block(pool, me.name())
+            && world.pools.get(pool).is_some_and(is_for_me)
+        {
+            plan.problem(network.key(), why);
+        }
+    }
     driver.attachment.plan_network(&site, plan);
     plan_endpoints(driver, &site, residents, plan);
     match driver.reach {

@@ -98,7 +98,7 @@ fn container(
             block.hosts().nth(4).unwrap_or(block.addr()),
         )
     });
-    if network.spec.driver.as_str() == "bridge" {
+    if driver::find(&network.spec.driver).is_some_and(driver::Driver::has_bridge) {
         (naming::bridge(network.name()), address)
     } else {
         (link, address)

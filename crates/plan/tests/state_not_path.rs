@@ -37,7 +37,7 @@ struct Net {
 fn nets() -> impl Strategy<Value = Net> {
     let endpoints = prop::collection::vec((0..4_usize, 0..4_u16), 0..4);
     (
-        0..5_usize,
+        0..6_usize,
         0..6_usize,
         any::<bool>(),
         endpoints,
@@ -68,7 +68,7 @@ fn states() -> impl Strategy<Value = State> {
 }
 
 fn add_network(state: &mut State, index: usize, net: &Net, nodes: usize) {
-    let driver = ["routed", "routed", "ptp", "bridge", "none"][net.driver];
+    let driver = ["routed", "routed", "ptp", "bridge", "none", "fan"][net.driver];
     let transports = [
         r#"{"type":"vxlan"}"#,
         r#"{"type":"vxlan","crossSubnet":true}"#,
@@ -86,7 +86,7 @@ fn add_network(state: &mut State, index: usize, net: &Net, nodes: usize) {
     let pool = format!("pool{index}");
     let has_addresses = driver != "none";
     let pools: Vec<String> = has_addresses.then(|| pool.clone()).into_iter().collect();
-    let transport = (driver == "routed").then_some(&transport);
+    let transport = ["routed", "fan"].contains(&driver).then_some(&transport);
     state.push(world::network(&called, driver, transport, &pools));
     let mut in_use: Vec<Vec<(u32, String, usize, &str)>> = (0..nodes)
         .map(|n| vec![(0, format!("tunnel-{n}"), n, "tunnel")])

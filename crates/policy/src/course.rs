@@ -16,8 +16,8 @@ use crate::matching::Packet;
 const LOCAL: [&str; 2] = ["bridge", "ptp"];
 /// The driver whose endpoints are met in their own network only.
 const OVERLAY: &str = "overlay";
-/// The driver whose endpoints are on a network that is not ours.
-const PHYSICAL: &str = "macvlan";
+/// The drivers whose endpoints are on a network that is not ours.
+const PHYSICAL: [&str; 3] = ["macvlan", "ipvlan", "vlan"];
 /// An interface of a host that is any of them.
 const EVERY: &str = "*";
 
@@ -325,8 +325,10 @@ impl<'a> Evaluator<'a> {
         }
         let to = self.network(destination.station?)?;
         let from = self.addresses.network(source.address?)?;
-        let takes_part =
-            |n: &Resource<Network>| ![PHYSICAL, OVERLAY].contains(&n.spec.driver.as_str());
+        let takes_part = |network: &Resource<Network>| {
+            let driver = network.spec.driver.as_str();
+            !PHYSICAL.contains(&driver) && driver != OVERLAY
+        };
         if from.name() == to.name() || !takes_part(from) || !takes_part(to) {
             return None;
         }

@@ -225,6 +225,18 @@ impl Step<'_> {
         let net = IpNet::new(address, pool.spec.block_prefix())
             .expect("a pool's block size fits its family")
             .trunc();
+        if let Some(own) = self.only_block(draft, pool).filter(|own| *own != net) {
+            let node = self.request.node.clone();
+            let reason = format!(
+                "blocks of IPPool {} follow from nodes' addresses, and node {node} has {own} alone",
+                pool.name
+            );
+            return Err(IpamError::PoolUnusable {
+                address,
+                node,
+                reason,
+            });
+        }
         let of_space = draft.world.blocks.values();
         let of_space = of_space.filter(|b| b.spec.space == pool.spec.space);
         let mut blocks = of_space.map(|b| b.spec.cidr);
@@ -263,7 +275,16 @@ impl Step<'_> {
                 ordinal,
             });
         }
-        self.free_place(&blocks(draft.world, pool.name, |owner| owner.is_none()))
+        let mut nobodys = blocks(draft.world, pool.name, |owner| owner.is_none());
+        let only = self.only_block(draft, pool);
+        nobodys.retain(|(_, block)| only.is_none_or(|only| only == block.cidr));
+        self.free_place(&nobodys)
+    }
+
+    /// The one block that the node may have of a pool, where that follows from its address.
+    fn only_block(&self, draft: &Draft<'_>, pool: &PoolView<'_>) -> Option<IpNet> {
+        let given = draft.world.given_block(pool.name, self.request.node);
+        given.and_then(Result::ok)
     }
 
     /// A place in a block that another node has opened.

@@ -15,13 +15,13 @@ const LIMIT: Option<Duration> = Some(Duration::from_secs(5));
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 7]);
 
 /// A host with an interface `up0`, at whose other end is another machine.
-struct Segment {
-    host: Host,
-    machine: NetnsHandle,
+pub(super) struct Segment {
+    pub(super) host: Host,
+    pub(super) machine: NetnsHandle,
 }
 
 impl Segment {
-    fn new() -> Segment {
+    pub(super) fn new() -> Segment {
         let host = Host::new();
         let machine = NetnsHandle::create().unwrap();
         // A sandbox's interface may be called as one of the host's.
@@ -47,6 +47,11 @@ impl Segment {
 
     /// A container's interface on a parent, with addresses and the route of its segment.
     fn container(&self, parent: &str, mode: MacvlanMode) -> Vec<(Place, Object)> {
+        self.of_kind(macvlan(parent, mode, Some("tbv1")))
+    }
+
+    /// The same of any kind of interface.
+    pub(super) fn of_kind(&self, kind: LinkKind) -> Vec<(Place, Object)> {
         let path = self.host.path();
         let segment = |dst: &str| {
             let key = Key::Route {
@@ -61,7 +66,7 @@ impl Segment {
             };
             (key, Object::Route(route))
         };
-        let interface = link(macvlan(parent, mode, Some("tbv1")));
+        let interface = link(kind);
         [
             (Key::Link(name("eth0")), Object::Link(interface)),
             address("eth0", "10.1.0.5/24"),
@@ -73,14 +78,14 @@ impl Segment {
         .into()
     }
 
-    fn answers(&self) {
+    pub(super) fn answers(&self) {
         run(
             &self.machine,
             "ping -qc1 -W2 10.1.0.5; ping -qc1 -W2 fd00:1::5",
         );
     }
 
-    fn inside(&self, line: &str) -> String {
+    pub(super) fn inside(&self, line: &str) -> String {
         run(&self.host.sandbox, line)
     }
 }
@@ -95,7 +100,7 @@ fn macvlan(parent: &str, mode: MacvlanMode, mark: Option<&str>) -> LinkKind {
     }
 }
 
-fn failures(kernel: &mut Kernel, plan: &HostPlan) -> String {
+pub(super) fn failures(kernel: &mut Kernel, plan: &HostPlan) -> String {
     let outcome = kernel.converge(plan).unwrap();
     let failed = outcome.failed.iter().map(|(_, error)| error.to_string());
     failed.collect::<Vec<_>>().join("\n")

@@ -3,6 +3,7 @@
 pub mod bgp;
 mod block;
 mod endpoint;
+mod fan;
 mod handle;
 mod network;
 mod node;
@@ -15,6 +16,7 @@ mod token;
 pub use bgp::{BgpConfiguration, BgpFilter, BgpPeer, Learned};
 pub use block::{Allocation, Block, Purpose, Sharing};
 pub use endpoint::Endpoint;
+pub use fan::Fan;
 pub use handle::Handle;
 pub(crate) use network::overlap;
 pub use network::{Isolation, MtuChoice, Network, TransportSpec};

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::fan::Fan;
 use super::physical::{Ipvlan, Macvlan, Physical, Vlan};
 use crate::names::Name;
 use crate::net::{Family, Mtu};
@@ -20,8 +21,8 @@ use crate::resource::FieldError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `macvlan`, `ipvlan`, `vlan`,
-    /// `none`, `host` or `container`.
+    /// How it works: `routed`, `overlay`, `bridge`, `ptp`, `fan`, `macvlan`, `ipvlan`,
+    /// `vlan`, `none`, `host` or `container`.
     pub driver: Name,
     /// How packets leave for another node; only for drivers that span nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +46,9 @@ pub struct Network {
     /// Which of the node's addresses is used to reach peers that have both families.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub underlay: Option<Family>,
+    /// How blocks follow from nodes' addresses; only for driver `fan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fan: Option<Fan>,
     /// How its containers are put on a physical network; only for driver `macvlan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub macvlan: Option<Macvlan>,

@@ -132,6 +132,53 @@ fn faults_of_networks() {
             ["the parent has one container", "use mode bridge"],
         ),
         (
+            routed(json!({"type": "gre", "key": -1})),
+            "spec.transport.key",
+            ["-1 is no key", "from 0 to 4294967295"],
+        ),
+        (
+            routed(json!({"type": "ipip", "key": 1})),
+            "spec.transport.key",
+            ["ipip has no such option", "type, crossSubnet"],
+        ),
+        (
+            json!({"driver": "ipvlan", "pools": ["p"]}),
+            "spec.ipvlan",
+            ["missing", "`ipvlan: {parent: eth1}`"],
+        ),
+        (
+            json!({"driver": "vlan", "pools": ["p"]}),
+            "spec.vlan",
+            ["missing", "`vlan: {parent: eth1, id: 7}`"],
+        ),
+        (
+            json!({"driver": "macvlan", "pools": ["p"], "macvlan": {"parent": "eth1"},
+                   "ipvlan": {"parent": "eth1"}}),
+            "spec.ipvlan",
+            ["only driver ipvlan has it", "this is macvlan"],
+        ),
+        (
+            json!({"driver": "ipvlan", "pools": ["p"],
+                   "ipvlan": {"parent": "eth1", "flag": "private", "hostAccess": true}}),
+            "spec.ipvlan.hostAccess",
+            ["with this flag nobody", "use flag bridge"],
+        ),
+        (
+            json!({"driver": "vlan", "pools": ["p"], "vlan": {"parent": "lo", "id": 7}}),
+            "spec.vlan.parent",
+            ["lo is the loopback", "name an interface"],
+        ),
+        (
+            json!({"driver": "fan", "pools": ["p"], "transport": {"type": "ipip"}}),
+            "spec.fan",
+            ["missing", "`fan: {underlay: 192.168.0.0/16}`"],
+        ),
+        (
+            json!({"driver": "bridge", "pools": ["p"], "fan": {"underlay": "192.168.0.0/16"}}),
+            "spec.fan",
+            ["only driver fan has it", "remove it"],
+        ),
+        (
             json!({"driver": "ptp"}),
             "spec.pools",
             ["empty: driver ptp needs addresses", "name an IPPool"],
@@ -149,6 +196,39 @@ fn faults_of_networks() {
         assert!(fault.starts_with(&format!("{field}: ")), "{fault}");
         for part in parts {
             assert!(fault.contains(part), "{fault} does not say {part}");
+        }
+    }
+}
+
+#[test]
+fn the_blocks_of_a_fan_have_the_size_that_follows_from_its_ranges() {
+    for (pool, expected) in [
+        ("{cidr: 250.0.0.0/8, blockSize: 24}", None),
+        (
+            "{cidr: 250.0.0.0/8}",
+            Some("set blockSize of the pool to 24"),
+        ),
+        (
+            "{cidr: 250.250.0.0/16, blockSize: 30}",
+            Some("give the fan an IPv4 pool of at most /14"),
+        ),
+        ("{cidr: 'fd00::/64'}", Some("give the fan an IPv4 pool")),
+    ] {
+        let text = format!(
+            "{{apiVersion: tombolo.dev/v1, kind: IPPool, metadata: {{name: p}}, spec: {pool}}}\n---\n\
+             {{apiVersion: tombolo.dev/v1, kind: Network, metadata: {{name: fan}}, spec: {{driver: fan, \
+             transport: {{type: ipip}}, fan: {{underlay: 192.168.0.0/16}}, pools: [p]}}}}"
+        );
+        let world = parse::world("t", &text).unwrap();
+        let network = world.networks.values().next().unwrap().clone();
+        let found = conflicts(&world, &network.into());
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        match expected {
+            None => assert_eq!(told, Vec::<String>::new()),
+            Some(part) => {
+                assert_eq!(told.len(), 1, "{told:?}");
+                assert!(told[0].contains(part), "{told:?}");
+            }
         }
     }
 }
