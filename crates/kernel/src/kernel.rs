@@ -516,6 +516,9 @@ mod looking;
 mod macvlan;
 
 #[cfg(test)]
+mod multipath;
+
+#[cfg(test)]
 mod random;
 
 #[cfg(test)]

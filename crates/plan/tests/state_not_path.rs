@@ -38,7 +38,7 @@ fn nets() -> impl Strategy<Value = Net> {
     let endpoints = prop::collection::vec((0..4_usize, 0..4_u16), 0..4);
     (
         0..6_usize,
-        0..6_usize,
+        0..7_usize,
         any::<bool>(),
         endpoints,
         any::<bool>(),
@@ -74,6 +74,7 @@ fn add_network(state: &mut State, index: usize, net: &Net, nodes: usize) {
         r#"{"type":"vxlan","crossSubnet":true}"#,
         r#"{"type":"direct"}"#,
         r#"{"type":"direct","crossSubnet":true}"#,
+        r#"{"type":"bgp"}"#,
         r#"{"type":"ipip"}"#,
         r#"{"type":"gre","key":7,"crossSubnet":true}"#,
     ];

@@ -28,6 +28,7 @@ fn transport(text: &str) -> TransportSpec {
 fn transports() -> impl Strategy<Value = TransportSpec> {
     prop_oneof![
         Just(r#"{"type":"direct"}"#),
+        Just(r#"{"type":"bgp"}"#),
         Just(r#"{"type":"vxlan"}"#),
         Just(r#"{"type":"vxlan","crossSubnet":true}"#),
         Just(r#"{"type":"vxlan","vni":7}"#),

@@ -88,8 +88,7 @@ fn what_others_do_to_it_is_repaired_or_the_lack_is_named() {
         segment.inside(damage);
         segment.host.kernel.converge(&wanted).unwrap();
         segment.host.converge(&wanted);
-        let left =
-            segment.inside("ip -br link | grep -cE '^(eth0|tbv1)'");
+        let left = segment.inside("ip -br link | grep -cE '^(eth0|tbv1)'");
         assert_eq!(left.trim(), "1", "after {damage}");
         segment.answers();
     }

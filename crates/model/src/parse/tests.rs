@@ -1,3 +1,4 @@
+mod bgp;
 mod calico;
 mod kubernetes;
 mod policy;

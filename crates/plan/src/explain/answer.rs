@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tombolo_model::{ResourceKey, World};
 
 use super::{Holder, Mark, about, differences, whose, why};
-use crate::host_plan::Planned;
+use crate::bgp::BGP_METRIC;
+use crate::host_plan::{Origin, Planned};
 use crate::objects::{Key, Object, Place};
 
 /// What there is to say.
@@ -87,7 +88,13 @@ impl Explained {
             kernel: present.map(ToString::to_string),
             planned: Some(planned.object.to_string()),
             differences,
-            about: about(world, &origin.resource),
+            about: match (
+                about(world, &origin.resource),
+                told_by(world, place, origin),
+            ) {
+                (Some(about), Some(tellers)) => Some(format!("{about}; {tellers}")),
+                (about, tellers) => about.or(tellers),
+            },
             resource: Some(origin.resource.clone()),
             rule: Some(origin.rule.to_owned()),
             why: why(origin.rule).map(str::to_owned),
@@ -130,6 +137,31 @@ impl Explained {
             whose: None,
         }
     }
+}
+
+/// By whom a route was told, and by which next hops, if it was learned by BGP.
+fn told_by(world: &World, place: &Place, origin: &Origin) -> Option<String> {
+    let Key::Route {
+        dst,
+        metric: BGP_METRIC,
+        ..
+    } = &place.key
+    else {
+        return None;
+    };
+    if !origin.rule.starts_with("bgp: ") {
+        return None;
+    }
+    let mut routes = (world.learned.values()).flat_map(|learned| &learned.spec.routes);
+    let route = routes.find(|route| route.prefix == *dst)?;
+    let hops: Vec<String> = (route.next_hops.iter())
+        .map(|hop| hop.address.to_string())
+        .collect();
+    let tellers = match route.from.is_empty() {
+        true => "kept over a restart".to_owned(),
+        false => format!("told by {}", route.from.join(", ")),
+    };
+    Some(format!("{tellers}, next hop {}", hops.join(", ")))
 }
 
 /// Of the routes of the main table, the one that a packet to an address takes: of the longest

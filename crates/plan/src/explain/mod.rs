@@ -162,6 +162,13 @@ pub fn about(world: &World, key: &ResourceKey) -> Option<String> {
         AnyResource::GlobalNetworkPolicy(policy) => {
             format!("tier {}, for {}", policy.spec.tier, policy.spec.selector)
         }
+        AnyResource::BgpPeer(peer) => match (&peer.spec.peer_ip, peer.spec.as_number) {
+            (Some(ip), Some(asn)) => format!("{ip} of system {asn}"),
+            _ => format!("nodes {}", said(peer.spec.peer_selector.as_ref())),
+        },
+        AnyResource::Learned(learned) => {
+            format!("{} routes learned by BGP", learned.spec.routes.len())
+        }
         AnyResource::HostEndpoint(endpoint) => format!("of node {}", endpoint.spec.node),
         _ => return None,
     })

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
-use tombolo_model::{IfName, MacAddr, Mtu};
+use tombolo_model::{IfName, MacAddr, Mtu, Name};
 
 use super::*;
-use crate::objects::{Key, LinkKind, MAIN_TABLE, NextHop, NftName};
+use crate::objects::{Key, LinkKind, MAIN_TABLE, NextHop, NftName, Place};
 
 fn parse(text: &str) -> Result<Question, String> {
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
@@ -212,4 +212,30 @@ proptest::proptest! {
             proptest::prop_assert_eq!(again, Ok(question));
         }
     }
+}
+
+#[test]
+fn a_route_that_was_learned_says_from_whom() {
+    let text = include_str!("../../tests/cases/42-bgp-top-of-rack/world.yaml");
+    let world = tombolo_model::parse::world("world.yaml", text).unwrap();
+    let plan = crate::plan(&world, &Name::new("a").unwrap()).unwrap();
+    let explained = |dst: &str| {
+        let key = Key::Route {
+            table: MAIN_TABLE,
+            dst: dst.parse().unwrap(),
+            metric: crate::bgp::BGP_METRIC,
+        };
+        let place = Place::host(key);
+        Explained::planned(&world, &place, &plan.objects[&place], None)
+    };
+    let both = explained("172.20.0.0/16");
+    assert_eq!(
+        both.about.as_deref(),
+        Some(
+            "192.168.0.254 of system 65001; told by 192.168.0.254, fe80::1%eth1, next hop \
+             192.168.0.254, fe80::1"
+        )
+    );
+    assert!(both.why.unwrap().contains("no filter refused it"));
+    assert_eq!(both.resource.unwrap().to_string(), "BGPPeer rack");
 }

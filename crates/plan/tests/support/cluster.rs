@@ -7,14 +7,19 @@
 //!                  └──────────── node ◄── FakeKernel ┘
 //! ```
 //!
+//! A node's speaker is as its last plan says. What one announces another hears late, peer by peer;
+//! routers between subnets know it at once.
+//!
 //! The agent's contract is in [`Cluster::step`]: it plans only from a view that holds its own last
 //! write, and writes its status only after every operation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tombolo_model::kinds::{NodeNetworkStatus, TransportSpec};
-use tombolo_model::{AnyResource, Name, World};
+use tombolo_model::{AnyResource, Family, KindName, Name, World};
+use tombolo_plan::bgp::BgpPlan;
 use tombolo_plan::{Op, diff, needing_tunnels, plan};
 
 use crate::fake_kernel::FakeKernel;
@@ -55,6 +60,9 @@ pub struct Host {
     ops: VecDeque<Op>,
     to_publish: Option<NodeNetworkStatus>,
     has_tunnel: bool,
+    speaker: Option<BgpPlan>,
+    /// What it has heard from each other one.
+    heard: BTreeMap<usize, Vec<IpNet>>,
 }
 
 /// What a step did.
@@ -74,6 +82,14 @@ pub struct Cluster {
     pub hosts: Vec<Host>,
     shape: Shape,
     log: Vec<AnyResource>,
+}
+
+impl Host {
+    /// Whether it announces a prefix at present, so that routers know it.
+    pub fn announces(&self, prefix: &IpNet) -> bool {
+        let speaker = self.speaker.as_ref();
+        speaker.is_some_and(|speaker| speaker.advertise.contains_key(prefix))
+    }
 }
 
 impl Cluster {
@@ -129,6 +145,8 @@ impl Cluster {
             ops: VecDeque::new(),
             to_publish: None,
             has_tunnel: false,
+            speaker: None,
+            heard: BTreeMap::new(),
         };
         let called = format!("c{index}");
         let none = serde_json::json!([]);
@@ -149,6 +167,11 @@ impl Cluster {
     /// Takes one step of a node; `choice` says which, where several are possible.
     pub fn step(&mut self, index: usize, choice: u8) -> Did {
         let behind = self.hosts[index].seen < self.log.len();
+        if choice.is_multiple_of(5)
+            && let Some(from) = self.hear(index, choice)
+        {
+            return Did::Thought(format!("{} hears {from}", self.hosts[index].name));
+        }
         if behind && choice.is_multiple_of(4) {
             return self.receive(index);
         }
@@ -164,7 +187,14 @@ impl Cluster {
         let host = &self.hosts[index];
         let is_fresh = host.planned_at == Some(host.seen);
         if host.seen < host.last_write || is_fresh || (behind && choice.is_multiple_of(3)) {
-            return self.receive(index);
+            let did = self.receive(index);
+            if did != Did::Nothing {
+                return did;
+            }
+            return match self.hear(index, choice) {
+                Some(from) => Did::Thought(format!("{} hears {from}", self.hosts[index].name)),
+                None => Did::Nothing,
+            };
         }
         self.think(index);
         Did::Thought(format!("{} plans", self.hosts[index].name))
@@ -178,6 +208,71 @@ impl Cluster {
         host.view.put(event.clone());
         host.seen += 1;
         Did::Thought(format!("{} sees {}", host.name, event.key()))
+    }
+
+    /// Hears what one of the others announces, if that is news. Answers whose it was.
+    fn hear(&mut self, index: usize, choice: u8) -> Option<Name> {
+        let count = self.hosts.len();
+        let order = (0..count).map(|i| (i + usize::from(choice)) % count);
+        let (from, told) = order
+            .filter(|from| *from != index)
+            .map(|from| (from, self.told(from, index)))
+            .find(|(from, told)| {
+                self.hosts[index].heard.get(from).unwrap_or(&Vec::new()) != told
+            })?;
+        self.hosts[index].heard.insert(from, told);
+        let learned = self.learned(index);
+        let host = &mut self.hosts[index];
+        host.view.put(learned);
+        host.planned_at = None;
+        Some(self.hosts[from].name.clone())
+    }
+
+    /// What one tells another at present: nothing, unless both want to speak with each other.
+    fn told(&self, from: usize, to: usize) -> Vec<IpNet> {
+        let wants = |host: &Host, other: &Host| {
+            let peers = host
+                .speaker
+                .iter()
+                .flat_map(|speaker| speaker.config.peers.keys());
+            peers
+                .into_iter()
+                .any(|peer| other.underlay.contains(&peer.address))
+        };
+        let (from, to) = (&self.hosts[from], &self.hosts[to]);
+        match &from.speaker {
+            Some(speaker) if wants(from, to) && wants(to, from) => {
+                speaker.advertise.keys().copied().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What a node has learned, with the router between subnets where there is one.
+    fn learned(&self, index: usize) -> AnyResource {
+        let host = &self.hosts[index];
+        let mut routes = BTreeMap::new();
+        for (from, told) in &host.heard {
+            for prefix in told {
+                let family = Family::of_net(*prefix);
+                let far = &self.hosts[*from].underlay;
+                let next = far.iter().find(|address| Family::of(**address) == family);
+                let mut hop = serde_json::json!({ "address": next });
+                if self.shape.subnets[*from] != self.shape.subnets[index] {
+                    hop["via"] = router(self.shape.subnets[index], family).to_string().into();
+                    hop["interface"] = "eth0".into();
+                }
+                let route = serde_json::json!({
+                    "prefix": prefix, "nextHops": [hop], "from": [far[0]],
+                });
+                routes.insert(*prefix, route);
+            }
+        }
+        let routes: Vec<_> = routes.into_values().collect();
+        learned(
+            &host.name,
+            &serde_json::json!({"settled": true, "routes": routes}),
+        )
     }
 
     /// Writes the node's status if it says anything new. Answers whether it did.
@@ -213,6 +308,7 @@ impl Cluster {
             host.name
         );
         host.ops = diff(&plan, &host.kernel.observe(&plan)).into();
+        host.speaker.clone_from(&plan.bgp);
         host.to_publish = plan.announce.get(&world::name(NETWORK)).cloned();
         if needed != host.has_tunnel {
             host.has_tunnel = needed;
@@ -233,4 +329,20 @@ impl Cluster {
             self.log.push(world::block(&v6, "v6", Some(index), &in_use));
         }
     }
+}
+
+/// The router of a subnet of the underlay.
+pub fn router(subnet: u8, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => [192, 168, subnet, 254].into(),
+        Family::V6 => [0xfd00, u16::from(subnet), 0, 0, 0, 0, 0, 0xfe].into(),
+    }
+}
+
+/// What a node has learned by BGP.
+fn learned(node: &Name, spec: &serde_json::Value) -> AnyResource {
+    world::resource(
+        KindName::Learned,
+        serde_json::json!({"metadata": {"name": node}, "spec": spec}),
+    )
 }

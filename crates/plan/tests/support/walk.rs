@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use tombolo_model::{Family, IfName};
+use tombolo_plan::bgp::BGP_METRIC;
 use tombolo_plan::objects::{Encap, Link, LinkKind, MAIN_TABLE, NextHop, Route, Tunnel};
 use tombolo_plan::{Key, Netns, Object, Place};
 
@@ -26,7 +27,7 @@ fn reach(
     target: IpAddr,
 ) -> Result<(), String> {
     let (sender, receiver) = (&hosts[from], &hosts[to]);
-    let (_, route) = lookup(&sender.kernel, target).ok_or("the sender has no route")?;
+    let (dst, route) = lookup(&sender.kernel, target).ok_or("the sender has no route")?;
     let overhead = match &route.next {
         NextHop::Tunnel { link, encap, .. } => through_encap(sender, receiver, link, encap)?,
         NextHop::Via { gateway, link, .. } if link.as_str().starts_with("tbx") => {
@@ -34,6 +35,14 @@ fn reach(
         }
         NextHop::Via { gateway, link, .. } if link.as_str().starts_with("tbi") => {
             through_sit(sender, receiver, link, *gateway)?
+        }
+        NextHop::Via { gateway, .. }
+            if *gateway == crate::cluster::router(shape.subnets[from], Family::of(target)) =>
+        {
+            if !receiver.announces(&dst) {
+                return Err(format!("{gateway} does not know {dst}"));
+            }
+            0
         }
         NextHop::Via { gateway, .. } => {
             if !receiver.underlay.contains(gateway) {
@@ -71,18 +80,20 @@ fn lookup(kernel: &FakeKernel, target: IpAddr) -> Option<(IpNet, Route)> {
         IpAddr::V4(_) => &[32, 26, 16],
         IpAddr::V6(_) => &[128, 122, 112],
     };
-    lengths.iter().find_map(|length| {
-        let dst = IpNet::new_assert(target, *length).trunc();
+    let at = |length: u8, metric: u32| {
+        let dst = IpNet::new_assert(target, length).trunc();
         let key = Key::Route {
             table: MAIN_TABLE,
             dst,
-            metric: 0,
+            metric,
         };
         match kernel.objects.get(&Place::host(key)) {
             Some(Object::Route(route)) => Some((dst, route.clone())),
             _ => None,
         }
-    })
+    };
+    let by_metric = |length| at(length, 0).or_else(|| at(length, BGP_METRIC));
+    lengths.iter().find_map(|length| by_metric(*length))
 }
 
 /// Bytes that the tunnel adds, if both ends of it fit together at this moment.
