@@ -25,6 +25,7 @@ pub mod random;
 pub mod router;
 pub mod speaker;
 pub mod stage;
+pub mod traffic;
 pub mod troupe;
 
 /// How long anything may take before a scenario fails.
@@ -122,7 +123,12 @@ impl Cluster {
     /// Raises a cluster: `a` is the first node, the others join it by token.
     #[must_use]
     pub fn up(name: &str, shape: &Shape) -> Cluster {
-        let lab = lab(name, shape);
+        Cluster::on(lab(name, shape), shape)
+    }
+
+    /// The same on a lab that is there already.
+    #[must_use]
+    pub fn on(lab: Lab, shape: &Shape) -> Cluster {
         let words: Vec<&str> = shape.init.iter().map(String::as_str).collect();
         lab.init("a", &words).expect("the first node is made");
         lab.start_agent("a", &[]).expect("its agent starts");

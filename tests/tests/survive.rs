@@ -1,43 +1,7 @@
 //! What survives what: restarts, drift, a change of transport, all under running traffic.
 
-use tombolo_lab::measure::{Flow, FlowCount};
+use tombolo_tests::traffic::Traffic;
 use tombolo_tests::{Cluster, Shape};
-
-/// A flow of numbered packets from a container on `a` to one on `b`, and back.
-struct Traffic {
-    flows: Vec<Flow>,
-}
-
-impl Traffic {
-    fn begin(cluster: &Cluster) -> Traffic {
-        let one = cluster.container("a", "c1", "default");
-        let two = cluster.container("b", "c1", "default");
-        let start = |from: &str, to: &str, address: &String| {
-            let address = address.parse().expect("an address is one");
-            Flow::start(&cluster.lab, from, to, address, 500).expect("a flow starts")
-        };
-        let mut flows = Vec::new();
-        for (here, there) in one.iter().zip(&two) {
-            flows.push(start("a/c1", "b/c1", there));
-            flows.push(start("b/c1", "a/c1", here));
-        }
-        Traffic { flows }
-    }
-
-    /// Ends the flows and asserts that every packet arrived.
-    fn end_without_loss(self, during: &str) {
-        for flow in self.flows {
-            let FlowCount { sent, received, .. } = flow.stop().expect("a flow ends");
-            assert!(sent > 50, "{sent} packets are too few to tell");
-            assert_eq!(
-                received,
-                sent,
-                "{} of {sent} packets were lost while {during}",
-                sent - received
-            );
-        }
-    }
-}
 
 #[test]
 fn an_agent_that_is_killed_loses_no_packet() {

@@ -55,7 +55,12 @@ fn listen(kernel: &Kernel, shared: Arc<Shared>) -> Result<()> {
             Ok(events) => {
                 for event in events.iter().filter(|event| !event.own_process) {
                     tracing::debug!(kind = event.kind, what = event.what, "the kernel changed");
-                    shared.passes.kernel_changed(event.look());
+                    if event.is_of_underlay() {
+                        shared.speaking.underlay.notify_one();
+                    }
+                    if event.look() != Look::nowhere() {
+                        shared.passes.kernel_changed(event.look());
+                    }
                 }
             }
             Err(error) => {

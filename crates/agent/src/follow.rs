@@ -122,6 +122,8 @@ fn replace(shared: &Shared, listed: Listed) {
         for resource in unreadable.keys().filter_map(|key| world.get(key)) {
             new.put(resource);
         }
+        // What comes from elsewhere than the store.
+        new.learned = std::mem::take(&mut world.learned);
         *world = new;
     });
     shared.unreadable.send_replace(unreadable);

@@ -16,6 +16,7 @@ mod addresses;
 mod admit;
 mod apply;
 mod attach;
+mod bgp;
 mod clock;
 mod config;
 mod follow;

@@ -17,7 +17,8 @@ use tombolo_store::{Resources, Revision};
 use crate::config::{AgentOptions, Config, Files, LogFormat};
 use crate::shared::Shared;
 use crate::{
-    addresses, admit, apply, attach, follow, http, listen, policy, publish, renew, store, underlay,
+    addresses, admit, apply, attach, bgp, follow, http, listen, policy, publish, renew, store,
+    underlay,
 };
 
 /// How long the tasks may take to end.
@@ -131,7 +132,9 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     publish::register(&shared, &detected).await?;
     admit::serve_others(&shared, authority).await?;
     policy::start(&shared)?;
+    bgp::recall(&shared)?;
     apply::start(&shared)?;
+    tokio::spawn(bgp::follow(Arc::clone(&shared)));
     tokio::spawn(addresses::keep_tunnels(Arc::clone(&shared)));
     tokio::spawn(attach::alone::catch_up(Arc::clone(&shared)));
     tokio::spawn(addresses::sweep(Arc::clone(&shared)));
@@ -148,6 +151,7 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     }
     tracing::info!("stopping; the kernel stays as it is, and traffic goes on");
     tell_service_manager("STOPPING=1");
+    bgp::stop(&shared).await;
     let _ = stop.send(());
     let _ = tokio::time::timeout(END, api).await;
     let _ = std::fs::remove_file(&shared.config.socket);

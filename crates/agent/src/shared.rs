@@ -13,12 +13,14 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
 use tombolo_join::Fingerprint;
-use tombolo_model::{Expected, Name, ResourceKey, World, Write};
+use tombolo_model::kinds::bgp::Learned;
+use tombolo_model::{Expected, Name, Resource, ResourceKey, World, Write};
 use tombolo_plan::HostPlan;
 use tombolo_store::{Commit, Resources, Revision, StoreError, Unreadable};
 
 use crate::apply::requests::Requests;
 use crate::attach::{alone, taken};
+use crate::bgp::Speaking;
 use crate::config::{Config, Files};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub cut: watch::Sender<CutState>,
     /// What policies denied on this node.
     pub denials: Denials,
+    /// The BGP speaker.
+    pub speaking: Speaking,
     /// What was done without the store.
     pub journal: Journal,
     /// Whose turn it is to do something without the store.
@@ -148,6 +152,7 @@ impl Shared {
             counted: watch::Sender::default(),
             cut: watch::Sender::default(),
             denials: Denials::default(),
+            speaking: Speaking::default(),
             journal,
             alone: tokio::sync::Mutex::default(),
             promised: std::sync::Mutex::default(),
@@ -180,6 +185,17 @@ impl Shared {
             }
             // Before the pass that this asks for, which reads it.
             self.seen.send_replace(revision);
+        });
+    }
+
+    /// Puts what this node has learned by BGP into the World.
+    pub fn learn(&self, learned: Learned) {
+        let learned = Resource::new(self.node().clone(), learned);
+        self.change(|view| {
+            let base = view.base.as_mut();
+            for world in base.into_iter().chain([&mut view.world]) {
+                world.learned.insert(self.node().clone(), learned.clone());
+            }
         });
     }
 

@@ -29,17 +29,20 @@
 //! | `POST /v1/flow` | [`FlowRequest`] → [`FlowAnswer`]: whether a flow is let through, and why |
 //! | `GET /v1/denials` | → [`Denial`] list, the oldest first: the newest 1,000 of this node |
 //! | `GET /v1/watch/denials` | → a line per [`Denial`], those that there were first |
+//! | `GET /v1/bgp` | → [`BgpState`], or nothing where this node speaks no BGP |
 //! | `GET /v1/check` | → what the agent knows that `tombolo check` judges |
 //! | `GET /v1/ipam`, `GET /v1/ipam/check` | → use of pools; findings |
 //! | `POST /v1/ipam/release` | [`ReleaseRequest`] → nothing |
 //! | `POST /v1/tokens`, `GET /v1/tokens`, `DELETE /v1/tokens/<id>` | [`TokenRequest`] → [`NewToken`] |
 
+mod bgp;
 mod client;
 mod error;
 mod flow;
 mod types;
 mod words;
 
+pub use bgp::{BgpSession, BgpState};
 pub use client::{Client, ClientError, Lines};
 pub use error::{Fault, FaultKind};
 pub use flow::{Denial, FlowAnswer, FlowRequest};

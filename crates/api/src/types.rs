@@ -9,6 +9,8 @@ use serde_json::Value;
 use tombolo_model::kinds::policy::NamedPort;
 use tombolo_model::{ContainerId, IfName, MacAddr, Name, PortMapping, ResourceKey};
 
+use crate::BgpState;
+
 /// Plug a container into a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -344,6 +346,9 @@ pub struct Status {
     pub endpoints: usize,
     /// Objects that the kernel holds of ours, by kind.
     pub objects: BTreeMap<String, usize>,
+    /// Its BGP speaker; none where it speaks no BGP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bgp: Option<BgpState>,
     /// What was repaired since the agent started, by kind.
     pub repaired: BTreeMap<String, u64>,
     /// What cannot be done as the resources ask, or failed, in words; empty if all is well.

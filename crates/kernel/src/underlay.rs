@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tombolo_model::{Family, IfName, MacAddr};
 use tombolo_plan::Netns;
-use tombolo_plan::objects::MAIN_TABLE;
+use tombolo_plan::objects::{MAIN_TABLE, NextHop};
 
 use crate::address;
 use crate::error::KernelError;
 use crate::link::LinkInfo;
 use crate::netlink::Message;
 use crate::netns::NetnsHandle;
-use crate::route::{DST, decode, family_number, read_all};
+use crate::route::{DST, decode, family_number, object, read_all};
 use crate::session::Session;
 
 /// An interface with its addresses.
@@ -132,6 +132,36 @@ pub fn ways(netns: &NetnsHandle, own_protocol: u8) -> Result<Vec<Way>, KernelErr
                     gateway: route.gateway,
                 });
             }
+        }
+    }
+    Ok(found)
+}
+
+/// A route that somebody left: its destination, and who packets are given to.
+pub type Left = (IpNet, Vec<(IpAddr, IfName)>);
+
+/// The routes of the main table that a former run left, of one protocol and metric, by gateways.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn left(netns: &NetnsHandle, protocol: u8, metric: u32) -> Result<Vec<Left>, KernelError> {
+    let mut session = open(netns)?;
+    let mut found = Vec::new();
+    for family in Family::ALL {
+        for route in read_all(&mut session, family, protocol)? {
+            if route.table != MAIN_TABLE || route.metric != metric {
+                continue;
+            }
+            let next = object(&route, &session.links).map(|route| route.next);
+            let hops = match next {
+                Some(NextHop::Via { gateway, link, .. }) => vec![(gateway, link)],
+                Some(NextHop::Many(hops)) => hops
+                    .into_iter()
+                    .map(|hop| (hop.gateway, hop.link))
+                    .collect(),
+                _ => continue,
+            };
+            found.push((route.dst, hops));
         }
     }
     Ok(found)

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use tombolo_plan::objects::MAIN_TABLE;
+
 use crate::error::KernelError;
 use crate::kernel::Ownership;
 use crate::link;
@@ -38,8 +40,8 @@ const NFT_SUBSYSTEM: u16 = 10;
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// `link`, `address`, `route`, `rule`, `neighbour`, `sysctl`, `nft`, or `overrun` when events
-    /// were lost.
+    /// `link`, `address`, `route`, `way` (a route of others), `rule`, `neighbour`, `sysctl`, `nft`, or
+    /// `overrun` when events were lost.
     pub kind: &'static str,
     /// Which one, as far as the event says: a name, an address, a destination.
     pub what: String,
@@ -50,11 +52,20 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether next hops may be reached otherwise than before.
+    #[must_use]
+    pub fn is_of_underlay(&self) -> bool {
+        let kinds = ["link", "address", "route", "way", "overrun"];
+        self.namespace.is_none() && !self.own_process && kinds.contains(&self.kind)
+    }
+
     /// Where to look because of it.
     #[must_use]
     pub fn look(&self) -> Look {
         match (self.kind, self.namespace) {
             ("overrun", _) => Look::everywhere(),
+            // Nothing of ours is other than it was.
+            ("way", _) => Look::nowhere(),
             (_, Some(id)) => Look::namespace(id),
             ("sysctl", None) => Look::settings(),
             _ => Look::host(),
@@ -212,9 +223,13 @@ fn describe(reply: &Reply<'_>, ownership: &Ownership) -> Option<(&'static str, S
         }
         libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
             let route = route::decode(reply.body)?;
-            let underlay = route.dst.prefix_len() == 0;
-            (underlay || route.protocol == ownership.route_protocol)
-                .then(|| ("route", route.dst.to_string()))
+            let ours = route.protocol == ownership.route_protocol;
+            match ours || route.dst.prefix_len() == 0 {
+                true => Some(("route", route.dst.to_string())),
+                // Made by others, in the table where they say how next hops are reached.
+                false if route.table == MAIN_TABLE => Some(("way", route.dst.to_string())),
+                false => None,
+            }
         }
         libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(("rule", String::new())),
         NEW_SETTING => Some(("sysctl", String::new())),

@@ -86,6 +86,7 @@ where
 fn api(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/status", get(operate::status))
+        .route("/v1/bgp", get(operate::bgp))
         .route("/v1/plan", get(operate::plan))
         .route("/v1/explain", post(explain::explain))
         .route("/v1/flow", post(policy::flow))

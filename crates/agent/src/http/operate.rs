@@ -9,8 +9,8 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tombolo_api::{
-    Fault, FaultKind, NewToken, NodeView, PlannedObject, ReleaseRequest, Status, StoreView,
-    TokenRequest, UnderlayView,
+    BgpState, Fault, FaultKind, NewToken, NodeView, PlannedObject, ReleaseRequest, Status,
+    StoreView, TokenRequest, UnderlayView,
 };
 use tombolo_model::kinds::NodeAddress;
 use tombolo_model::{AnyResource, KindName, Name, Node, Resource, ResourceKey, World, Write};
@@ -52,6 +52,7 @@ pub(super) async fn status(
         }
     }
     let answer = ask_store(&shared).await;
+    let bgp = crate::bgp::state(&shared).await;
     let state = Arc::clone(&shared.applied.borrow());
     let world = shared.world();
     let followed = shared.store_error.borrow().clone();
@@ -78,9 +79,15 @@ pub(super) async fn status(
             .filter(|e| e.spec.node == *shared.node())
             .count(),
         objects: metrics::count(&state.plan),
+        bgp,
         repaired: shared.metrics.repairs(),
         problems: problems(&shared, &state, store_error, read_only),
     }))
+}
+
+/// How the BGP speaker is.
+pub(super) async fn bgp(State(shared): Agent) -> Json<Option<BgpState>> {
+    Json(crate::bgp::state(&shared).await)
 }
 
 fn underlay(world: &World, node: &Name) -> Vec<UnderlayView> {

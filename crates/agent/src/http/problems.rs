@@ -27,6 +27,7 @@ pub(super) fn problems(
         .map(|p| format!("{}: {}", p.resource, p.message));
     problems.extend(planned);
     problems.extend(rest);
+    problems.extend(crate::bgp::problems(shared));
     problems.extend(state.error.clone());
     let cut = shared.cut.borrow().error.clone();
     problems

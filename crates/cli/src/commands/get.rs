@@ -7,9 +7,10 @@ mod policy;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use tombolo_api::{Client, WatchLine};
+use tombolo_api::{BgpState, Client, WatchLine};
 use tombolo_model::{KindName, Name};
 
+use super::sessions;
 use crate::output::{Format, list, table};
 use crate::words::{What, WhatWord};
 
@@ -46,6 +47,9 @@ impl Get {
             What::Kind(kind) => kind,
             What::Denials => return denials::run(&self, client),
         };
+        if kind == KindName::BgpPeer && self.output == Format::Wide && !self.watch {
+            return sessions_of(self.name.as_ref(), client);
+        }
         if self.watch {
             return self.follow(client, kind);
         }
@@ -114,6 +118,23 @@ impl Get {
         }
         bail!("the agent ended the watch; ask again")
     }
+}
+
+/// The sessions that the node has, those too that no BGPPeer asks for.
+fn sessions_of(name: Option<&Name>, client: &Client) -> Result<()> {
+    let mut bgp: Option<BgpState> = client.get("/v1/bgp")?;
+    if let (Some(bgp), Some(name)) = (&mut bgp, name) {
+        let asked_by = format!("{} {name}", KindName::BgpPeer);
+        bgp.sessions.retain(|session| session.asked_by == asked_by);
+    }
+    match bgp {
+        None => println!(
+            "this node speaks no BGP: no network with transport bgp and no BGPPeer is for it"
+        ),
+        Some(bgp) if bgp.sessions.is_empty() => println!("there are no sessions"),
+        Some(bgp) => println!("{}", sessions::sessions(&bgp)),
+    }
+    Ok(())
 }
 
 type Column = (&'static str, fn(&Value) -> String);

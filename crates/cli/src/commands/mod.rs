@@ -12,6 +12,7 @@ mod ipam;
 mod lab;
 mod label;
 mod node;
+mod sessions;
 mod status;
 mod token;
 

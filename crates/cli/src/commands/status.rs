@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use tombolo_api::{Client, ClientError, Status as Answer};
 
+use super::sessions;
 use crate::output::{Format, list, table};
 
 /// How long `--wait` waits for an agent that does not listen yet, and how often it looks.
@@ -82,6 +83,9 @@ fn report(status: &Answer) -> String {
             underlay.address, underlay.interface, underlay.mtu, underlay.reason
         ));
     }
+    if let Some(bgp) = &status.bgp {
+        text.push_str(&format!("bgp        {}\n", sessions::summary(bgp)));
+    }
     text.push_str(&format!("endpoints  {}\n", status.endpoints));
     let counts = |map: Vec<String>| list(map).replace(',', ", ");
     let objects = status
@@ -99,6 +103,9 @@ fn report(status: &Answer) -> String {
         text.push_str(&format!("repaired   {}\n", counts(repaired)));
     }
     text.push_str(&format!("\n{}\n", nodes(status)));
+    if let Some(bgp) = status.bgp.as_ref().filter(|bgp| !bgp.sessions.is_empty()) {
+        text.push_str(&format!("\n{}\n", sessions::sessions(bgp)));
+    }
     match status.problems.as_slice() {
         [] => text.push_str("\nno problems\n"),
         problems => {

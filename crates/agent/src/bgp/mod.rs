@@ -1,0 +1,318 @@
+//! BGP on this node: what the plan says of it goes to the speaker, and what the speaker is told comes
+//! into the World.
+//!
+//! ```text
+//!  applied plan ──► Task ──► speaker ──► routes ──► Task ──► World.learned ──► plan ──► kernel
+//!  the host's own routes ──────┘ (next hops) ───────┘
+//! ```
+//!
+//! The speaker follows the plan that the kernel holds already, so nobody is told of an address before
+//! packets for it arrive. After a start the routes that the kernel still holds stay in force until all
+//! peers have spoken (RFC 4724): [`recall`] reads them before the first pass.
+
+mod hops;
+mod learn;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ipnet::IpNet;
+use tokio::sync::watch;
+use tombolo_bgp::rib::NextHops;
+use tombolo_bgp::{Config, Origination, Password};
+use tombolo_kernel::{NetnsHandle, Ownership, underlay};
+use tombolo_model::kinds::bgp::{Learned, LearnedRoute};
+use tombolo_plan::bgp::BgpPlan;
+use tombolo_speaker::{Handle, Options, Routes, Stop};
+
+use crate::shared::Shared;
+use hops::Hops;
+
+pub(crate) use state::{problems, state};
+
+/// The host's own routes are looked at at least so often; what could not be done is tried again then.
+const LOOK: Duration = Duration::from_secs(10);
+/// Changes of the host's own routes come in many events: so long they are gathered.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// The speaker, for all who ask how it is.
+#[derive(Default)]
+pub(crate) struct Speaking {
+    inner: Mutex<Inner>,
+    /// Told when the host's own routes or links have changed.
+    pub underlay: tokio::sync::Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    handle: Option<Handle>,
+    /// Why it is not as the plan says, by what is to be mended.
+    problems: Vec<String>,
+}
+
+impl Speaking {
+    fn inner<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
+        // Each change is one assignment: after a panic it is whole.
+        work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Takes what the kernel holds of an earlier run for what is learned, until the speaker knows better.
+/// To be called before the first pass over the kernel.
+pub(crate) fn recall(shared: &Shared) -> Result<()> {
+    let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
+    let protocol = Ownership::of(shared.node()).route_protocol;
+    let routes = learn::recalled(&here, protocol).context("cannot read the host's routes")?;
+    shared.learn(Learned {
+        settled: false,
+        routes,
+    });
+    Ok(())
+}
+
+/// Follows plan, speaker and the host's routes, for ever.
+pub(crate) async fn follow(shared: Arc<Shared>) {
+    let mut applied = shared.applied.subscribe();
+    let mut task = Task::new(&shared);
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            changed = applied.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let plan = Arc::clone(&applied.borrow_and_update().plan);
+                task.follow(plan.bgp.as_ref()).await;
+            }
+            () = news(&mut task.routes) => task.learn(),
+            () = shared.speaking.underlay.notified() => {
+                tokio::time::sleep(GATHER).await;
+                task.look();
+            }
+            _ = look.tick() => {
+                task.look();
+                task.retry().await;
+            }
+        }
+    }
+}
+
+/// Ends the speaker. Peers keep our routes, since the kernel goes on to forward.
+pub(crate) async fn stop(shared: &Shared) {
+    if let Some(handle) = shared.speaking.inner(|inner| inner.handle.take()) {
+        let _ = handle.stop(Stop::Graceful).await;
+    }
+}
+
+/// Waits until a speaker has other routes; for ever where there is none.
+async fn news(routes: &mut Option<watch::Receiver<Arc<Routes>>>) {
+    if let Some(receiver) = routes
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// What is done for the speaker, and what was done last.
+struct Task<'a> {
+    shared: &'a Shared,
+    hops: Hops,
+    /// What the plan last said; nothing before there is one.
+    plan: Option<Option<BgpPlan>>,
+    /// What the speaker last took.
+    config: Option<Config>,
+    originate: BTreeMap<IpNet, Origination>,
+    routes: Option<watch::Receiver<Arc<Routes>>>,
+    /// What the kernel held at the start, until the speaker has settled.
+    kept: Vec<LearnedRoute>,
+    learned: Learned,
+}
+
+impl<'a> Task<'a> {
+    fn new(shared: &'a Shared) -> Task<'a> {
+        let world = shared.world();
+        let learned = world.learned.get(shared.node());
+        let learned = learned.map(|learned| learned.spec.clone());
+        let learned = learned.unwrap_or_default();
+        Task {
+            shared,
+            hops: Hops::default(),
+            plan: None,
+            config: None,
+            originate: BTreeMap::new(),
+            routes: None,
+            kept: learned.routes.clone(),
+            learned,
+        }
+    }
+
+    /// Makes the speaker as a plan says.
+    async fn follow(&mut self, plan: Option<&BgpPlan>) {
+        if self.plan.as_ref().map(Option::as_ref) != Some(plan) {
+            self.plan = Some(plan.cloned());
+            self.retry().await;
+        }
+    }
+
+    /// Makes the speaker as the last plan says, as far as it is not.
+    async fn retry(&mut self) {
+        let plan = match self.plan.clone() {
+            None => return,
+            Some(None) => return self.silence().await,
+            Some(Some(plan)) => plan,
+        };
+        let (config, mut problems) = with_passwords(&plan);
+        let told = plan.advertise.into_iter();
+        let originate = told.map(|(net, told)| (net, told.origination)).collect();
+        let outcome = match self.routes {
+            None => self.start(config, originate),
+            Some(_) => self.adjust(config, originate).await,
+        };
+        if let Err(error) = outcome {
+            problems.push(format!("BGP: {error}"));
+        }
+        self.shared.speaking.inner(|inner| {
+            for problem in problems.iter().filter(|p| !inner.problems.contains(p)) {
+                tracing::error!("{problem}");
+            }
+            inner.problems = problems;
+        });
+    }
+
+    /// There is to be no speaker.
+    async fn silence(&mut self) {
+        let handle = self.shared.speaking.inner(|inner| {
+            inner.problems.clear();
+            inner.handle.take()
+        });
+        if let Some(handle) = handle {
+            let _ = handle.stop(Stop::Cease).await;
+        }
+        (self.config, self.routes) = (None, None);
+        self.kept.clear();
+        self.publish(Learned::default());
+    }
+
+    fn start(
+        &mut self,
+        config: Config,
+        originate: BTreeMap<IpNet, Origination>,
+    ) -> Result<(), tombolo_speaker::SpeakerError> {
+        self.look();
+        let options = Options {
+            originate: originate.clone(),
+            next_hops: NextHops(self.hops.reach()),
+            restarting: !self.kept.is_empty(),
+            ..Options::new(config.clone())
+        };
+        let handle = tombolo_speaker::start(options)?;
+        tracing::info!(asn = %config.asn, id = %config.router_id, port = config.port, "speaking BGP");
+        self.routes = Some(handle.routes());
+        (self.config, self.originate) = (Some(config), originate);
+        self.shared
+            .speaking
+            .inner(|inner| inner.handle = Some(handle));
+        self.learn();
+        Ok(())
+    }
+
+    async fn adjust(
+        &mut self,
+        config: Config,
+        originate: BTreeMap<IpNet, Origination>,
+    ) -> Result<(), tombolo_speaker::SpeakerError> {
+        if self.originate != originate {
+            self.with_handle(|handle| handle.originate(originate.clone()));
+            self.originate = originate;
+        }
+        if self.config.as_ref() != Some(&config) {
+            let reply = self.with_handle(|handle| handle.configure(config.clone()));
+            if let Some(reply) = reply {
+                reply.await??;
+                self.config = Some(config);
+            }
+        }
+        Ok(())
+    }
+
+    fn with_handle<T>(&self, work: impl FnOnce(&Handle) -> T) -> Option<T> {
+        let speaking = &self.shared.speaking;
+        speaking.inner(|inner| inner.handle.as_ref().map(work))
+    }
+
+    /// Looks at the host's own routes.
+    fn look(&mut self) {
+        if self.plan.as_ref().is_none_or(Option::is_none) {
+            return;
+        }
+        match read_hops(self.shared) {
+            Ok(hops) if hops != self.hops => {
+                self.hops = hops;
+                self.with_handle(|handle| handle.set_next_hops(NextHops(self.hops.reach())));
+                self.learn();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot see next hops"),
+        }
+    }
+
+    /// Puts what the speaker knows into the World.
+    fn learn(&mut self) {
+        let Some(routes) = &mut self.routes else {
+            return;
+        };
+        let routes = Arc::clone(&routes.borrow_and_update());
+        let known = learn::learned(&routes, &self.hops);
+        if routes.settled {
+            self.kept.clear();
+        }
+        self.publish(learn::with_kept(known, &self.kept));
+    }
+
+    fn publish(&mut self, learned: Learned) {
+        if self.learned != learned {
+            self.learned = learned.clone();
+            self.shared.learn(learned);
+        }
+    }
+}
+
+fn read_hops(shared: &Shared) -> Result<Hops> {
+    let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
+    let protocol = Ownership::of(shared.node()).route_protocol;
+    let ways = underlay::ways(&here, protocol).context("cannot read the host's routes")?;
+    Ok(Hops::new(ways))
+}
+
+/// A plan's configuration with the passwords that are in files. A peer whose password cannot be had
+/// is left out: to speak without one is not what was asked for.
+fn with_passwords(plan: &BgpPlan) -> (Config, Vec<String>) {
+    let mut config = plan.config.clone();
+    let mut problems = Vec::new();
+    for (key, path) in &plan.password_files {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let password = text.and_then(|text| Password::new(text.trim_end_matches(['\r', '\n'])));
+        match (password, config.peers.get_mut(key)) {
+            (Ok(password), Some(peer)) => peer.password = Some(password),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let owner = plan
+                    .peers
+                    .get(key)
+                    .map(|origin| origin.resource.to_string());
+                problems.push(format!(
+                    "{}: the password for {key} cannot be read from {path}: {error}; until then there \
+                     is no session",
+                    owner.unwrap_or_default()
+                ));
+                config.peers.remove(key);
+            }
+        }
+    }
+    (config, problems)
+}

@@ -1,0 +1,118 @@
+//! Sessions of BGP as a table: of `get bgppeers -o wide` and of `status`.
+
+use tombolo_api::{BgpSession, BgpState};
+
+use crate::output::table;
+
+const HEADER: [&str; 9] = [
+    "peer",
+    "asked by",
+    "as",
+    "state",
+    "for",
+    "in",
+    "out",
+    "bfd",
+    "last error",
+];
+
+/// One line: who we are, how many sessions stand, what is announced.
+pub(super) fn summary(bgp: &BgpState) -> String {
+    let (standing, all) = bgp.standing();
+    let waiting = match bgp.settled {
+        true => "",
+        false => "; waiting for peers, with the routes of before",
+    };
+    format!(
+        "as {}, id {}: {standing} of {all} sessions stand, {} prefixes announced{waiting}",
+        bgp.asn, bgp.router_id, bgp.announced
+    )
+}
+
+/// A row for each session.
+pub(super) fn sessions(bgp: &BgpState) -> String {
+    table(&HEADER, bgp.sessions.iter().map(row))
+}
+
+fn row(session: &BgpSession) -> Vec<String> {
+    let status = &session.status;
+    let (ipv4, ipv6) = (status.prefixes.ipv4, status.prefixes.ipv6);
+    let (received, accepted) = (ipv4.received + ipv6.received, ipv4.accepted + ipv6.accepted);
+    let incoming = match received - accepted {
+        0 => received.to_string(),
+        refused => format!("{received} ({refused} refused)"),
+    };
+    let trouble = status.trouble.as_ref().map(|trouble| {
+        let ago = duration(trouble.seconds_ago);
+        format!("{} ({ago} ago)", trouble.words)
+    });
+    vec![
+        status.peer.to_string(),
+        session.asked_by.clone(),
+        status.asn.to_string(),
+        status.state.to_string(),
+        duration(status.seconds),
+        incoming,
+        (ipv4.advertised + ipv6.advertised).to_string(),
+        session.bfd.clone().unwrap_or_else(|| "-".to_owned()),
+        trouble.unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+/// The two largest units of a time, as `3d4h`, `5m10s`.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, _, _) => format!("{hours}h{}m", minutes % 60),
+        _ => format!("{days}d{}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_have_their_two_largest_units() {
+        for (seconds, text) in [
+            (0.4, "0s"),
+            (59.9, "59s"),
+            (310.0, "5m10s"),
+            (7260.0, "2h1m"),
+            (273_600.0, "3d4h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn sessions_say_what_came_in_and_what_went_wrong() {
+        let none = json!({"received": 0, "accepted": 0, "best": 0, "advertised": 0});
+        let bgp: BgpState = serde_json::from_value(json!({
+            "asn": 64512, "routerID": "10.0.0.1", "announced": 2, "settled": true,
+            "sessions": [
+                {"peer": "10.0.0.2", "name": "b", "asn": 64512, "localAsn": 64512,
+                 "state": "Established", "seconds": 75.2, "flaps": 0, "messages": {}, "borne": 0,
+                 "prefixes": {"ipv4": {"received": 3, "accepted": 2, "best": 2, "advertised": 2},
+                              "ipv6": none, "refused": {"a default route": 1}},
+                 "askedBy": "Node/b", "bfd": "Up"},
+                {"peer": "fe80::1%eth0", "name": "rack", "asn": 65001, "localAsn": 64512,
+                 "state": "Active", "seconds": 4000.0, "flaps": 1, "messages": {}, "borne": 0,
+                 "prefixes": {"ipv4": none, "ipv6": none, "refused": {}},
+                 "trouble": {"words": "hold timer expired", "secondsAgo": 61.0},
+                 "askedBy": "BGPPeer/rack"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(
+            summary(&bgp),
+            "as 64512, id 10.0.0.1: 1 of 2 sessions stand, 2 prefixes announced"
+        );
+        insta::assert_snapshot!(sessions(&bgp));
+    }
+}
