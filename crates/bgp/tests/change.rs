@@ -268,3 +268,22 @@ fn ipv4_addresses_are_known_also_as_the_kernel_writes_them_for_ipv6() {
             .is_ok()
     );
 }
+
+#[test]
+fn who_comes_after_another_inherits_nothing_of_it() {
+    let (mut stage, _) = changed(|config| {
+        config.peers.clear();
+        let other: IpAddr = [10, 0, 0, 77].into();
+        config
+            .peers
+            .insert(other.into(), Peer::new("another", stage::THEIRS));
+    });
+    assert_eq!(stage.routes(), [] as [&str; 0]);
+    let status = stage.status();
+    assert_eq!((status.name.as_str(), status.flaps), ("another", 0));
+    assert_eq!(status.trouble, None);
+    let conn = stage.answer();
+    stage.establish(conn, open(true));
+    stage.tell(conn, &["10.5.0.0/24"]);
+    assert_eq!(stage.routes(), ["10.5.0.0/24"]);
+}

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tombolo_bgp::SessionState;
-use tombolo_bgp::simulate::{Network, Wire};
+use tombolo_bgp::simulate::{Network, SYSTEM, Wire, block};
+use tombolo_bgp::{Peer, PeerKey, SessionState};
 
 const STEP: Duration = Duration::from_millis(10);
 
@@ -97,4 +97,25 @@ fn the_same_seed_gives_the_same_course() {
     };
     assert_eq!(course(4), course(4));
     assert_ne!(course(4), course(5));
+}
+
+#[test]
+fn rfc8950_ipv4_is_told_over_sessions_of_ipv6() {
+    let mut network = Network::new(2, Wire::default());
+    let nodes = [1, 2].map(|number| network.add(number, SYSTEM));
+    for (node, other) in [(nodes[0], nodes[1]), (nodes[1], nodes[0])] {
+        let key = PeerKey::from(network.address6(other));
+        network.configure(node, |config| {
+            config.peers.insert(key, Peer::new("the other", SYSTEM));
+        });
+        network.originate(node, [block(node)]);
+    }
+    let up = network.wait(Duration::from_secs(5), STEP, Network::is_converged);
+    assert!(
+        up.is_some(),
+        "{:?}",
+        network.speaker(0).sessions(network.now())
+    );
+    let path = &network.table(nodes[0])[&block(nodes[1])][0];
+    assert_eq!(path.next_hop.address(), network.address6(nodes[1]));
 }

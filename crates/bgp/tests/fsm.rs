@@ -400,3 +400,20 @@ fn rfc4271_8_28_what_a_peer_did_is_forgotten_when_it_holds() {
         "it counts as the first fault"
     );
 }
+
+#[test]
+fn rfc9687_a_peer_that_takes_nothing_is_left() {
+    let mut stage = Stage::new(|_| ());
+    let conn = stage.answer();
+    stage.establish(conn, open(true));
+    // It speaks, but reads nothing of what we say.
+    let mut minutes = 0;
+    while stage.state() == SessionState::Established {
+        stage.pass(seconds(60));
+        stage.say(conn, &Message::Keepalive);
+        minutes += 1;
+        assert!(minutes < 20, "the session stands for ever");
+    }
+    assert!(minutes >= 8, "after {minutes} minutes");
+    assert_eq!(stage.farewell_codes(conn), (8, 0));
+}

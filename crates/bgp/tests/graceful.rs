@@ -10,7 +10,7 @@ mod stage;
 use std::time::Duration;
 
 use stage::{Stage, config, key, open, open_graceful, seconds};
-use tombolo_bgp::message::{Capability, Message, Notification, Open};
+use tombolo_bgp::message::{Capability, Message, Notification, Open, Refresh, RefreshKind};
 use tombolo_bgp::simulate::{Network, Wire};
 use tombolo_bgp::{Asn, ConnId, Family, Graceful, Peer, SessionState, Stop};
 
@@ -351,4 +351,60 @@ fn nobody_notices_that_a_node_of_a_mesh_restarts() {
         let fresh = (0..4).flat_map(|node| network.table(node).values());
         assert!(fresh.flatten().all(|path| !path.stale), "seed {seed}");
     }
+}
+
+#[test]
+fn who_returns_after_long_and_never_says_all_has_what_was_left_of_its_time() {
+    let (mut stage, conn) = helping(open_long(300, true));
+    stage.lose(conn);
+    stage.pass(seconds(60 + 250));
+    let back = stage.accept().unwrap();
+    stage.establish(back, open_long(300, true));
+    stage.pass(seconds(45));
+    assert_eq!(stage.routes().len(), 2);
+    stage.pass(seconds(10));
+    assert_eq!(stage.routes(), NOTHING);
+    assert_eq!(stage.state(), SessionState::Established);
+}
+
+#[test]
+fn rfc7313_what_is_stale_since_a_restart_waits_for_its_own_end() {
+    let (mut stage, conn) = helping(open_graceful(false, true, false));
+    stage.lose(conn);
+    let back = stage.accept().unwrap();
+    stage.establish(back, open_graceful(true, true, false));
+    for kind in [RefreshKind::Begin, RefreshKind::End] {
+        let family = Family::Ipv4;
+        stage.say(back, &Message::Refresh(Refresh { family, kind }));
+    }
+    assert_eq!(stage.routes(), ["10.1.0.0/24*", "10.2.0.0/24*"]);
+    stage.tell_end(back);
+    assert_eq!(stage.routes(), NOTHING);
+}
+
+#[test]
+fn rfc7313_what_is_not_said_again_in_a_refresh_goes() {
+    let mut enhanced = open(true);
+    enhanced.capabilities.push(Capability::EnhancedRefresh);
+    let (mut stage, conn) = helping(enhanced);
+    let family = Family::Ipv4;
+    let kind = RefreshKind::Begin;
+    stage.say(conn, &Message::Refresh(Refresh { family, kind }));
+    stage.tell(conn, &["10.2.0.0/24"]);
+    assert_eq!(stage.routes().len(), 2);
+    let kind = RefreshKind::End;
+    stage.say(conn, &Message::Refresh(Refresh { family, kind }));
+    assert_eq!(stage.routes(), ["10.2.0.0/24"]);
+}
+
+#[test]
+fn a_restarted_speaker_does_not_wait_long_for_who_came_and_went() {
+    let mut stage = Stage::with(config(|peer| peer.passive = true), true);
+    let conn = stage.accept().unwrap();
+    stage.establish(conn, open_graceful(false, true, false));
+    stage.lose(conn);
+    stage.pass(seconds(119));
+    assert!(!stage.speaker.settled());
+    stage.pass(seconds(2));
+    assert!(stage.speaker.settled());
 }

@@ -50,6 +50,8 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Line {
     ends: [End; 2],
+    /// The address of its first end.
+    address: IpAddr,
     /// Something on it was lost: it will never be right again.
     torn: bool,
 }
@@ -203,7 +205,7 @@ impl Network {
         let local = to.address;
         match self.drive(node, |speaker, now| speaker.accepted(&remote, local, now)) {
             Err(why) => self.refuse(from, why),
-            Ok(conn) => self.lay(from, node, conn),
+            Ok(conn) => self.lay(from, remote.address, (node, conn)),
         }
     }
 
@@ -212,8 +214,8 @@ impl Network {
         self.plan(back, What::Refused(from, why));
     }
 
-    /// Lays a line from a node that asked for it to one that accepted it.
-    fn lay(&mut self, from: Place, node: usize, conn: ConnId) {
+    /// Lays a line from a node that asked for it, with its address, to one that accepted it.
+    fn lay(&mut self, from: Place, address: IpAddr, (node, conn): (usize, ConnId)) {
         let line = self.lines.len();
         let back = self.now + self.latency();
         let end = |node, conn, last| End {
@@ -223,7 +225,11 @@ impl Network {
             last,
         };
         let ends = [end(from.node, from.conn, back), end(node, conn, self.now)];
-        self.lines.push(Line { ends, torn: false });
+        self.lines.push(Line {
+            ends,
+            address,
+            torn: false,
+        });
         self.nodes[from.node].lines.insert(from.conn, (line, 0));
         self.nodes[node].lines.insert(conn, (line, 1));
         self.plan(back, What::Answer(line));
@@ -237,8 +243,7 @@ impl Network {
 
     fn answer(&mut self, line: usize) {
         if let Some((node, conn)) = self.open_end(line, 0) {
-            let other = self.lines[line].ends[1].node;
-            let local = self.own_address(node, self.address(other));
+            let local = self.lines[line].address;
             self.drive(node, |speaker, now| speaker.connected(conn, local, now));
         }
     }
