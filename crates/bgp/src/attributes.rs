@@ -188,3 +188,40 @@ impl From<IpAddr> for NextHop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn systems(numbers: impl IntoIterator<Item = u32>) -> Vec<Asn> {
+        numbers.into_iter().map(Asn).collect()
+    }
+
+    #[test]
+    fn path_lengths_count_sets_once_and_confederations_never() {
+        let path = AsPath(vec![
+            AsSegment::ConfederationSequence(systems([1, 2])),
+            AsSegment::ConfederationSet(systems([3, 4])),
+            AsSegment::Sequence(systems([5, 6, 7])),
+            AsSegment::Set(systems([8, 9])),
+        ]);
+        assert_eq!(path.length(), 4);
+        assert_eq!(path.neighbour(), Some(Asn(5)));
+        assert_eq!(path.count(Asn(9)), 1);
+        assert_eq!(AsPath::default().length(), 0);
+    }
+
+    #[test]
+    fn a_full_segment_is_not_made_longer() {
+        let ours = Asn(65000);
+        let mut path = AsPath(vec![AsSegment::Sequence(systems(0..255))]);
+        path.prepend(ours);
+        assert_eq!(path.0[0], AsSegment::Sequence(vec![ours]));
+        assert_eq!((path.length(), path.0.len()), (256, 2));
+        path.prepend(ours);
+        assert_eq!((path.length(), path.0.len()), (257, 2));
+        let mut set = AsPath(vec![AsSegment::Set(systems([1]))]);
+        set.prepend(ours);
+        assert_eq!((set.length(), set.0.len()), (2, 2));
+    }
+}

@@ -14,6 +14,9 @@
 /// A hole.
 const HOLE: u32 = u32::MAX;
 
+/// So many more holes than entries are borne. Few in tests, so that holes are closed there, too.
+const BORNE: usize = if cfg!(test) { 4 } else { 1024 };
+
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     slots: Vec<u32>,
@@ -50,7 +53,7 @@ impl Journal {
 
     /// Whether most of it is holes.
     pub fn is_wasteful(&self) -> bool {
-        self.slots.len() > 2 * self.live + 1024
+        self.slots.len() > 2 * self.live + BORNE
     }
 
     /// Closes the holes. Says for each position, and for the end, what it is now.
@@ -95,7 +98,7 @@ mod tests {
                 position = journal.compact()[position as usize];
             }
         }
-        assert!(journal.end() < 2000);
+        assert!(journal.end() <= 7);
         assert_eq!(journal.at(position), Some(1));
     }
 }

@@ -38,7 +38,15 @@ impl Rib {
                 .iter_mut()
                 .for_each(|table| table.side_mut(peer).rewind());
         }
-        self.alter_all(|_, _| {});
+        let judge = Judge {
+            peers: &self.peers,
+            multipath: self.local.multipath,
+        };
+        for table in &mut self.tables {
+            for index in table.places() {
+                table.alter(index, &judge, |_| {});
+            }
+        }
     }
 
     /// Tells of these prefixes as our own, and of no others.

@@ -81,12 +81,20 @@ impl Rib {
 
     /// Which next hops can be reached. Routes by others are kept, but not used.
     pub fn set_next_hops(&mut self, hops: NextHops) {
-        if self.resolver.replace(hops) {
-            self.alter_all(|path, resolver| {
-                if path.source != PeerId::LOCAL {
-                    path.metric = resolver.metric(path.attributes.next_hop);
-                }
-            });
+        if !self.resolver.replace(hops) {
+            return;
+        }
+        let Rib {
+            local,
+            peers,
+            tables,
+            resolver,
+            ..
+        } = self;
+        let multipath = local.multipath;
+        let judge = Judge { peers, multipath };
+        for table in tables {
+            table.resolve(resolver, &judge);
         }
     }
 
@@ -262,26 +270,6 @@ impl Rib {
                 let verdict = import::judge(attributes, role, local);
                 verdict.and(|| import::filter(prefix, role))
             });
-        }
-    }
-
-    fn alter_all(&mut self, change: impl Fn(&mut Held, &mut Resolver)) {
-        let Rib {
-            local,
-            peers,
-            tables,
-            resolver,
-            ..
-        } = self;
-        let multipath = local.multipath;
-        let judge = Judge { peers, multipath };
-        for table in tables {
-            for index in table.places() {
-                table.alter(index, &judge, |paths| {
-                    let paths = paths.as_mut_slice().iter_mut();
-                    paths.for_each(|path| change(path, resolver));
-                });
-            }
         }
     }
 

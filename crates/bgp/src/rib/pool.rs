@@ -7,8 +7,8 @@ use foldhash::fast::FixedState;
 
 use crate::attributes::Attributes;
 
-/// Below this number nothing is thrown away.
-const SMALL: usize = 1024;
+/// Below this number nothing is thrown away. Small in tests, so that something is there, too.
+const SMALL: usize = if cfg!(test) { 4 } else { 1024 };
 
 /// Attributes, each held once.
 #[derive(Debug)]

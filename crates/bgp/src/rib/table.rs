@@ -18,6 +18,7 @@ use super::PeerId;
 use super::decision::Judge;
 use super::import::Verdict;
 use super::journal::Journal;
+use super::next_hops::Resolver;
 use super::paths::{Held, Paths};
 use super::peer_set::PeerSet;
 use super::side::Side;
@@ -186,6 +187,31 @@ impl Table {
             for (was, is) in changes {
                 self.tally(source, Some(was), Some(is));
             }
+        }
+    }
+
+    /// Asks for each path once more how far its next hop is.
+    pub fn resolve(&mut self, resolver: &mut Resolver, judge: &Judge) {
+        for index in self.places() {
+            let mut metric = |path: &Held| match path.source {
+                PeerId::LOCAL => path.metric,
+                _ => resolver.metric(path.attributes.next_hop),
+            };
+            let Some(entry) = self.entry(index) else {
+                continue;
+            };
+            if entry
+                .paths
+                .as_slice()
+                .iter()
+                .all(|path| metric(path) == path.metric)
+            {
+                continue;
+            }
+            self.alter(index, judge, |paths| {
+                let paths = paths.as_mut_slice().iter_mut();
+                paths.for_each(|path| path.metric = metric(path));
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is told to whom, and what is changed on the way.
 
 use super::*;
+use crate::attributes::Unknown;
 use crate::config::NextHopMode;
 use crate::filter::{Filter, FilterRule, Matching, Outcome};
 use crate::types::Community;
@@ -89,9 +90,18 @@ fn another_system_hears_ours_in_front_and_nothing_internal() {
     told.originator_id = Some(RouterId([8, 8, 8, 8].into()));
     told.cluster_list = vec![RouterId([9, 9, 9, 9].into())];
     told.communities = vec![Community::from((65000, 1))];
+    told.atomic_aggregate = true;
+    told.aggregator = Some((Asn(65009), [9, 9, 9, 9].into()));
+    told.unknown = vec![Unknown {
+        code: 99,
+        value: vec![1, 2, 3],
+    }];
     let heard = pass(role(1, OURS.0), told.clone(), role(2, 65002)).unwrap();
     let expected = Attributes {
         communities: told.communities,
+        atomic_aggregate: true,
+        aggregator: told.aggregator,
+        unknown: told.unknown,
         ..attributes(100, &[65000, 65009])
     };
     assert_eq!(heard, expected);
