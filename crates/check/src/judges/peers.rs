@@ -68,6 +68,31 @@ pub(crate) fn tunnels(facts: &Facts) -> Vec<Verdict> {
         .collect()
 }
 
+/// What to do where a node answers, but not through the tunnel.
+fn let_pass(tunnel: &TunnelFact) -> String {
+    let (what, filter, instead) = match (tunnel.port, tunnel.transport.as_str()) {
+        (Some(port), _) => (
+            format!("UDP {port}"),
+            format!("udp port {port}"),
+            "give the transport another `port`",
+        ),
+        (None, "gre") => (
+            "GRE (IP protocol 47)".to_owned(),
+            "proto 47".to_owned(),
+            "use transport vxlan, which clouds let pass more often",
+        ),
+        (None, _) => (
+            "packets in packets (IP protocols 4 and 41)".to_owned(),
+            "proto 4 or ip proto 41".to_owned(),
+            "use transport vxlan, which clouds let pass more often",
+        ),
+    };
+    let filter = filter.replacen("proto", "ip proto", 1);
+    format!(
+        "let {what} pass between the nodes, in both directions, in their firewalls and in the cloud's; or {instead}; `tcpdump -ni any {filter}` on both shows how far packets come"
+    )
+}
+
 fn judge_tunnel(facts: &Facts, tunnel: &TunnelFact) -> Verdict {
     let subject = format!("{} to {} ({})", tunnel.network, tunnel.node, tunnel.address);
     let by = match tunnel.port {
@@ -90,10 +115,7 @@ fn judge_tunnel(facts: &Facts, tunnel: &TunnelFact) -> Verdict {
                 Verdict::failed(
                     subject,
                     format!("the node answers, but not by {by}: {why}"),
-                    format!(
-                        "let UDP {} pass between the nodes, in both directions, in their firewalls and in the cloud's; or give the transport another `port`; `tcpdump -ni any udp port {0}` on both shows how far packets come",
-                        tunnel.port.unwrap_or_default()
-                    ),
+                    let_pass(tunnel),
                 )
             } else {
                 Verdict::failed(

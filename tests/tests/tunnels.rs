@@ -1,0 +1,200 @@
+//! Networks whose packets travel in packets or in GRE, fans, and ipvlan: by the real agents, where the
+//! kernel has what they need. Where it has not, what it lacks must be named, and it must go on.
+#![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
+
+use serde_json::json;
+use tombolo_lab::{Lab, Topology};
+use tombolo_tests::{Cluster, Shape};
+
+fn network(words: &str) -> String {
+    format!(
+        "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec:\n  driver: routed\n  {words}\n  pools: [default-v4, default-v6]\n"
+    )
+}
+
+/// Whether the kernel makes such devices, as `ip` sees it.
+fn has(cluster: &Cluster, device: &str) -> bool {
+    let add = format!("ip link add probe type {device} && ip link del probe");
+    cluster.try_sh("a", &add).status.success()
+}
+
+/// What lacks is told by every host, and is put right by choosing another transport.
+fn lack_is_named(cluster: &Cluster, module: &str) {
+    cluster.until("the lack is told", || {
+        let told = cluster.status("a").to_string();
+        told.contains(&format!("modprobe {module}")).then_some(())
+    });
+    cluster.apply("a", &network("transport: {type: vxlan}"));
+    cluster.settle();
+    cluster.until("nothing is wrong any more", || {
+        let told = cluster.status("a").to_string();
+        (!told.contains("modprobe")).then_some(())
+    });
+}
+
+/// Everybody reaches everybody in both families, by packets as large as they can be; or what the
+/// kernel lacks is named, which `devices` say with their modules.
+fn reach(name: &str, shape: &Shape, words: &str, mtu: u32, devices: &[(&str, &str)]) {
+    let cluster = Cluster::up(name, shape);
+    cluster.apply("a", &network(words));
+    if let Some((_, module)) = devices.iter().find(|(device, _)| !has(&cluster, device)) {
+        return lack_is_named(&cluster, module);
+    }
+    cluster.settle();
+    let mut containers = Vec::new();
+    for host in cluster.lab.hosts() {
+        let addresses = cluster.container(host, "c1", "default");
+        containers.push((format!("{host}/c1"), addresses));
+    }
+    cluster.all_reach_all(&containers);
+    let (from, to) = (&containers[0].0, &containers[1].1);
+    for address in to {
+        assert!(
+            cluster.pings("a", address),
+            "host a does not reach {address}"
+        );
+        assert!(
+            cluster.fits(from, address, mtu),
+            "{mtu} bytes do not get to {address}"
+        );
+        assert!(
+            !cluster.fits(from, address, mtu + 1),
+            "more than {mtu} bytes get to {address}"
+        );
+    }
+    let problems = &cluster.status("a")["problems"];
+    assert_eq!(*problems, json!([]));
+}
+
+const IPIP: &[(&str, &str)] = &[("ipip external", "ipip"), ("sit local 192.0.2.9", "sit")];
+const IP6TNL: &[(&str, &str)] = &[("ip6tnl external", "ip6_tunnel")];
+const GRE: &[(&str, &str)] = &[("gre external", "ip_gre")];
+const IP6GRE: &[(&str, &str)] = &[("ip6gre external", "ip6_gre")];
+
+#[test]
+fn packets_in_packets_through_a_router() {
+    let shape = Shape::hosts(2).topology(Topology::Subnets);
+    reach("ipip", &shape, "transport: {type: ipip}", 1480, IPIP);
+}
+
+#[test]
+fn packets_in_packets_over_ipv6() {
+    let words = "underlay: ipv6\n  transport: {type: ipip}";
+    reach("ipip6", &Shape::hosts(2), words, 1460, IP6TNL);
+}
+
+#[test]
+fn gre_with_a_key() {
+    let words = "transport: {type: gre, key: 7}";
+    reach("gre", &Shape::hosts(2), words, 1472, GRE);
+}
+
+#[test]
+fn gre_over_ipv6() {
+    let words = "underlay: ipv6\n  transport: {type: gre}";
+    reach("gre6", &Shape::hosts(2), words, 1456, IP6GRE);
+}
+
+#[test]
+fn one_transport_after_the_other() {
+    let cluster = Cluster::up("through", &Shape::hosts(2));
+    let mut containers = Vec::new();
+    for host in cluster.lab.hosts() {
+        let addresses = cluster.container(host, "c1", "default");
+        containers.push((format!("{host}/c1"), addresses));
+    }
+    for (words, devices) in [
+        ("ipip", IPIP),
+        ("gre", GRE),
+        ("direct", &[][..]),
+        ("gre, key: 1", GRE),
+        ("ipip", IPIP),
+        ("vxlan", &[]),
+    ] {
+        cluster.apply("a", &network(&format!("transport: {{type: {words}}}")));
+        match devices.iter().find(|(device, _)| !has(&cluster, device)) {
+            Some((_, module)) => lack_is_named(&cluster, module),
+            None => cluster.settle(),
+        }
+        cluster.all_reach_all(&containers);
+    }
+    let links = cluster.sh("a", "ip -o link");
+    assert!(!links.contains("tbi") && !links.contains("tbr"), "{links}");
+}
+
+const FAN: &str = "apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: fan}
+spec: {cidr: 250.0.0.0/8, blockSize: 24, natOutgoing: true}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: fan}
+spec: {driver: fan, fan: {underlay: 192.168.0.0/16}, pools: [fan], transport: {type: TRANSPORT}}
+";
+
+/// Where packets cannot travel in packets, they do by vxlan: what a fan is does not hang on it.
+#[test]
+fn an_address_in_a_fan_says_its_host() {
+    let cluster = Cluster::up("fan", &Shape::hosts(2));
+    let transport = if has(&cluster, "ipip external") {
+        "ipip"
+    } else {
+        "vxlan"
+    };
+    cluster.apply("a", &FAN.replace("TRANSPORT", transport));
+    cluster.settle();
+    let a = cluster.container("a", "c1", "fan");
+    let b = cluster.container("b", "c1", "fan");
+    assert!(a[0].starts_with("250.50.11."), "{a:?}");
+    assert!(b[0].starts_with("250.50.12."), "{b:?}");
+    cluster.all_reach_all(&[("a/c1".to_owned(), a), ("b/c1".to_owned(), b.clone())]);
+    assert!(cluster.pings("a", &b[0]), "host a does not reach {b:?}");
+    let narrow = FAN.replace("TRANSPORT", transport);
+    let narrow = narrow.replace("192.168.0.0/16", "192.168.50.0/24");
+    let refused = cluster.try_apply("a", &narrow).unwrap_err();
+    assert!(
+        refused.contains("set blockSize of the pool to 16"),
+        "{refused}"
+    );
+}
+
+const LAN: &str = "apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: lan4}
+spec: {cidr: 192.168.50.0/24, blockSize: 28}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: lan}
+spec: {driver: ipvlan, ipvlan: {parent: eth0, hostAccess: true}, gateway: [192.168.50.1], pools: [lan4]}
+";
+
+#[test]
+fn containers_share_the_link_layer_address_of_their_host() {
+    let cluster = Cluster::up("ipvlan", &Shape::hosts(2));
+    cluster.apply("a", LAN);
+    cluster.settle();
+    if !has(&cluster, "ipvlan link eth0") {
+        cluster.lab.container("a", "c1").unwrap();
+        let refused = cluster
+            .lab
+            .attach("a", "c1", &Lab::config("lan"))
+            .unwrap_err();
+        assert!(refused.to_string().contains("modprobe ipvlan"), "{refused}");
+        return;
+    }
+    let a = cluster.container("a", "c1", "lan");
+    let b = cluster.container("b", "c1", "lan");
+    cluster.all_reach_all(&[("a/c1".to_owned(), a.clone()), ("b/c1".to_owned(), b)]);
+    assert!(cluster.pings("a", &a[0]), "host a does not reach {a:?}");
+    let shown = |place| cluster.sh(place, "ip -d link show eth0");
+    let (container, host) = (shown("a/c1"), shown("a"));
+    assert!(container.contains("ipvlan"), "{container}");
+    let address = |text: &str| {
+        text.split("link/ether ")
+            .nth(1)
+            .map(|rest| rest[..17].to_owned())
+    };
+    assert_eq!(address(&container), address(&host), "{container}{host}");
+}
