@@ -12,9 +12,10 @@ fn network(words: &str) -> String {
     )
 }
 
-/// Whether the kernel makes such devices, as `ip` sees it.
+/// Whether the kernel makes such devices, as `ip` sees it, in a namespace where nobody has one.
 fn has(cluster: &Cluster, device: &str) -> bool {
-    let add = format!("ip link add probe type {device} && ip link del probe");
+    let add = "ip link add up0 type veth peer name up1; ip link add probe";
+    let add = format!("unshare -n sh -c '{add} {device}'");
     cluster.try_sh("a", &add).status.success()
 }
 
@@ -66,10 +67,13 @@ fn reach(name: &str, shape: &Shape, words: &str, mtu: u32, devices: &[(&str, &st
     assert_eq!(*problems, json!([]));
 }
 
-const IPIP: &[(&str, &str)] = &[("ipip external", "ipip"), ("sit local 192.0.2.9", "sit")];
-const IP6TNL: &[(&str, &str)] = &[("ip6tnl external", "ip6_tunnel")];
-const GRE: &[(&str, &str)] = &[("gre external", "ip_gre")];
-const IP6GRE: &[(&str, &str)] = &[("ip6gre external", "ip6_gre")];
+const IPIP: &[(&str, &str)] = &[
+    ("type ipip external", "ipip"),
+    ("type sit local 192.0.2.9", "sit"),
+];
+const IP6TNL: &[(&str, &str)] = &[("type ip6tnl external", "ip6_tunnel")];
+const GRE: &[(&str, &str)] = &[("type gre external", "ip_gre")];
+const IP6GRE: &[(&str, &str)] = &[("type ip6gre external", "ip6_gre")];
 
 #[test]
 fn packets_in_packets_through_a_router() {
@@ -137,7 +141,7 @@ spec: {driver: fan, fan: {underlay: 192.168.0.0/16}, pools: [fan], transport: {t
 #[test]
 fn an_address_in_a_fan_says_its_host() {
     let cluster = Cluster::up("fan", &Shape::hosts(2));
-    let transport = if has(&cluster, "ipip external") {
+    let transport = if has(&cluster, "type ipip external") {
         "ipip"
     } else {
         "vxlan"
@@ -175,7 +179,7 @@ fn containers_share_the_link_layer_address_of_their_host() {
     let cluster = Cluster::up("ipvlan", &Shape::hosts(2));
     cluster.apply("a", LAN);
     cluster.settle();
-    if !has(&cluster, "ipvlan link eth0") {
+    if !has(&cluster, "link up0 type ipvlan") {
         cluster.lab.container("a", "c1").unwrap();
         let refused = cluster
             .lab
