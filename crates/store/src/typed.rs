@@ -431,4 +431,27 @@ mod tests {
         assert_eq!(world.pools.len(), count);
         assert_eq!(revision, resources.newest().await.unwrap());
     }
+
+    #[tokio::test]
+    async fn what_a_node_learned_is_never_stored() {
+        let resources = Resources::new(Arc::new(MemoryStore::new()));
+        let value = serde_json::json!({"metadata": {"name": "a"}, "spec": {}});
+        let learned = AnyResource::from_value(KindName::Learned, value).unwrap();
+        let error = resources.commit(&[Write::put(learned, None)]).await;
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("Learned a") && error.contains("never in a store"),
+            "{error}"
+        );
+        let store = resources.store();
+        store
+            .txn(Txn::of(vec![Op::put(
+                "/tombolo/v1/learned/a",
+                "{\"metadata\":{\"name\":\"a\"},\"spec\":{}}",
+            )]))
+            .await
+            .unwrap();
+        let (world, _) = resources.world().await.unwrap();
+        assert!(world.learned.is_empty());
+    }
 }

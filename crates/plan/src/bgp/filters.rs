@@ -40,16 +40,7 @@ pub(super) fn import(site: &Site, filters: &[Name]) -> Filter {
     });
     let allowed = site.settings.import();
     for family in Family::ALL {
-        rules.push(if allowed.default_route {
-            let reason = "spec.import.defaultRoute of BGPConfiguration lets it in";
-            FilterRule {
-                outcome: Outcome::Accept,
-                ..reject(family.default_net(), Matching::Equal, reason)
-            }
-        } else {
-            let reason = "it is a default route; spec.import.defaultRoute of BGPConfiguration would let it in";
-            reject(family.default_net(), Matching::Equal, reason)
-        });
+        rules.push(default_route(family, allowed.default_route));
     }
     for (range, why) in NEVER {
         let range = range.parse::<IpNet>().ok();
@@ -114,6 +105,31 @@ pub(super) fn export(site: &Site, filters: &[Name]) -> Filter {
     Filter {
         rules,
         otherwise: Outcome::Accept,
+    }
+}
+
+/// What is done with a default route, and with its halves, which are as good: in IPv6 all global
+/// addresses are an eighth of it.
+fn default_route(family: Family, is_allowed: bool) -> FilterRule {
+    let widest = match family {
+        Family::V4 => 1,
+        Family::V6 => 3,
+    };
+    let (outcome, reason) = match is_allowed {
+        true => (
+            Outcome::Accept,
+            "spec.import.defaultRoute of BGPConfiguration lets it in",
+        ),
+        false => (
+            Outcome::Reject,
+            "it is a default route, or nearly; spec.import.defaultRoute of BGPConfiguration would \
+             let it in",
+        ),
+    };
+    FilterRule {
+        length: Some((0, widest)),
+        outcome,
+        ..reject(family.default_net(), Matching::In, reason)
     }
 }
 

@@ -238,3 +238,6 @@ impl BgpPlan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

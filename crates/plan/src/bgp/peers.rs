@@ -89,6 +89,7 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
         );
         plan.problem(site.networks[0].network.key(), message);
     }
+    let (import, export) = (filters::import(site, &[]), filters::export(site, &[]));
     for node in wanted {
         let origin = Origin {
             resource: node.key(),
@@ -106,8 +107,8 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
         let mut neighbour = Neighbour {
             peer: Peer {
                 bfd: site.settings.bfd(),
-                import: filters::import(site, &[]),
-                export: filters::export(site, &[]),
+                import: import.clone(),
+                export: export.clone(),
                 ..peer
             },
             origin,
