@@ -130,9 +130,7 @@ impl Cluster {
     #[must_use]
     pub fn on(lab: Lab, shape: &Shape) -> Cluster {
         let words: Vec<&str> = shape.init.iter().map(String::as_str).collect();
-        lab.init("a", &words).expect("the first node is made");
-        lab.start_agent("a", &[]).expect("its agent starts");
-        lab.ready("a").expect("the first node is ready");
+        Cluster::first(&lab, &words);
         let server = lab.address("a").expect("a has an address").to_string();
         for host in lab.hosts().iter().skip(1) {
             let token = lab.token("a").expect("a token is made");
@@ -143,6 +141,19 @@ impl Cluster {
         let cluster = Cluster { lab };
         cluster.settle();
         cluster
+    }
+
+    /// A cluster of one node, `a`; the lab's other hosts are nobody's.
+    #[must_use]
+    pub fn alone(lab: Lab) -> Cluster {
+        Cluster::first(&lab, &[]);
+        Cluster { lab }
+    }
+
+    fn first(lab: &Lab, words: &[&str]) {
+        lab.init("a", words).expect("the first node is made");
+        lab.start_agent("a", &[]).expect("its agent starts");
+        lab.ready("a").expect("the first node is ready");
     }
 
     /// Waits until every node's kernel holds the newest revision, and goes on doing so: a node that
