@@ -169,6 +169,22 @@ fn faults_of_networks() {
             ["lo is the loopback", "name an interface"],
         ),
         (
+            json!({"driver": "routed", "pools": ["p"],
+                   "transport": {"type": "bgp", "crossSubnet": true}}),
+            "spec.transport.crossSubnet",
+            ["bgp encapsulates nothing", "or use vxlan"],
+        ),
+        (
+            json!({"driver": "routed", "pools": ["p"], "transport": {"type": "bgp", "vni": 7}}),
+            "spec.transport.vni",
+            ["transport bgp has no such option", "crossSubnet"],
+        ),
+        (
+            json!({"driver": "overlay", "pools": ["p"], "transport": {"type": "bgp"}}),
+            "spec.transport.type",
+            ["bgp carries packets and no frames", "use vxlan"],
+        ),
+        (
             json!({"driver": "fan", "pools": ["p"], "transport": {"type": "ipip"}}),
             "spec.fan",
             ["missing", "`fan: {underlay: 192.168.0.0/16}`"],
