@@ -7,10 +7,12 @@
 
 mod stage;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use stage::{Stage, open, seconds};
-use tombolo_bgp::SessionState;
-use tombolo_bgp::message::{Message, Update, encode};
+use tombolo_bgp::message::{Cease, Message, Notification, Refresh, RefreshKind, Update, encode};
+use tombolo_bgp::{ConnId, Family, SessionState};
 
 /// A conversation as a good peer would lead it, in bytes.
 fn conversation() -> Vec<u8> {
@@ -106,5 +108,163 @@ proptest! {
             stage.lose(conn);
         }
         works_again(&mut stage);
+    }
+}
+
+/// Something that a peer, an operator or the clock does.
+#[derive(Debug, Clone)]
+enum Deed {
+    Accept,
+    Answer,
+    Refuse,
+    Say(prop::sample::Index, Speech),
+    Lose(prop::sample::Index),
+    Pass(u16),
+    Reset(bool),
+    BfdDown,
+    Filter(bool),
+    Read,
+}
+
+/// What a peer says: mostly what it should.
+#[derive(Debug, Clone, Copy)]
+enum Speech {
+    Open { higher: bool, graceful: bool },
+    Keepalive,
+    Routes,
+    EndOfRib,
+    Goodbye { hard: bool },
+    Refresh,
+    Noise(u8),
+}
+
+fn speeches() -> impl Strategy<Value = Speech> {
+    prop_oneof![
+        4 => any::<(bool, bool)>().prop_map(|(higher, graceful)| Speech::Open { higher, graceful }),
+        4 => Just(Speech::Keepalive),
+        3 => Just(Speech::Routes),
+        1 => Just(Speech::EndOfRib),
+        1 => any::<bool>().prop_map(|hard| Speech::Goodbye { hard }),
+        1 => Just(Speech::Refresh),
+        1 => any::<u8>().prop_map(Speech::Noise),
+    ]
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let which = any::<prop::sample::Index>;
+    let deed = prop_oneof![
+        2 => Just(Deed::Accept),
+        3 => Just(Deed::Answer),
+        1 => Just(Deed::Refuse),
+        8 => (which(), speeches()).prop_map(|(which, speech)| Deed::Say(which, speech)),
+        1 => which().prop_map(Deed::Lose),
+        2 => any::<u16>().prop_map(Deed::Pass),
+        1 => any::<bool>().prop_map(Deed::Reset),
+        1 => Just(Deed::BfdDown),
+        1 => any::<bool>().prop_map(Deed::Filter),
+        3 => Just(Deed::Read),
+    ];
+    prop::collection::vec(deed, 0..40)
+}
+
+/// The stage, and the connections that were ever made on it.
+struct Play {
+    stage: Stage,
+    connections: Vec<ConnId>,
+}
+
+impl Play {
+    fn act(&mut self, deed: &Deed) {
+        let stage = &mut self.stage;
+        match deed {
+            Deed::Accept => self.connections.extend(stage.accept()),
+            Deed::Answer => {
+                if let Some(conn) = stage.dialed() {
+                    let local = stage::OUR_ADDRESS;
+                    stage.drive(|speaker, now| speaker.connected(conn, local, now));
+                    self.connections.push(conn);
+                }
+            }
+            Deed::Refuse => {
+                if let Some(conn) = stage.dialed() {
+                    stage.lose(conn);
+                }
+            }
+            Deed::Say(which, speech) => {
+                if !self.connections.is_empty() {
+                    say(stage, *which.get(&self.connections), *speech);
+                }
+            }
+            Deed::Lose(which) => {
+                if !self.connections.is_empty() {
+                    let at = which.index(self.connections.len());
+                    stage.lose(self.connections.swap_remove(at));
+                }
+            }
+            Deed::Pass(tenths) => stage.pass(Duration::from_millis(u64::from(*tenths) * 10)),
+            Deed::Reset(hard) => {
+                stage.drive(|speaker, now| speaker.reset(&stage::key(), *hard, now));
+            }
+            Deed::BfdDown => stage.drive(|speaker, now| speaker.bfd(&stage::key(), false, now)),
+            Deed::Filter(client) => {
+                let config = stage::config(|peer| peer.client = *client);
+                stage.drive(|speaker, now| speaker.configure(config, now));
+            }
+            Deed::Read => {
+                for conn in self.connections.clone() {
+                    self.stage.hear(conn);
+                }
+            }
+        }
+    }
+}
+
+fn say(stage: &mut Stage, conn: ConnId, speech: Speech) {
+    let message = match speech {
+        Speech::Open { higher: true, .. } => Message::Open(open(true)),
+        Speech::Open { graceful: true, .. } => {
+            Message::Open(stage::open_graceful(false, true, true))
+        }
+        Speech::Open { .. } => Message::Open(open(false)),
+        Speech::Keepalive => Message::Keepalive,
+        Speech::Routes => return stage.tell(conn, &["10.1.0.0/24", "10.2.0.0/24"]),
+        Speech::EndOfRib => return stage.tell_end(conn),
+        Speech::Goodbye { hard } => Message::Notification(match hard {
+            true => Notification::cease(Cease::Shutdown, "").hard_reset(),
+            false => Notification::cease(Cease::Reset, "once more"),
+        }),
+        Speech::Refresh => Message::Refresh(Refresh {
+            family: Family::Ipv4,
+            kind: RefreshKind::Request,
+        }),
+        Speech::Noise(byte) => return stage.say_bytes(conn, &[byte; 25]),
+    };
+    stage.say(conn, &message);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn whatever_a_peer_does_the_next_session_works(deeds in deeds()) {
+        let mut play = Play {
+            stage: Stage::new(|_| ()),
+            connections: Vec::new(),
+        };
+        for deed in &deeds {
+            play.act(deed);
+            let status = play.stage.status();
+            let stands = status.state == SessionState::Established;
+            prop_assert_eq!(stands, status.agreed.is_some());
+            // Routes are there only with a session, or as stale ones.
+            let fresh = play.stage.routes().into_iter().any(|route| !route.ends_with('*'));
+            prop_assert!(stands || !fresh, "{:?}", play.stage.routes());
+        }
+        for conn in play.connections {
+            play.stage.hear(conn);
+            play.stage.lose(conn);
+        }
+        prop_assert_ne!(play.stage.state(), SessionState::Established);
+        works_again(&mut play.stage);
     }
 }

@@ -369,10 +369,12 @@ fn who_returns_after_long_and_never_says_all_has_what_was_left_of_its_time() {
 
 #[test]
 fn rfc7313_what_is_stale_since_a_restart_waits_for_its_own_end() {
-    let (mut stage, conn) = helping(open_graceful(false, true, false));
+    let mut enhanced = open_graceful(true, true, false);
+    enhanced.capabilities.push(Capability::EnhancedRefresh);
+    let (mut stage, conn) = helping(enhanced.clone());
     stage.lose(conn);
     let back = stage.accept().unwrap();
-    stage.establish(back, open_graceful(true, true, false));
+    stage.establish(back, enhanced);
     for kind in [RefreshKind::Begin, RefreshKind::End] {
         let family = Family::Ipv4;
         stage.say(back, &Message::Refresh(Refresh { family, kind }));
@@ -407,4 +409,24 @@ fn a_restarted_speaker_does_not_wait_long_for_who_came_and_went() {
     assert!(!stage.speaker.settled());
     stage.pass(seconds(2));
     assert!(stage.speaker.settled());
+}
+
+#[test]
+fn connections_that_cross_when_a_peer_returns_are_no_second_loss() {
+    let (mut stage, conn) = helping(open_graceful(false, true, false));
+    stage.lose(conn);
+    let ours = stage.answer();
+    let theirs = stage.accept().unwrap();
+    stage.establish(theirs, open_graceful(true, true, false));
+    stage.say(ours, &Message::Open(open_graceful(true, true, false)));
+    assert!(
+        stage.closed.contains(&theirs),
+        "ours has the higher identifier"
+    );
+    assert_eq!(stage.routes(), ["10.1.0.0/24*", "10.2.0.0/24*"]);
+    stage.hear(ours);
+    stage.say(ours, &Message::Keepalive);
+    stage.tell(ours, &["10.1.0.0/24"]);
+    stage.tell_end(ours);
+    assert_eq!(stage.routes(), ["10.1.0.0/24"]);
 }
