@@ -34,9 +34,7 @@ impl Rib {
         self.local = local;
         for peer in self.peers.ids().collect::<Vec<_>>() {
             self.judge_again(peer);
-            self.tables
-                .iter_mut()
-                .for_each(|table| table.side_mut(peer).rewind());
+            self.tables.iter_mut().for_each(|table| table.rewind(peer));
         }
         let judge = Judge {
             peers: &self.peers,

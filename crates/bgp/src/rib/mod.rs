@@ -24,9 +24,11 @@ mod pool;
 mod report;
 mod side;
 mod stale;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transmit;
 
 pub use decision::Step;
@@ -43,7 +45,7 @@ use ipnet::IpNet;
 
 use crate::config::{Origination, Peer};
 use crate::message::{Cease, Fault, Update};
-use crate::types::{Families, Family, Nlri, PathId};
+use crate::types::{Families, Family, Nlri, PathId, RouterId};
 use decision::Judge;
 use next_hops::Resolver;
 use paths::Held;
@@ -104,15 +106,19 @@ impl Rib {
         let families = role.negotiated.families;
         let several = role.negotiated.add_path_send;
         self.leave(peer);
+        let before = self.peers.role(peer).map(bearing);
+        let is_other = before.is_some_and(|before| before != bearing(&role));
         self.peers.insert(peer, role);
         for family in families.iter() {
             let table = &mut self.tables[family as usize];
             table.several += usize::from(several.contains(family));
-            let side = table.side_mut(peer);
-            side.rewind();
-            side.end_of_rib = true;
+            table.rewind(peer);
+            table.side_mut(peer).end_of_rib = true;
         }
         self.judge_again(peer);
+        if is_other {
+            self.tables.iter_mut().for_each(|table| table.outdate(peer));
+        }
     }
 
     /// What is let in from a peer and out to it changed, without a reset.
@@ -122,17 +128,9 @@ impl Rib {
         };
         let was = std::mem::replace(&mut member.role.peer, config.clone());
         for table in &mut self.tables {
-            table.side_mut(peer).rewind();
-            // Who is a client decides to whom its routes are told.
-            let touched = if was.client == config.client {
-                0..0
-            } else {
-                table.places()
-            };
-            for index in touched {
-                if table.has(index, peer) {
-                    table.touch(index);
-                }
+            table.rewind(peer);
+            if was.client != config.client {
+                table.outdate(peer);
             }
         }
         if (&was.import, was.allow_own_asn, &was.next_hops)
@@ -220,8 +218,9 @@ impl Rib {
             .up(peer)
             .is_some_and(|role| role.negotiated.families.contains(family))
         {
-            let side = self.tables[family as usize].side_mut(peer);
-            side.rewind();
+            let table = &mut self.tables[family as usize];
+            table.rewind(peer);
+            let side = table.side_mut(peer);
             side.refresh_begins |= enhanced;
             side.refresh_ends |= enhanced;
         }
@@ -290,6 +289,12 @@ impl Rib {
         }
         Ok(())
     }
+}
+
+/// What others are told of a peer's routes depends on.
+fn bearing(role: &Role) -> (RouterId, bool, bool) {
+    let negotiated = &role.negotiated;
+    (negotiated.peer_id, negotiated.internal, role.peer.client)
 }
 
 /// A cease as RFC 4486 section 4 has it: the family and the limit with it.

@@ -6,8 +6,10 @@ use super::PeerId;
 #[derive(Debug, Clone, Default)]
 pub(super) struct PeerSet {
     first: u64,
-    rest: Option<Box<[u64]>>,
+    rest: Option<Box<Words>>,
 }
+
+type Words = Vec<u64>;
 
 impl PeerSet {
     /// Adds a peer; whether it was not there.
@@ -34,7 +36,7 @@ impl PeerSet {
         let (index, bit) = place(peer);
         let word = match index {
             0 => self.first,
-            _ => (self.rest.as_deref())
+            _ => (self.rest.as_ref())
                 .and_then(|rest| rest.get(index - 1))
                 .copied()
                 .unwrap_or(0),
@@ -51,9 +53,9 @@ impl PeerSet {
         if index == 0 {
             return &mut self.first;
         }
-        let mut words = self.rest.take().unwrap_or_default().into_vec();
+        let words = self.rest.get_or_insert_default();
         words.resize(words.len().max(index), 0);
-        &mut self.rest.insert(words.into_boxed_slice())[index - 1]
+        &mut words[index - 1]
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_takes_three_words() {
-        assert_eq!(size_of::<PeerSet>(), 24);
+    fn a_set_takes_two_words() {
+        assert_eq!(size_of::<PeerSet>(), 16);
     }
 }

@@ -27,13 +27,6 @@ pub(super) struct Side {
     pub advertised: u64,
 }
 
-impl Side {
-    /// Everything is to be told from the beginning.
-    pub fn rewind(&mut self) {
-        self.cursor = 0;
-    }
-}
-
 impl Table {
     /// Counts that a path of a peer was something and is something now.
     pub fn tally(&mut self, source: PeerId, was: Option<Verdict>, is: Option<Verdict>) {

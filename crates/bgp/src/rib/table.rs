@@ -16,12 +16,10 @@ use ipnet::IpNet;
 
 use super::PeerId;
 use super::decision::Judge;
-use super::import::Verdict;
 use super::journal::Journal;
-use super::next_hops::Resolver;
 use super::paths::{Held, Paths};
-use super::peer_set::PeerSet;
 use super::side::Side;
+use super::told::Told;
 use crate::attributes::Attributes;
 use crate::types::{Family, PathId};
 
@@ -53,13 +51,16 @@ pub(super) struct Entry {
     pub is_changed: bool,
     pub position: u32,
     /// Who was told our best path.
-    pub told: PeerSet,
+    pub told: Told,
     /// Who was told which paths, of those that are told several.
     pub told_paths: Option<Box<ToldPaths>>,
 }
 
 /// Who was told which path.
-pub(super) type ToldPaths = Vec<(PathId, PeerSet)>;
+pub(super) type ToldPaths = Vec<(PathId, Told)>;
+
+/// A usable path by its name, to see whether it is another later.
+type Usable = (PathId, Arc<Attributes>);
 
 /// A path in use, to see whether it is another later.
 type Choice = (PeerId, PathId, Arc<Attributes>);
@@ -163,81 +164,6 @@ impl Table {
         }
     }
 
-    /// Asks once more for each path of a source whether it is let in.
-    pub fn judge_again(
-        &mut self,
-        source: PeerId,
-        judge: &Judge,
-        verdict: impl Fn(IpNet, &Attributes) -> Verdict,
-    ) {
-        for index in self.places() {
-            let Some(prefix) = self.entry(index).filter(|entry| entry.paths.has(source)) else {
-                continue;
-            };
-            let prefix = prefix.prefix;
-            let mut changes = Vec::new();
-            self.alter(index, judge, |paths| {
-                let paths = paths.as_mut_slice().iter_mut();
-                for path in paths.filter(|path| path.source == source) {
-                    let was =
-                        std::mem::replace(&mut path.verdict, verdict(prefix, &path.attributes));
-                    changes.push((was, path.verdict));
-                }
-            });
-            for (was, is) in changes {
-                self.tally(source, Some(was), Some(is));
-            }
-        }
-    }
-
-    /// Asks for each path once more how far its next hop is.
-    pub fn resolve(&mut self, resolver: &mut Resolver, judge: &Judge) {
-        for index in self.places() {
-            let mut metric = |path: &Held| match path.source {
-                PeerId::LOCAL => path.metric,
-                _ => resolver.metric(path.attributes.next_hop),
-            };
-            let Some(entry) = self.entry(index) else {
-                continue;
-            };
-            if entry
-                .paths
-                .as_slice()
-                .iter()
-                .all(|path| metric(path) == path.metric)
-            {
-                continue;
-            }
-            self.alter(index, judge, |paths| {
-                let paths = paths.as_mut_slice().iter_mut();
-                paths.for_each(|path| path.metric = metric(path));
-            });
-        }
-    }
-
-    /// Nobody remembers what a peer was told.
-    pub fn forget_told(&mut self, peer: PeerId) {
-        for index in self.places() {
-            let entry = self.entry_mut(index);
-            let mut was_told = entry.told.remove(peer);
-            if let Some(mut told) = entry.told_paths.take() {
-                for (_, peers) in told.iter_mut() {
-                    was_told |= peers.remove(peer);
-                }
-                told.retain(|(_, peers)| !peers.is_empty());
-                entry.told_paths = Some(told).filter(|told| !told.is_empty());
-            }
-            if was_told {
-                self.vacate_if_idle(index);
-            }
-        }
-        let side = self.side_mut(peer);
-        side.advertised = 0;
-        side.end_of_rib = false;
-        side.refresh_begins = false;
-        side.refresh_ends = false;
-    }
-
     /// Changes the paths of an entry and draws the consequences.
     pub fn alter(&mut self, index: u32, judge: &Judge, change: impl FnOnce(&mut Paths)) {
         let entry = &mut self.entries[index as usize];
@@ -245,6 +171,11 @@ impl Table {
             return;
         }
         let before = entry.choice();
+        let usable_before = if self.several > 0 {
+            entry.usable()
+        } else {
+            Vec::new()
+        };
         change(&mut entry.paths);
         entry.chosen = judge.select(entry.paths.as_mut_slice());
         let differs = !entry.is_choice(&before);
@@ -261,7 +192,11 @@ impl Table {
             let now = entry.best().map(|path| path.source);
             self.tally_best(before.first().map(|(source, ..)| *source), now);
         }
-        if best_differs || self.several > 0 {
+        let usable_differs = self.several > 0 && self.outdate_paths(index, &usable_before);
+        if best_differs {
+            self.entry_mut(index).told.outdate();
+        }
+        if best_differs || usable_differs {
             self.touch(index);
         }
         self.vacate_if_idle(index);
@@ -303,6 +238,25 @@ impl Table {
         changed
     }
 
+    /// Outdates the paths that changed; whether there are any, or others than there were.
+    fn outdate_paths(&mut self, index: u32, before: &[Usable]) -> bool {
+        let entry = self.entry_mut(index);
+        let now = entry.usable();
+        let stays = |name: PathId| {
+            let find = |paths: &[Usable]| paths.iter().find(|path| path.0 == name).cloned();
+            match (find(before), find(&now)) {
+                (Some((.., before)), Some((.., now))) => Arc::ptr_eq(&before, &now),
+                _ => false,
+            }
+        };
+        for (name, told) in entry.told_paths.iter_mut().flat_map(|told| told.iter_mut()) {
+            if !stays(*name) {
+                told.outdate();
+            }
+        }
+        now.len() != before.len() || !now.iter().all(|(name, _)| stays(*name))
+    }
+
     fn occupy(&mut self, prefix: IpNet) -> u32 {
         let index = self.vacant.pop().unwrap_or_else(|| self.places().end);
         let entry = Entry {
@@ -311,7 +265,7 @@ impl Table {
             chosen: 0,
             is_changed: false,
             position: self.journal.append(index),
-            told: PeerSet::default(),
+            told: Told::default(),
             told_paths: None,
         };
         match self.entries.get_mut(index as usize) {
@@ -348,6 +302,23 @@ impl Entry {
     /// Whether it begins here.
     pub fn is_local(&self) -> bool {
         self.best().is_some_and(|path| path.source == PeerId::LOCAL)
+    }
+
+    /// Forgets of the paths that nobody was told of.
+    pub fn drop_untold(&mut self) {
+        if let Some(told) = &mut self.told_paths {
+            told.retain(|(_, told)| !told.is_empty());
+            if told.is_empty() {
+                self.told_paths = None;
+            }
+        }
+    }
+
+    fn usable(&self) -> Vec<Usable> {
+        let paths = self.paths.as_slice().iter().filter(|path| path.is_usable());
+        paths
+            .map(|path| (path.sent, path.attributes.clone()))
+            .collect()
     }
 
     fn choice(&self) -> Vec<Choice> {

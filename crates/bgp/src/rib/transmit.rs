@@ -11,8 +11,8 @@ use ipnet::IpNet;
 
 use super::export::Exporter;
 use super::paths::Held;
-use super::peer_set::PeerSet;
 use super::table::Table;
+use super::told::Told;
 use super::{PeerId, Rib};
 use crate::attributes::Attributes;
 use crate::message::{
@@ -112,11 +112,14 @@ impl Table {
             prefix: entry.prefix,
             path: PathId(0),
         };
+        if entry.told.is_current(exporter.peer) {
+            return;
+        }
         let best = entry.best();
         if best.is_some_and(|path| batch.announce(nlri, path, exporter)) {
-            let is_new = entry.told.insert(exporter.peer);
+            let is_new = entry.told.tell(exporter.peer);
             self.side_mut(exporter.peer).advertised += u64::from(is_new);
-        } else if entry.told.remove(exporter.peer) {
+        } else if entry.told.forget(exporter.peer) {
             batch.withdraw(nlri);
             self.side_mut(exporter.peer).advertised -= 1;
             self.vacate_if_idle(index);
@@ -128,51 +131,42 @@ impl Table {
         let entry = self.entry_mut(index);
         let prefix = entry.prefix;
         let mut told = entry.told_paths.take().unwrap_or_default();
-        let before = told
-            .iter()
-            .filter(|(_, peers)| peers.contains(peer))
-            .count();
-        let usable = entry
+        let before = told.iter().filter(|(_, told)| told.knows(peer)).count();
+        let mut names = Vec::new();
+        for path in entry
             .paths
             .as_slice()
             .iter()
-            .filter(|path| path.is_usable());
-        let announced: Vec<PathId> = usable
-            .filter(|path| {
-                let path_id = path.sent;
-                batch.announce(
-                    Nlri {
-                        prefix,
-                        path: path_id,
-                    },
-                    path,
-                    exporter,
-                )
-            })
-            .map(|path| path.sent)
-            .collect();
-        for (path, peers) in told.iter_mut() {
-            if !announced.contains(path) && peers.remove(peer) {
+            .filter(|path| path.is_usable())
+        {
+            let place = told.iter().position(|(name, _)| *name == path.sent);
+            let nlri = Nlri {
+                prefix,
+                path: path.sent,
+            };
+            if place.is_some_and(|place| told[place].1.is_current(peer)) {
+                names.push(path.sent);
+            } else if batch.announce(nlri, path, exporter) {
+                names.push(path.sent);
+                let place = place.unwrap_or_else(|| {
+                    told.push((path.sent, Told::default()));
+                    told.len() - 1
+                });
+                told[place].1.tell(peer);
+            }
+        }
+        for (path, told) in told.iter_mut() {
+            if !names.contains(path) && told.forget(peer) {
                 batch.withdraw(Nlri {
                     prefix,
                     path: *path,
                 });
             }
         }
-        for path in &announced {
-            match told.iter_mut().find(|(known, _)| known == path) {
-                Some((_, peers)) => _ = peers.insert(peer),
-                None => {
-                    let mut peers = PeerSet::default();
-                    peers.insert(peer);
-                    told.push((*path, peers));
-                }
-            }
-        }
-        told.retain(|(_, peers)| !peers.is_empty());
-        entry.told_paths = Some(told).filter(|told| !told.is_empty());
+        entry.told_paths = Some(told);
+        entry.drop_untold();
         let side = self.side_mut(peer);
-        side.advertised = side.advertised + announced.len() as u64 - before as u64;
+        side.advertised = side.advertised + names.len() as u64 - before as u64;
         self.vacate_if_idle(index);
     }
 
@@ -207,15 +201,12 @@ impl Table {
         let entry = self.entry_mut(index);
         let was_told = match entry.told_paths.as_deref_mut() {
             Some(told) if nlri.path != PathId(0) => {
-                let mut peers = told.iter_mut().filter(|(path, _)| *path == nlri.path);
-                peers.any(|(_, peers)| peers.remove(peer))
+                let mut told = told.iter_mut().filter(|(path, _)| *path == nlri.path);
+                told.any(|(_, told)| told.forget(peer))
             }
-            _ => entry.told.remove(peer),
+            _ => entry.told.forget(peer),
         };
-        if let Some(told) = &mut entry.told_paths {
-            told.retain(|(_, peers)| !peers.is_empty());
-        }
-        entry.told_paths = entry.told_paths.take().filter(|told| !told.is_empty());
+        entry.drop_untold();
         self.side_mut(peer).advertised -= u64::from(was_told);
     }
 }

@@ -280,3 +280,42 @@ fn a_prefix_that_returned_to_another_place_survives_a_sweep() {
     ear.drain(&mut rib);
     assert!(ear.routes.is_empty());
 }
+
+#[test]
+fn who_hears_the_best_path_does_not_notice_others() {
+    let (mut rib, mut ear) = pair();
+    let mut several = role(9, OURS.0);
+    several.negotiated.add_path_send = Families::ALL;
+    let mut curious = Ear::new(&mut rib, PeerId(9), several);
+    curious.drain(&mut rib);
+    rib.peer_up(PeerId(2), role(3, 65003));
+    (ear.messages, curious.messages) = (0, 0);
+    for number in 0..3 {
+        let longer = attributes(3, &[65003, 65004, 65010 + number]);
+        rib.update(PeerId(2), announce(longer, &[NET])).unwrap();
+        ear.drain(&mut rib);
+        curious.drain(&mut rib);
+    }
+    assert_eq!((ear.messages, curious.messages), (0, 3));
+    assert_eq!(curious.told(NET).len(), 2);
+}
+
+#[test]
+fn a_sibling_of_a_path_that_changes_is_not_told_again() {
+    let (mut rib, _) = pair();
+    let mut several = role(9, OURS.0);
+    several.negotiated.add_path_send = Families::ALL;
+    rib.peer_up(PeerId(9), several);
+    let mut out = Vec::new();
+    rib.transmit(PeerId(9), &mut out, usize::MAX);
+    rib.peer_up(PeerId(2), role(3, 65003));
+    let mut lengths = Vec::new();
+    for number in 0..2 {
+        let longer = attributes(3, &[65003, 65004, 65010 + number]);
+        rib.update(PeerId(2), announce(longer, &[NET])).unwrap();
+        out.clear();
+        rib.transmit(PeerId(9), &mut out, usize::MAX);
+        lengths.push(frame(&out).unwrap() == Some(out.len()));
+    }
+    assert_eq!(lengths, [true, true], "one message each");
+}
