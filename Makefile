@@ -21,6 +21,7 @@ demo: ## three hosts, six containers, one network, on this machine; nothing stay
 
 test: ## install what the tests need, and run them all
 	deploy/setup-debian.sh test
+	-deploy/full-kernel.sh $(TARGET_DIR)/tools
 	$(CARGO) build --workspace --bins
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) test --quiet --workspace --doc && $(CARGO) nextest run --workspace; \

@@ -7,7 +7,7 @@
 # names what is missing and fails. Rust itself comes from https://rustup.rs or the distribution.
 set -euo pipefail
 
-# use, command that shows it is there, package that has it, what for
+# use, command or file that shows it is there, package that has it, what for
 needs() {
     cat <<'LIST'
 demo cc       build-essential  links the programs; ring compiles C
@@ -36,6 +36,9 @@ test birdc    bird2            a routing daemon to speak BGP with
 test vtysh    frr              another, and the routers of the lab's leaf-spine
 test gobgpd   gobgpd           another
 test exabgp   exabgp           says what others do not, and malformed messages
+test qemu-system-x86_64 qemu-system-x86 boots a kernel that has what this one may lack
+test depmod   kmod             its modules
+test /usr/lib/python3*/ensurepip python3-venv brings the program that boots it, by full-kernel.sh
 ci   g++      g++              libFuzzer
 LIST
 }
@@ -54,9 +57,13 @@ esac
 # Programs of the superuser are not on everybody's path.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
+is_there() {
+    command -v "$1" >/dev/null || compgen -G "$1" >/dev/null
+}
+
 missing=()
 while read -r of command package reason; do
-    if [[ " ${uses[*]} " == *" $of "* ]] && ! command -v "$command" >/dev/null; then
+    if [[ " ${uses[*]} " == *" $of "* ]] && ! is_there "$command"; then
         echo "missing: $command ($reason), in package $package"
         missing+=("$package")
     fi

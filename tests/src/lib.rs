@@ -20,6 +20,8 @@ use tombolo_lab::{Lab, LabSpec, Topology};
 pub mod cnm;
 pub mod damage;
 pub mod docker;
+pub mod ground;
+pub mod machine;
 pub mod plugin;
 pub mod random;
 pub mod router;
