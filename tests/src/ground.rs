@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tombolo_kernel::echo::{Answer, Echo};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_model::{Accept, AnyResource, Family, Name, World, parse};
@@ -35,6 +36,7 @@ const ROUNDS: usize = 12;
 
 /// Two hosts, two containers.
 pub struct Ground {
+    numbers: Numbers,
     world: World,
     hosts: [Host; 2],
     containers: [NetnsHandle; 2],
@@ -46,13 +48,50 @@ struct Host {
     netns: NetnsHandle,
 }
 
-/// The addresses of a container.
-#[must_use]
-pub fn address(container: usize, family: Family) -> IpAddr {
-    match family {
-        Family::V4 => [10, 1, u8::from(container == 1), 5].into(),
-        Family::V6 if container == 0 => [0xfd00, 1, 0, 0, 0, 0, 0, 5].into(),
-        Family::V6 => [0xfd00, 1, 0, 0, 0, 0, 0, 0x105].into(),
+/// Which addresses the containers have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Of both families, from one pool each.
+    Plain,
+    /// Of IPv4 only, as they follow from the hosts' own: 192.168.0.1 has 250.0.1.0/24.
+    Fan,
+}
+
+impl Numbers {
+    /// The families in which there are addresses.
+    #[must_use]
+    pub fn families(self) -> &'static [Family] {
+        match self {
+            Numbers::Plain => &[Family::V4, Family::V6],
+            Numbers::Fan => &[Family::V4],
+        }
+    }
+
+    fn address(self, container: u8, family: Family) -> IpAddr {
+        match (self, family) {
+            (Numbers::Fan, _) => [250, 0, 1 + container, 5].into(),
+            (_, Family::V4) => [10, 1, container, 5].into(),
+            (_, Family::V6) => [0xfd00, 1, 0, 0, 0, 0, 0, 0x100 * u16::from(container) + 5].into(),
+        }
+    }
+
+    fn pool(self, family: Family) -> &'static str {
+        match (self, family) {
+            (Numbers::Fan, _) => "cidr: 250.0.0.0/8, blockSize: 24",
+            (_, Family::V4) => "cidr: 10.1.0.0/16",
+            (_, Family::V6) => "cidr: 'fd00:1::/64', blockSize: 122",
+        }
+    }
+
+    /// The block that a container's address is in.
+    fn block(self, container: u8, family: Family) -> IpNet {
+        let length = match (self, family) {
+            (Numbers::Fan, _) => 24,
+            (_, Family::V4) => 26,
+            (_, Family::V6) => 122,
+        };
+        let block = IpNet::new(self.address(container, family), length);
+        block.expect("the length fits the family").trunc()
     }
 }
 
@@ -62,7 +101,7 @@ impl Ground {
     /// # Panics
     /// We are not root.
     #[must_use]
-    pub fn new(underlay: &[Family]) -> Ground {
+    pub fn new(underlay: &[Family], numbers: Numbers) -> Ground {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let netns = || NetnsHandle::create().expect("these tests need root, to make namespaces");
         let hosts = ["a", "b"].map(|name| Host {
@@ -89,6 +128,7 @@ impl Ground {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let folder = format!("tombolo-ground-{}-{count}", std::process::id());
         let mut ground = Ground {
+            numbers,
             world: World::default(),
             hosts,
             containers: [netns(), netns()],
@@ -100,46 +140,55 @@ impl Ground {
 
     /// Nodes, pools, blocks and endpoints as text.
     fn people(&self, underlay: &[Family]) -> String {
-        let mut text = String::from(
-            "apiVersion: tombolo.dev/v1\nkind: IPPool\nmetadata: {name: p4}\nspec: {cidr: 10.1.0.0/16}
----\napiVersion: tombolo.dev/v1\nkind: IPPool\nmetadata: {name: p6}\nspec: {cidr: 'fd00:1::/64', blockSize: 122}\n",
-        );
-        for (index, host) in self.hosts.iter().enumerate() {
+        let mut text = String::new();
+        let mut add = |kind: &str, metadata: &str, spec: &str| {
+            text.push_str(&format!(
+                "---\napiVersion: tombolo.dev/v1\nkind: {kind}\nmetadata: {{{metadata}}}\nspec: {{{spec}}}\n"
+            ));
+        };
+        let numbers = self.numbers;
+        for family in numbers.families() {
+            add(
+                "IPPool",
+                &format!("name: {}", pool(*family)),
+                numbers.pool(*family),
+            );
+        }
+        for (host, (sandbox, index)) in self.hosts.iter().zip(self.containers.iter().zip(0..)) {
             let node = &host.node;
-            let addresses: Vec<String> = underlay
+            let nets = underlay
                 .iter()
-                .map(|family| net(*family, index + 1))
+                .map(|family| net(*family, usize::from(index) + 1));
+            let nets: Vec<String> = nets
                 .map(|net| format!("{{address: '{net}', interface: eth0, mtu: 1500}}"))
                 .collect();
-            text.push_str(&format!(
-                "---\napiVersion: tombolo.dev/v1\nkind: Node\nmetadata: {{name: {node}, uid: u-{node}}}
-spec: {{addresses: [{}]}}\n",
-                addresses.join(", ")
-            ));
-            let blocks = [
-                (format!("10.1.{index}.0/26"), "p4"),
-                (
-                    format!("fd00:1::{}/122", if index == 0 { "0" } else { "100" }),
-                    "p6",
-                ),
-            ];
-            for (cidr, pool) in blocks {
-                let cidr = cidr.parse().expect("a range");
-                let name = tombolo_model::Block::resource_name(None, cidr);
-                text.push_str(&format!(
-                    "---\napiVersion: tombolo.dev/v1\nkind: Block\nmetadata: {{name: {name}}}
-spec: {{cidr: '{cidr}', pool: {pool}, node: {node}, generation: 1, allocations: {{
-  '0': {{handle: t{node}, generation: 1, node: {node}, purpose: tunnel}}, '5': {{handle: c{node}, generation: 1, node: {node}}}}}}}\n"
-                ));
+            let spec = format!("addresses: [{}]", nets.join(", "));
+            add("Node", &format!("name: {node}, uid: u-{node}"), &spec);
+            for family in numbers.families() {
+                let block = numbers.block(index, *family);
+                let name = tombolo_model::Block::resource_name(None, block);
+                let spec = format!(
+                    "cidr: '{block}', pool: {pool}, node: {node}, generation: 1, allocations: {{
+  '0': {{handle: t{node}, generation: 1, node: {node}, purpose: tunnel}},
+  '5': {{handle: c{node}, generation: 1, node: {node}}}}}",
+                    pool = pool(*family)
+                );
+                add("Block", &format!("name: {name}"), &spec);
             }
-            text.push_str(&format!(
-                "---\napiVersion: tombolo.dev/v1\nkind: Endpoint\nmetadata: {{name: c{node}, namespace: default}}
-spec: {{node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0, sandbox: {sandbox},
-  handle: c{node}, generation: 1, addresses: [{v4}, '{v6}'], mac: '02:00:00:00:01:0{index}'}}\n",
-                sandbox = path(&self.containers[index]),
-                v4 = address(index, Family::V4),
-                v6 = address(index, Family::V6),
-            ));
+            let addresses = numbers.families().iter();
+            let addresses =
+                addresses.map(|family| format!("'{}'", numbers.address(index, *family)));
+            let spec = format!(
+                "node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0, sandbox: {},
+  handle: c{node}, generation: 1, addresses: [{}], mac: '02:00:00:00:01:0{index}'",
+                path(sandbox),
+                addresses.collect::<Vec<_>>().join(", ")
+            );
+            add(
+                "Endpoint",
+                &format!("name: c{node}, namespace: default"),
+                &spec,
+            );
         }
         text
     }
@@ -156,8 +205,10 @@ spec: {{node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0,
     /// # Panics
     /// It is no network.
     pub fn network(&mut self, spec: &str) {
+        let pools: Vec<&str> = self.numbers.families().iter().map(|f| pool(*f)).collect();
         self.put(&format!(
-            "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: {NETWORK}}}\nspec: {{{spec}, pools: [p4, p6]}}\n"
+            "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: {NETWORK}}}\nspec: {{{spec}, pools: [{}]}}\n",
+            pools.join(", ")
         ));
     }
 
@@ -232,7 +283,7 @@ spec: {{node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0,
     /// # Errors
     /// They do not.
     pub fn ping(&self, family: Family, bytes: Option<u32>) -> Result<(), String> {
-        let to = address(1, family);
+        let to = self.numbers.address(1, family);
         let bytes = bytes.unwrap_or(SMALL);
         let told = |error: tombolo_kernel::KernelError| error.to_string();
         let mut echo = Echo::open(&self.containers[0], family).map_err(told)?;
@@ -258,7 +309,7 @@ spec: {{node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0,
     pub fn tcp(&self, family: Family, bytes: usize) -> Result<(), String> {
         let told = |error: std::io::Error| format!("TCP over {family}: {error}");
         let [from, to] = &self.containers;
-        let listener = to.run(|| TcpListener::bind((address(1, family), 0)));
+        let listener = to.run(|| TcpListener::bind((self.numbers.address(1, family), 0)));
         let listener = listener.expect("a namespace is entered").map_err(told)?;
         let server: SocketAddr = listener.local_addr().map_err(told)?;
         std::thread::scope(|scope| {
@@ -301,6 +352,21 @@ spec: {{node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0,
         }
     }
 
+    /// Lets each host know that the other one has its container's block, as its routers would.
+    pub fn tell_routes(&self) {
+        for (here, there) in [(0, 1_u8), (1, 0)] {
+            for family in self.numbers.families() {
+                let block = self.numbers.block(there, *family);
+                let far = net(*family, usize::from(there) + 1);
+                let via = far.split('/').next().unwrap_or_default();
+                let _ = run(
+                    &self.hosts[here].netns,
+                    &format!("ip route add {block} via {via}"),
+                );
+            }
+        }
+    }
+
     /// Runs a script in a container.
     pub fn damage_inside(&self, container: usize, script: &str) {
         let _ = run(&self.containers[container], script);
@@ -326,6 +392,13 @@ fn count(listener: &TcpListener) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let arrived = std::io::copy(&mut stream, &mut std::io::sink())?;
     write!(stream, "{arrived}")
+}
+
+fn pool(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "p4",
+        Family::V6 => "p6",
+    }
 }
 
 /// The address of host 1 or 2 on the wire.

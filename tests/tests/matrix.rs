@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use tombolo_model::Family;
-use tombolo_tests::ground::Ground;
+use tombolo_tests::ground::{Ground, Numbers};
 use tombolo_tests::machine;
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -28,11 +28,105 @@ const TRANSPORTS: [Way; 4] = [
     way("{type: gre}", [24, 44]),
 ];
 
-/// Drivers by which containers are on the hosts' own network.
-const PHYSICAL: [(&str, &str); 1] = [(
-    "macvlan, bridge",
-    "driver: macvlan, macvlan: {parent: eth0}",
-)];
+/// A driver that has no transports to choose from, or few.
+struct Driver {
+    name: &'static str,
+    spec: &'static str,
+    numbers: Numbers,
+    /// What the containers' MTU is to be.
+    mtu: u32,
+    /// Whether the routers have to know where containers are.
+    is_routed: bool,
+    /// What somebody may do to it.
+    damages: &'static [Damage],
+}
+
+/// The drivers besides `routed`.
+const DRIVERS: [Driver; 13] = [
+    Driver {
+        damages: &[LINKS, INSIDE],
+        ..wrapped(
+            "overlay, vxlan",
+            "driver: overlay, transport: {type: vxlan}",
+            1450,
+        )
+    },
+    Driver {
+        numbers: Numbers::Fan,
+        ..wrapped(
+            "fan, ipip",
+            "driver: fan, transport: {type: ipip}, fan: {underlay: 192.168.0.0/16}",
+            1480,
+        )
+    },
+    Driver {
+        numbers: Numbers::Fan,
+        ..wrapped(
+            "fan, vxlan",
+            "driver: fan, transport: {type: vxlan}, fan: {underlay: 192.168.0.0/16}",
+            1450,
+        )
+    },
+    physical(
+        "macvlan, bridge",
+        "driver: macvlan, macvlan: {parent: eth0}",
+    ),
+    physical(
+        "macvlan, private",
+        "driver: macvlan, macvlan: {parent: eth0, mode: private}",
+    ),
+    physical(
+        "macvlan, vepa",
+        "driver: macvlan, macvlan: {parent: eth0, mode: vepa}",
+    ),
+    physical(
+        "macvlan on a VLAN",
+        "driver: macvlan, macvlan: {parent: eth0, vlan: 7}",
+    ),
+    physical("ipvlan, L2", "driver: ipvlan, ipvlan: {parent: eth0}"),
+    physical(
+        "ipvlan, L2, private",
+        "driver: ipvlan, ipvlan: {parent: eth0, flag: private}",
+    ),
+    physical(
+        "ipvlan, L2, vepa",
+        "driver: ipvlan, ipvlan: {parent: eth0, flag: vepa}",
+    ),
+    Driver {
+        is_routed: true,
+        ..physical(
+            "ipvlan, L3",
+            "driver: ipvlan, ipvlan: {parent: eth0, mode: l3}",
+        )
+    },
+    Driver {
+        is_routed: true,
+        ..physical(
+            "ipvlan, L3S",
+            "driver: ipvlan, ipvlan: {parent: eth0, mode: l3s}",
+        )
+    },
+    physical("vlan", "driver: vlan, vlan: {parent: eth0, id: 30}"),
+];
+
+const fn physical(name: &'static str, spec: &'static str) -> Driver {
+    Driver {
+        name,
+        spec,
+        numbers: Numbers::Plain,
+        mtu: 1500,
+        is_routed: false,
+        damages: &[INSIDE],
+    }
+}
+
+const fn wrapped(name: &'static str, spec: &'static str, mtu: u32) -> Driver {
+    Driver {
+        mtu,
+        damages: &[ROUTES, LINKS, INSIDE],
+        ..physical(name, spec)
+    }
+}
 
 const fn way(transport: &'static str, overhead: [u32; 2]) -> Way {
     Way {
@@ -135,7 +229,7 @@ impl Matrix {
     fn at_rest(&mut self, way: &Way, underlay: Family) {
         let name = format!("routed, {} over {underlay}", way.transport);
         self.cell(&name, || {
-            let mut ground = Ground::new(&[underlay]);
+            let mut ground = Ground::new(&[underlay], Numbers::Plain);
             ground.network(&way.spec());
             ground.settle(&mut |_| Ok(()))?;
             let families = way.carries(underlay);
@@ -153,13 +247,13 @@ impl Matrix {
 
     /// From each transport to each other one, and no packet is lost between any two steps.
     fn changes(&mut self, underlay: Family) {
-        let mut ground = Ground::new(&[underlay]);
+        let mut ground = Ground::new(&[underlay], Numbers::Plain);
         let mut last: Option<&Way> = None;
         for (from, to) in tour(TRANSPORTS.len()) {
             let (from, to) = (&TRANSPORTS[from], &TRANSPORTS[to]);
             // A tour goes on where it was; after a failure it begins anew.
             if last.is_none_or(|last| last.transport != from.transport) {
-                ground = Ground::new(&[underlay]);
+                ground = Ground::new(&[underlay], Numbers::Plain);
                 ground.network(&from.spec());
                 drop(ground.settle(&mut |_| Ok(())));
             }
@@ -184,17 +278,24 @@ impl Matrix {
         }
     }
 
-    /// A driver that has no transport to choose.
-    fn driver(&mut self, name: &str, spec: &str, mtu: u32, damages: &[Damage]) {
-        self.cell(name, || {
-            let mut ground = Ground::new(&FAMILIES);
-            ground.network(spec);
-            ground.settle(&mut |_| Ok(()))?;
-            if ground.mtu(0) != mtu {
-                return Err(format!("the MTU is {} instead of {mtu}", ground.mtu(0)));
+    /// A driver besides `routed`.
+    fn driver(&mut self, driver: &Driver) {
+        self.cell(driver.name, || {
+            let mut ground = Ground::new(&FAMILIES, driver.numbers);
+            ground.network(driver.spec);
+            if driver.is_routed {
+                ground.tell_routes();
             }
-            traffic(&ground, &FAMILIES)?;
-            drift(&mut ground, damages, &FAMILIES)
+            ground.settle(&mut |_| Ok(()))?;
+            if ground.mtu(0) != driver.mtu {
+                return Err(format!(
+                    "the MTU is {} instead of {}",
+                    ground.mtu(0),
+                    driver.mtu
+                ));
+            }
+            traffic(&ground, driver.numbers.families())?;
+            drift(&mut ground, driver.damages, driver.numbers.families())
         });
     }
 }
@@ -235,10 +336,8 @@ fn every_attachment_and_transport_works() {
             }
             matrix.changes(underlay);
         }
-        let overlay = "driver: overlay, transport: {type: vxlan}";
-        matrix.driver("overlay, vxlan", overlay, 1450, &[LINKS, INSIDE]);
-        for (name, spec) in PHYSICAL {
-            matrix.driver(name, spec, 1500, &[INSIDE]);
+        for driver in &DRIVERS {
+            matrix.driver(driver);
         }
         println!("{} cells in {:?}", matrix.cells, begun.elapsed());
         assert!(
