@@ -18,6 +18,7 @@ use tombolo_kernel::NetnsHandle;
 use tombolo_lab::{Lab, LabSpec, Topology};
 
 pub mod cnm;
+pub mod daemons;
 pub mod damage;
 pub mod docker;
 pub mod ground;

@@ -112,7 +112,8 @@ impl Speaking {
         let known: Vec<IpNet> = routes.borrow().best.keys().take(20).copied().collect();
         assert!(
             in_time,
-            "in vain waited for routes: {what}; known: {known:?}"
+            "in vain waited for routes: {what}; known: {known:?}; {:#?}",
+            self.handle.status().wait()
         );
     }
 

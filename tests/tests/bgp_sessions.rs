@@ -5,195 +5,29 @@
 use std::time::{Duration, Instant};
 
 use tombolo_bgp::{AsSegment, Asn, Config, NextHop, Password, Ttl};
-use tombolo_lab::Lab;
 use tombolo_speaker::Stop;
-use tombolo_tests::router::Router;
+use tombolo_tests::daemons::{DAEMONS, OTHER, OTHER6, PLAIN, Start, Terms, US, US6};
 use tombolo_tests::speaker::{Speaking, address, config, options, peer};
 use tombolo_tests::{Shape, lab};
 
-const OTHER: &str = "192.168.50.12";
-const OTHER6: &str = "fd50::c";
-const US: &str = "192.168.50.11";
-const US6: &str = "fd50::b";
-
-/// What a session is to be like.
-#[derive(Clone, Copy)]
-struct Terms {
-    /// The other's system; we are 65001.
-    asn: u32,
-    /// The session is over IPv6.
-    v6: bool,
-    password: Option<&'static str>,
-    /// Packets must not have come through a router.
-    near: bool,
-}
-
-const PLAIN: Terms = Terms {
-    asn: 65002,
-    v6: false,
-    password: None,
-    near: false,
-};
-
-impl Terms {
-    fn ends(self) -> (&'static str, &'static str) {
-        if self.v6 { (US6, OTHER6) } else { (US, OTHER) }
-    }
-
-    fn ours(self) -> Config {
-        let mut other = peer(self.asn);
-        other.password = self.password.map(|text| Password::new(text).unwrap());
-        if self.near {
-            other.ttl = Ttl::Security(1);
-        }
-        let (_, at) = self.ends();
-        config(&[(at, other)])
-    }
-}
-
-type Start = for<'lab> fn(&'lab Lab, Terms) -> Router<'lab>;
-
-const DAEMONS: [(&str, Start); 4] = [
-    ("bird", bird),
-    ("frr", frr),
-    ("gobgp", gobgp),
-    ("exabgp", exabgp),
-];
-
-fn bird(lab: &Lab, terms: Terms) -> Router<'_> {
-    let (us, other) = terms.ends();
-    let mut more = String::new();
-    if let Some(password) = terms.password {
-        more += &format!("password \"{password}\"; ");
-    }
+/// Our end of the terms, and the addresses of both ends.
+fn ours(terms: Terms) -> (Config, &'static str, &'static str) {
+    let mut other = peer(terms.asn);
+    other.password = terms.password.map(|text| Password::new(text).unwrap());
     if terms.near {
-        more += "ttl security on; ";
+        other.ttl = Ttl::Security(1);
     }
-    if terms.asn == 65001 {
-        more += "direct; ";
-    }
-    let config = format!(
-        "router id {OTHER};
-        protocol device {{}}
-        protocol static own4 {{ ipv4; route 10.2.0.0/24 blackhole; }}
-        protocol static own6 {{ ipv6; route fd10:2::/64 blackhole; }}
-        protocol bgp ours {{
-          local {other} as {asn}; neighbor {us} as 65001; {more}
-          connect delay time 1; connect retry time 1; error wait time 1, 2;
-          ipv4 {{ import all; export all; extended next hop on; next hop address {OTHER}; }};
-          ipv6 {{ import all; export all; next hop address {OTHER6}; }};
-        }}",
-        asn = terms.asn
-    );
-    Router::bird(lab, "b", &config)
-}
-
-fn frr(lab: &Lab, terms: Terms) -> Router<'_> {
-    let (us, _) = terms.ends();
-    let mut more = String::new();
-    if let Some(password) = terms.password {
-        more += &format!(" neighbor {us} password {password}\n");
-    }
-    if terms.near {
-        more += &format!(" neighbor {us} ttl-security hops 1\n");
-    }
-    let config = format!(
-        "frr defaults datacenter
-ip route 10.2.0.0/24 blackhole
-ipv6 route fd10:2::/64 blackhole
-router bgp {asn}
- bgp router-id {OTHER}
- no bgp ebgp-requires-policy
- no bgp network import-check
- no bgp default ipv4-unicast
- timers bgp 3 9
- neighbor {us} remote-as 65001
- neighbor {us} timers connect 1
- neighbor {us} capability extended-nexthop
-{more} address-family ipv4 unicast
-  network 10.2.0.0/24
-  neighbor {us} activate
- exit-address-family
- address-family ipv6 unicast
-  network fd10:2::/64
-  neighbor {us} activate
- exit-address-family
-",
-        asn = terms.asn
-    );
-    Router::frr(lab, "b", &config)
-}
-
-fn gobgp(lab: &Lab, terms: Terms) -> Router<'_> {
-    let (us, other) = terms.ends();
-    let mut more = String::new();
-    if let Some(password) = terms.password {
-        more += &format!("    auth-password = \"{password}\"\n");
-    }
-    let mut near = "";
-    if terms.near {
-        near = "  [neighbors.ttl-security.config]\n    enabled = true\n    ttl-min = 255\n";
-    }
-    let config = format!(
-        r#"
-[global.config]
-  as = {asn}
-  router-id = "{OTHER}"
-[[neighbors]]
-  [neighbors.config]
-    neighbor-address = "{us}"
-    peer-as = 65001
-{more}  [neighbors.transport.config]
-    local-address = "{other}"
-  [neighbors.timers.config]
-    connect-retry = 1
-    idle-hold-time-after-reset = 1
-{near}  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "ipv4-unicast"
-  [[neighbors.afi-safis]]
-    [neighbors.afi-safis.config]
-      afi-safi-name = "ipv6-unicast"
-"#,
-        asn = terms.asn
-    );
-    let router = Router::gobgp(lab, "b", &config);
-    router.tell(&format!("global rib add 10.2.0.0/24 nexthop {OTHER}"));
-    router.tell(&format!(
-        "global rib add -a ipv6 fd10:2::/64 nexthop {OTHER6}"
-    ));
-    router
-}
-
-fn exabgp(lab: &Lab, terms: Terms) -> Router<'_> {
-    let (us, other) = terms.ends();
-    let mut more = String::new();
-    if let Some(password) = terms.password {
-        more += &format!("md5-password \"{password}\"; md5-base64 false; ");
-    }
-    if terms.near {
-        more += "outgoing-ttl 255; incoming-ttl 255; ";
-    }
-    let config = format!(
-        "neighbor {us} {{
-          router-id {OTHER}; local-address {other}; local-as {asn}; peer-as 65001; {more}
-          family {{ ipv4 unicast; ipv6 unicast; }}
-        }}",
-        asn = terms.asn
-    );
-    let router = Router::exabgp(lab, "b", &config);
-    router.established(us);
-    router.tell(&format!("announce route 10.2.0.0/24 next-hop {OTHER}"));
-    router.tell(&format!("announce route fd10:2::/64 next-hop {OTHER6}"));
-    router
+    let (us, _) = terms.peers[0];
+    let at = if us == US6 { OTHER6 } else { OTHER };
+    (config(&[(at, other)]), us, at)
 }
 
 /// Raises a speaker of ours and a daemon, and lets routes of both families go both ways.
 fn meet(name: &str, start: Start, terms: Terms) {
     let lab = lab(name, &Shape::hosts(2));
-    let ours = Speaking::start(&lab, "a", options(terms.ours()));
+    let (config, us, at) = ours(terms);
+    let ours = Speaking::start(&lab, "a", options(config));
     let other = start(&lab, terms);
-    let (us, at) = terms.ends();
     ours.established(at);
     other.established(us);
     for prefix in ["10.2.0.0/24", "fd10:2::/64"] {
@@ -202,13 +36,17 @@ fn meet(name: &str, start: Start, terms: Terms) {
     for prefix in ["10.1.0.0/24", "fd10:1::/64"] {
         other.knows(prefix);
     }
-    let path = &ours.paths("10.2.0.0/24")[0];
-    assert_eq!(path.next_hop, NextHop::V4(OTHER.parse().unwrap()), "{name}");
     let through: Vec<AsSegment> = match terms.asn {
         65001 => Vec::new(),
         asn => vec![AsSegment::Sequence(vec![Asn(asn)])],
     };
+    let path = &ours.paths("10.2.0.0/24")[0];
     assert_eq!(path.attributes.as_path.0, through, "{name}");
+    match path.next_hop {
+        NextHop::V4(hop) => assert_eq!(address(OTHER), hop, "{name}"),
+        // Over IPv6 an IPv4 route may have a next hop of that family (RFC 8950).
+        NextHop::V6 { global, .. } => assert_eq!(address(OTHER6), global, "{name}"),
+    }
     match ours.paths("fd10:2::/64")[0].next_hop {
         NextHop::V6 { global, .. } => assert_eq!(address(OTHER6), global, "{name}"),
         NextHop::V4(hop) => panic!("{name}: {hop}"),
@@ -227,8 +65,107 @@ fn meet(name: &str, start: Start, terms: Terms) {
 }
 
 #[test]
-fn sessions_between_two_systems() {
+fn between_two_systems() {
     for (name, start) in DAEMONS {
         meet(&format!("bgp-e-{name}"), start, PLAIN);
     }
+}
+
+#[test]
+fn within_one_system() {
+    let terms = Terms {
+        asn: 65001,
+        ..PLAIN
+    };
+    for (name, start) in DAEMONS {
+        meet(&format!("bgp-i-{name}"), start, terms);
+    }
+}
+
+#[test]
+fn over_ipv6() {
+    let terms = Terms {
+        peers: &[(US6, 65001)],
+        ..PLAIN
+    };
+    for (name, start) in DAEMONS {
+        meet(&format!("bgp-6-{name}"), start, terms);
+    }
+}
+
+#[test]
+fn signed() {
+    for (peers, family) in [(PLAIN.peers, "4"), (&[(US6, 65001)][..], "6")] {
+        let terms = Terms {
+            password: Some("tombolo"),
+            peers,
+            ..PLAIN
+        };
+        for (name, start) in DAEMONS {
+            meet(&format!("bgp-md5-{family}-{name}"), start, terms);
+        }
+    }
+}
+
+#[test]
+fn only_with_neighbours() {
+    let terms = Terms {
+        near: true,
+        ..PLAIN
+    };
+    for (name, start) in DAEMONS {
+        meet(&format!("bgp-ttl-{name}"), start, terms);
+    }
+}
+
+#[test]
+fn with_a_system_whose_number_needs_four_octets() {
+    let terms = Terms {
+        asn: 4_200_000_002,
+        ..PLAIN
+    };
+    for (name, start) in DAEMONS {
+        meet(&format!("bgp-as4-{name}"), start, terms);
+    }
+}
+
+#[test]
+fn a_wrong_password_is_no_session_until_it_is_right() {
+    let lab = lab("bgp-md5-wrong", &Shape::hosts(2));
+    let terms = Terms {
+        password: Some("theirs"),
+        ..PLAIN
+    };
+    let other = tombolo_tests::daemons::bird(&lab, terms);
+    let wrong = Terms {
+        password: Some("ours"),
+        ..PLAIN
+    };
+    let speaking = Speaking::start(&lab, "a", options(ours(wrong).0));
+    let counters = || {
+        let text = lab.exec("a", &["cat", "/proc/net/netstat"]).unwrap().stdout;
+        String::from_utf8(text).unwrap()
+    };
+    let begun = Instant::now();
+    while counter(&counters(), "TCPMD5Failure") == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "nothing was dropped"
+        );
+    }
+    assert!(other.sessions().is_empty());
+    speaking.configure(ours(terms).0);
+    speaking.established(OTHER);
+    other.established(US);
+}
+
+/// A counter of /proc/net/netstat: lines in pairs, names above numbers.
+fn counter(text: &str, name: &str) -> u64 {
+    let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split(' ').collect()).collect();
+    let pair = lines
+        .chunks(2)
+        .find(|pair| pair[0].contains(&name))
+        .unwrap();
+    let at = pair[0].iter().position(|column| *column == name).unwrap();
+    pair[1][at].parse().unwrap()
 }
