@@ -3,11 +3,9 @@
 //! [`Terms`] say what; the daemon is always on host `b` of the lab, 192.168.50.12 and fd50::c, and
 //! tells of 10.2.0.0/24 and fd10:2::/64.
 
-use std::time::Instant;
-
 use tombolo_lab::Lab;
 
-use crate::router::{DEADLINE, Router};
+use crate::router::Router;
 
 /// The daemon's addresses.
 pub const OTHER: &str = "192.168.50.12";
@@ -119,18 +117,8 @@ pub fn bird_config(terms: Terms) -> String {
 }
 
 /// FRR.
-///
-/// # Panics
-/// The addresses of host `b` do not become usable.
 #[must_use]
 pub fn frr(lab: &Lab, terms: Terms) -> Router<'_> {
-    // It tells of an IPv6 route with the address of the link as next hop where the other address is
-    // not there yet when the session begins, and stays with that.
-    let tentative = || lab.exec("b", &["ip", "-6", "addr", "show", "tentative"]);
-    let begun = Instant::now();
-    while !tentative().expect("there is `ip`").stdout.is_empty() {
-        assert!(begun.elapsed() < DEADLINE, "an address stays tentative");
-    }
     Router::frr(lab, "b", &frr_config(terms))
 }
 
@@ -160,6 +148,11 @@ pub fn frr_config(terms: Terms) -> String {
             }
         }
     }
+    // Over IPv4 it would tell of an IPv6 next hop whatever it had heard of the link's addresses when
+    // the session began, and stay with that.
+    for (peer, _) in terms.peers {
+        v6 += &format!("  neighbor {peer} route-map HOP6 out\n");
+    }
     let graceful = if terms.graceful {
         " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time 30\n"
     } else {
@@ -167,6 +160,11 @@ pub fn frr_config(terms: Terms) -> String {
     };
     format!(
         "frr defaults datacenter
+ipv6 prefix-list OWN6 permit fd10:2::/64
+route-map HOP6 permit 10
+ match ipv6 address prefix-list OWN6
+ set ipv6 next-hop global {OTHER6}
+route-map HOP6 permit 20
 router bgp {asn}
  bgp router-id {OTHER}
  no bgp ebgp-requires-policy
