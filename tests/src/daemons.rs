@@ -148,11 +148,6 @@ pub fn frr_config(terms: Terms) -> String {
             }
         }
     }
-    // Over IPv4 it would tell of an IPv6 next hop whatever it had heard of the link's addresses when
-    // the session began, and stay with that.
-    for (peer, _) in terms.peers {
-        v6 += &format!("  neighbor {peer} route-map HOP6 out\n");
-    }
     let graceful = if terms.graceful {
         " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time 30\n"
     } else {
@@ -160,11 +155,6 @@ pub fn frr_config(terms: Terms) -> String {
     };
     format!(
         "frr defaults datacenter
-ipv6 prefix-list OWN6 permit fd10:2::/64
-route-map HOP6 permit 10
- match ipv6 address prefix-list OWN6
- set ipv6 next-hop global {OTHER6}
-route-map HOP6 permit 20
 router bgp {asn}
  bgp router-id {OTHER}
  no bgp ebgp-requires-policy

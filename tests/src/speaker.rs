@@ -193,7 +193,9 @@ pub fn peer(asn: u32) -> Peer {
 pub fn options(config: Config) -> Options {
     let mut options = Options::new(config);
     options.originate = origins(&["10.1.0.0/24", "fd10:1::/64"]);
-    options.next_hops = NextHops(vec![(net("192.168.50.0/24"), 0), (net("fd50::/64"), 0)]);
+    // Over IPv4, FRR may tell of an IPv6 next hop that is an address of the link, or none at all: what
+    // it had heard of its own addresses when the session began.
+    options.next_hops = NextHops(vec![(net("192.168.50.0/24"), 0), (net("::/0"), 0)]);
     options
 }
 

@@ -152,7 +152,7 @@ fn several_paths_to_a_prefix_go_out_and_come_in() {
         ours.knows("10.9.0.0/24");
         third.stop(Stop::Cease);
         ours.forgets("10.9.0.0/24");
-        drop(fourth);
+        fourth.stop(Stop::Cease);
         // The other way: they tell us, we tell the daemon.
         let mut tellers = Vec::new();
         for (host, asn, address) in [("c", 65003, THIRD), ("d", 65004, "192.168.50.14")] {
@@ -202,6 +202,7 @@ fn either_side_may_ask_to_hear_everything_again() {
         ours.knows("10.2.0.0/24");
         ours.knows("fd10:2::/64");
         other.knows("10.1.0.0/24");
+        let flaps = ours.session(OTHER).flaps;
         let before = ours.session(OTHER).messages;
         ours.handle.refresh(OTHER.parse().unwrap());
         if name == "frr" {
@@ -227,7 +228,7 @@ fn either_side_may_ask_to_hear_everything_again() {
         ours.until(OTHER, "we say everything again", |session| {
             (session.messages.sent.update > before.sent.update).then_some(())
         });
-        assert_eq!(ours.session(OTHER).flaps, 0, "{name}");
+        assert_eq!(ours.session(OTHER).flaps, flaps, "{name}");
         other.knows("10.1.0.0/24");
         ours.knows("10.2.0.0/24");
     }
