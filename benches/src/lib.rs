@@ -29,5 +29,5 @@ mod rounds;
 
 pub use figures::{Figure, Goal, Report};
 pub use inside::{Inside, serve};
-pub use memory::{resident, resident_of};
+pub use memory::{peak, resident, resident_of};
 pub use rounds::{interleave, median, milliseconds};
