@@ -199,3 +199,63 @@ fn a_node_that_is_lost_is_noticed_by_bfd() {
     standing(&cluster, 2);
     reach_each_other(&cluster, &containers);
 }
+
+/// Attaches a container as the one that moves, and answers its addresses.
+fn mover(cluster: &Cluster, host: &str, name: &str) -> Vec<String> {
+    cluster.lab.container(host, name).unwrap();
+    let netns = format!("/run/netns/{name}");
+    let words = [
+        "attach",
+        "--netns",
+        &netns,
+        "--container",
+        name,
+        "--identity",
+        "prod/mover/eth0",
+        "-o",
+        "json",
+    ];
+    let attached = cluster.json(host, &words);
+    let address = |one: &Value| {
+        one["address"]
+            .as_str()
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    attached["addresses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(address)
+        .collect()
+}
+
+#[test]
+fn a_container_that_moves_is_followed() {
+    let cluster = mesh("bgpmove", 3);
+    let addresses = mover(&cluster, "a", "m1");
+    for (from, to) in [(("a", "m1"), ("b", "m2")), (("b", "m2"), ("a", "m3"))] {
+        cluster
+            .lab
+            .tombolo(from.0, &["detach", "--container", from.1])
+            .unwrap();
+        assert_eq!(mover(&cluster, to.0, to.1), addresses);
+        for address in &addresses {
+            for host in cluster.lab.hosts() {
+                cluster.until(&format!("{host} reaches {address} on {}", to.0), || {
+                    cluster.pings(host, address).then_some(())
+                });
+            }
+        }
+    }
+    // At home again it is a part of its node's block, and nobody is told of it alone.
+    for address in &addresses {
+        cluster.until("the single address is withdrawn", || {
+            let routes = cluster.sh("c", "ip route show proto 84; ip -6 route show proto 84");
+            (!routes.contains(&format!("{address} via"))).then_some(())
+        });
+    }
+}

@@ -1,11 +1,12 @@
 //! What a speaker costs: a table of 100,000 prefixes that goes in from one peer and out to ten, ours beside
 //! BIRD 2 and GoBGP, in time and in memory at the peak. Then what a reflector of 500 nodes takes that all
-//! come at once, and simulated nodes, at two reflectors and all with all.
+//! come at once, and simulated nodes, at two reflectors and all with all. Last, whole nodes (`nodes.rs`).
 //!
 //! The speaker runs on one host of a lab, all its peers on another: threads that tell and count. Nobody
 //! puts routes into the kernel. Each round has a fresh process for each speaker.
 
 mod load;
+mod nodes;
 mod scene;
 mod simulated;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use tombolo_bench::{Figure, Goal, Inside, Report, interleave, peak, serve};
+use tombolo_bench::{Figure, Goal, Inside, Report, interleave, path, peak, serve};
 use tombolo_bgp::rib::NextHops;
 use tombolo_lab::{Lab, Running};
 use tombolo_speaker::{Handle, Options, start};
@@ -36,6 +37,9 @@ enum Question {
     Speak(Scene),
     /// To be all its peers: how long did it take, in milliseconds?
     Play(Scene),
+    /// Of a way that packets take.
+    #[serde(untagged)]
+    Path(path::Question),
 }
 
 /// Time and memory of one run.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
             Ok(0.0)
         }
         Question::Play(scene) => load::run(&scene),
+        Question::Path(question) => path::answer(&question),
     };
     if let Some(code) = serve(answer) {
         return code;
@@ -86,6 +91,8 @@ fn measure() -> Result<()> {
     )?;
     reflect(&lab, &Scene::reflector(speaker, NODES), &mut report)?;
     simulate(&mut report)?;
+    drop(lab);
+    nodes::measure(&mut report)?;
     report.finish()
 }
 

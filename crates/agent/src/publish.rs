@@ -179,10 +179,10 @@ fn changed(present: &Resource<Node>, node: Resource<Node>) -> Vec<Write> {
 
 /// Tells the others what this node does, whenever it does something else.
 pub(crate) async fn announce(shared: Arc<Shared>) {
-    let mut applied = shared.applied.subscribe();
+    let mut applied = shared.news_of_applied();
     while applied.changed().await.is_ok() {
         let state = Arc::clone(&applied.borrow_and_update());
-        if state.revision == Revision::NONE || state.error.is_some() || !state.failed.is_empty() {
+        if state.revision == Revision::NONE || state.is_held_up() {
             continue;
         }
         let status = NodeStatus {

@@ -4,7 +4,7 @@
 //! know yet, `apply` writes what it applied; everybody else reads, and waits for a revision where
 //! they need to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use tombolo_api::{Fault, FaultKind};
 use tombolo_join::Fingerprint;
 use tombolo_model::kinds::bgp::Learned;
-use tombolo_model::{Expected, Name, Resource, ResourceKey, World, Write};
-use tombolo_plan::HostPlan;
+use tombolo_model::{Expected, KindName, Name, Resource, ResourceKey, World, Write};
+use tombolo_plan::bgp::BGP_METRIC;
+use tombolo_plan::{HostPlan, Key, Place, Planned};
 use tombolo_store::{Commit, Resources, Revision, StoreError, Unreadable};
 
 use crate::apply::requests::Requests;
@@ -105,6 +106,24 @@ pub(crate) struct AppliedState {
     pub failed: BTreeMap<String, String>,
     /// Why the kernel could not be read, if it could not.
     pub error: Option<String>,
+}
+
+impl AppliedState {
+    /// Whether something that the node itself is to do is not done. What it was told by others, of
+    /// destinations that are nobody's here, is their affair: a gateway that cannot be keeps this node
+    /// from nothing else.
+    pub fn is_held_up(&self) -> bool {
+        let told = |(place, planned): (&Place, &Planned)| {
+            let is_learned = matches!(place.key, Key::Route { metric, .. } if metric == BGP_METRIC);
+            let is_theirs = planned.origin.resource.kind != KindName::Block;
+            (is_learned && is_theirs).then(|| place.to_string())
+        };
+        if self.error.is_some() || self.failed.is_empty() {
+            return self.error.is_some();
+        }
+        let told: BTreeSet<String> = self.plan.objects.iter().filter_map(told).collect();
+        self.failed.keys().any(|place| !told.contains(place))
+    }
 }
 
 /// How far the cutting of connections is.
@@ -297,6 +316,14 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// What the kernel holds, whenever that changes. What it holds already is the first news: a task
+    /// that begins late would wait for ever where nothing more is to be done.
+    pub fn news_of_applied(&self) -> watch::Receiver<Arc<AppliedState>> {
+        let mut applied = self.applied.subscribe();
+        applied.mark_changed();
+        applied
     }
 
     /// Waits until the kernel holds a revision, and answers what it holds.

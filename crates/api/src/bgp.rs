@@ -28,7 +28,7 @@ pub struct BgpSession {
     /// The session.
     #[serde(flatten)]
     pub status: SessionStatus,
-    /// The resource that asked for it, as `BGPPeer/rack1` or `Node/b`.
+    /// The resource that asked for it, as `BGPPeer rack1` or `Node b`.
     pub asked_by: String,
     /// What BFD says of the peer, in the words of RFC 5880; none without BFD.
     #[serde(default, skip_serializing_if = "Option::is_none")]

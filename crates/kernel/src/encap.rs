@@ -33,7 +33,7 @@ pub(crate) fn put(message: &mut Message, encap: &Encap) {
             .put_u8(HOPS, OUTER_HOPS);
         if let Some(key) = encap.key {
             data.put(ID, &u64::from(key).to_be_bytes());
-            data.put(FLAGS, &HAS_KEY.to_ne_bytes());
+            data.put(FLAGS, &HAS_KEY.to_be_bytes());
         }
     });
 }
@@ -49,7 +49,7 @@ pub(crate) fn decode(kind: Option<&[u8]>, data: Option<Attribute<'_>>) -> Option
     };
     let byte = |number| data.find(number).and_then(|found| found.u8()).unwrap_or(0);
     let flags = data.find(FLAGS).and_then(|flags| flags.data.get(..2));
-    let flags = flags.map_or(0, |flags| u16::from_ne_bytes([flags[0], flags[1]]));
+    let flags = flags.map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
     let is_ours = fits && byte(HOPS) == OUTER_HOPS && byte(CLASS) == 0;
     let key = match flags {
         0 => None,

@@ -48,7 +48,7 @@ pub(crate) fn links_needed(op: &Op) -> Vec<&IfName> {
             });
             port.into_iter().collect()
         }
-        (Key::Route { .. }, Some(Object::Route(route))) => route.next.link().into_iter().collect(),
+        (Key::Route { .. }, Some(Object::Route(route))) => route.next.links(),
         (Key::Link(_), Some(Object::Link(link))) => {
             let parent = match &link.kind {
                 LinkKind::Vxlan { parent, .. } if op.place().netns == Netns::Host => Some(parent),

@@ -117,7 +117,7 @@ fn is_on(key: &Key, object: &Object, name: &IfName) -> bool {
             _,
         ) if link == name => true,
         (_, Object::Station(port)) => port == name,
-        (_, Object::Route(route)) => route.next.link() == Some(name),
+        (_, Object::Route(route)) => route.next.links().contains(&name),
         _ => false,
     }
 }

@@ -104,6 +104,8 @@ pub struct Way {
     pub link: IfName,
     /// Through this gateway; none where the destination is on the link.
     pub gateway: Option<IpAddr>,
+    /// The gateway is on the link though no address says so.
+    pub onlink: bool,
 }
 
 /// The routes of the main table that others made: how next hops of routes that are learned are
@@ -119,26 +121,55 @@ pub fn ways(netns: &NetnsHandle, own_protocol: u8) -> Result<Vec<Way>, KernelErr
             let usable = route.table == MAIN_TABLE
                 && route.kind == libc::RTN_UNICAST
                 && route.protocol != own_protocol;
-            let link = route.link.filter(|_| usable);
-            let Some(link) = link.and_then(|index| session.links.name(index)) else {
+            if !usable {
+                continue;
+            }
+            let Some(route_object) = object(&route, &session.links) else {
                 continue;
             };
-            let is_up = |link: &LinkInfo| link.up && link.carrier;
-            if session.links.info(&link).is_some_and(is_up) {
-                found.push(Way {
-                    dst: route.dst,
-                    metric: route.metric,
-                    link,
-                    gateway: route.gateway,
-                });
+            for (link, gateway, onlink) in exits(&route_object.next) {
+                let is_up = |link: &LinkInfo| link.up && link.carrier;
+                if session.links.info(&link).is_some_and(is_up) {
+                    found.push(Way {
+                        dst: route.dst,
+                        metric: route.metric,
+                        link,
+                        gateway,
+                        onlink,
+                    });
+                }
             }
         }
     }
     Ok(found)
 }
 
-/// A route that somebody left: its destination, and who packets are given to.
-pub type Left = (IpNet, Vec<(IpAddr, IfName)>);
+/// Where packets leave by a route: links, with the gateways on them. None by one that no plan could
+/// want: those say nothing of who is on the link.
+fn exits(next: &NextHop) -> Vec<(IfName, Option<IpAddr>, bool)> {
+    let via = |link: &IfName, gateway: IpAddr, onlink| {
+        (!gateway.is_unspecified()).then(|| (link.clone(), Some(gateway), onlink))
+    };
+    match next {
+        NextHop::Link(link) => vec![(link.clone(), None, false)],
+        NextHop::Via {
+            gateway,
+            link,
+            onlink,
+        } => via(link, *gateway, *onlink).into_iter().collect(),
+        NextHop::Many(hops) => {
+            let exits = hops
+                .iter()
+                .filter_map(|hop| via(&hop.link, hop.gateway, hop.onlink));
+            exits.collect()
+        }
+        NextHop::Tunnel { .. } | NextHop::Blackhole => Vec::new(),
+    }
+}
+
+/// A route that somebody left: its destination, and who packets are given to, on which link, and
+/// whether no address says that they are there.
+pub type Left = (IpNet, Vec<(IpAddr, IfName, bool)>);
 
 /// The routes of the main table that a former run left, of one protocol and metric, by gateways.
 ///
@@ -152,15 +183,15 @@ pub fn left(netns: &NetnsHandle, protocol: u8, metric: u32) -> Result<Vec<Left>,
             if route.table != MAIN_TABLE || route.metric != metric {
                 continue;
             }
-            let next = object(&route, &session.links).map(|route| route.next);
-            let hops = match next {
-                Some(NextHop::Via { gateway, link, .. }) => vec![(gateway, link)],
-                Some(NextHop::Many(hops)) => hops
-                    .into_iter()
-                    .map(|hop| (hop.gateway, hop.link))
-                    .collect(),
-                _ => continue,
+            let Some(left) = object(&route, &session.links) else {
+                continue;
             };
+            let exits = exits(&left.next).into_iter();
+            let hops = exits.filter_map(|(link, gateway, onlink)| Some((gateway?, link, onlink)));
+            let hops: Vec<_> = hops.collect();
+            if hops.is_empty() {
+                continue;
+            }
             found.push((route.dst, hops));
         }
     }
@@ -238,6 +269,9 @@ mod tests {
         assert_eq!(default_route(&host.netns, Family::V6).unwrap(), None);
         host.run("ip route add 10.1.0.0/16 via 192.0.2.9 proto 84");
         host.run("ip route add 10.2.0.0/16 via 192.0.2.9 metric 7");
+        host.run("ip route add 10.3.0.0/16 via 10.77.0.1 dev up0 onlink");
+        host.run("ip route add 10.4.0.0/16 nexthop via 192.0.2.8 nexthop via 192.0.2.9");
+        host.run("ip route add 10.5.0.0/16 nexthop via 192.0.2.8 weight 2 nexthop via 192.0.2.9");
         host.run("ip link set up1 down");
         let others: Vec<String> = ways(&host.netns, 84)
             .unwrap()
@@ -250,6 +284,9 @@ mod tests {
             [
                 "0.0.0.0/0 Some(192.0.2.9) up0 10",
                 "10.2.0.0/16 Some(192.0.2.9) up0 7",
+                "10.3.0.0/16 Some(10.77.0.1) up0 0",
+                "10.4.0.0/16 Some(192.0.2.8) up0 0",
+                "10.4.0.0/16 Some(192.0.2.9) up0 0",
                 "192.0.2.0/24 None up0 0"
             ]
         );

@@ -300,7 +300,14 @@ mod tests {
             own_process: false,
             namespace: None,
         };
-        assert_eq!(watcher.wait(LIMIT).unwrap(), [foreign]);
+        let way = Event {
+            kind: "way",
+            what: "10.99.0.0/16".to_owned(),
+            own_process: false,
+            namespace: None,
+        };
+        assert_eq!(way.look(), Look::nowhere());
+        assert_eq!(watcher.wait(LIMIT).unwrap(), [way, foreign]);
         host.run("nft add table inet other; nft add table inet tombolo");
         let events = watcher.wait(LIMIT).unwrap();
         assert!(

@@ -128,7 +128,7 @@ fn wires_are_cut_and_healed() {
 fn a_flow_counts_what_a_cut_loses() {
     let lab = Lab::up(spec("flow")).unwrap();
     let b = lab.address("b").unwrap();
-    assert!(measure::throughput(&lab, "a", "b", b, 200).unwrap() > 1e6);
+    assert!(measure::throughput(&lab, "a", "b", b, 1000).unwrap() > 1e6);
     let ping = measure::ping(&lab, "a", b, 5).unwrap();
     assert_eq!((ping.sent, ping.received), (5, 5));
     assert!(ping.median_us.unwrap() > 0.0);

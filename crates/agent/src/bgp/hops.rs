@@ -40,13 +40,27 @@ impl Hops {
         reach
     }
 
-    /// Who packets for a next hop are given to, and on which link.
-    pub fn resolve(&self, hop: IpAddr) -> Option<(IpAddr, IfName)> {
+    /// Who packets for a next hop are given to, on which link, and whether no address of the host
+    /// says that they are there.
+    pub fn resolve(&self, hop: IpAddr) -> Option<(IpAddr, IfName, bool)> {
         let way = self
             .ways
             .iter()
             .find(|way| Family::of_net(way.dst) == Family::of(hop) && way.dst.contains(&hop))?;
-        Some((way.gateway.unwrap_or(hop), way.link.clone()))
+        if way.gateway.is_none() && is_nobody(way.dst, hop) {
+            return None;
+        }
+        Some((way.gateway.unwrap_or(hop), way.link.clone(), way.onlink))
+    }
+}
+
+/// Whether an address on a link is that of all or of none there, by which no packet goes on.
+fn is_nobody(link: IpNet, hop: IpAddr) -> bool {
+    match link {
+        IpNet::V4(link) if link.prefix_len() < 31 => {
+            hop == link.network() || hop == link.broadcast()
+        }
+        _ => false,
     }
 }
 
@@ -67,6 +81,7 @@ mod tests {
             metric,
             link: IfName::new(link).unwrap(),
             gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+            onlink: false,
         }
     }
 
@@ -81,11 +96,12 @@ mod tests {
             way("2001:db8::/64", 256, None, "eth0"),
         ]);
         let resolve = |hop: &str| {
-            let (to, link) = hops.resolve(hop.parse().unwrap())?;
+            let (to, link, _) = hops.resolve(hop.parse().unwrap())?;
             Some(format!("{to} {link}"))
         };
         let told = |text: &str| Some(text.to_owned());
         assert_eq!(resolve("192.0.2.7"), told("192.0.2.7 eth0"));
+        assert_eq!(resolve("192.0.2.255"), None);
         assert_eq!(resolve("10.1.1.1"), told("192.0.2.2 eth1"));
         assert_eq!(resolve("203.0.113.1"), told("192.0.2.254 eth0"));
         assert_eq!(resolve("2001:db8::7"), told("2001:db8::7 eth0"));

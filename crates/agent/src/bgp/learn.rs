@@ -45,14 +45,23 @@ fn hop(path: &Path, hops: &Hops) -> LearnedHop {
             address: address.into(),
             via: None,
             interface: IfName::new(interface.as_str()).ok(),
+            onlink: false,
         };
     }
     let address = path.next_hop.address();
-    let (via, interface) = hops.resolve(address).unzip();
+    let Some((via, interface, onlink)) = hops.resolve(address) else {
+        return LearnedHop {
+            address,
+            via: None,
+            interface: None,
+            onlink: false,
+        };
+    };
     LearnedHop {
         address,
-        via: via.filter(|via| *via != address),
-        interface,
+        via: (via != address).then_some(via),
+        interface: Some(interface),
+        onlink,
     }
 }
 
@@ -77,10 +86,11 @@ pub(super) fn recalled(
 ) -> Result<Vec<LearnedRoute>, KernelError> {
     let routes = underlay::left(netns, protocol, BGP_METRIC)?;
     let routes = routes.into_iter().map(|(prefix, hops)| {
-        let hop = |(address, interface)| LearnedHop {
+        let hop = |(address, interface, onlink)| LearnedHop {
             address,
             via: None,
             interface: Some(interface),
+            onlink,
         };
         let next_hops = hops.into_iter().map(hop).collect();
         let route = LearnedRoute {

@@ -27,6 +27,7 @@ use tombolo_kernel::{NetnsHandle, Ownership, underlay};
 use tombolo_model::kinds::bgp::{Learned, LearnedRoute};
 use tombolo_plan::bgp::BgpPlan;
 use tombolo_speaker::{Handle, Options, Routes, Stop};
+use tombolo_store::Revision;
 
 use crate::shared::Shared;
 use hops::Hops;
@@ -51,6 +52,8 @@ struct Inner {
     handle: Option<Handle>,
     /// Why it is not as the plan says, by what is to be mended.
     problems: Vec<String>,
+    /// Whether there was one before this agent's start, whose peers wait for its return.
+    spoke: bool,
 }
 
 impl Speaking {
@@ -66,6 +69,8 @@ pub(crate) fn recall(shared: &Shared) -> Result<()> {
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
     let protocol = Ownership::of(shared.node()).route_protocol;
     let routes = learn::recalled(&here, protocol).context("cannot read the host's routes")?;
+    let spoke = !routes.is_empty() || spoke_before(shared);
+    shared.speaking.inner(|inner| inner.spoke = spoke);
     shared.learn(Learned {
         settled: false,
         routes,
@@ -73,9 +78,21 @@ pub(crate) fn recall(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
+/// Whether this node announced what it has by BGP when it last told the others, and the host was not
+/// restarted since: its kernel still forwards.
+fn spoke_before(shared: &Shared) -> bool {
+    let world = shared.world();
+    let Some(me) = world.nodes.get(shared.node()) else {
+        return false;
+    };
+    let mut networks = me.status.networks.values();
+    me.status.boot_id == shared.boot_id
+        && networks.any(|network| network.receives.iter().any(|by| by.name.as_str() == "bgp"))
+}
+
 /// Follows plan, speaker and the host's routes, for ever.
 pub(crate) async fn follow(shared: Arc<Shared>) {
-    let mut applied = shared.applied.subscribe();
+    let mut applied = shared.news_of_applied();
     let mut task = Task::new(&shared);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -85,8 +102,10 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
                 if changed.is_err() {
                     return;
                 }
-                let plan = Arc::clone(&applied.borrow_and_update().plan);
-                task.follow(plan.bgp.as_ref()).await;
+                let state = Arc::clone(&applied.borrow_and_update());
+                if state.revision != Revision::NONE {
+                    task.follow(state.plan.bgp.as_ref()).await;
+                }
             }
             () = news(&mut task.routes) => task.learn(),
             () = shared.speaking.underlay.notified() => {
@@ -130,6 +149,8 @@ struct Task<'a> {
     routes: Option<watch::Receiver<Arc<Routes>>>,
     /// What the kernel held at the start, until the speaker has settled.
     kept: Vec<LearnedRoute>,
+    /// Whether a speaker that starts now is one that returns.
+    returns: bool,
     learned: Learned,
 }
 
@@ -147,6 +168,7 @@ impl<'a> Task<'a> {
             originate: BTreeMap::new(),
             routes: None,
             kept: learned.routes.clone(),
+            returns: shared.speaking.inner(|inner| inner.spoke),
             learned,
         }
     }
@@ -169,6 +191,18 @@ impl<'a> Task<'a> {
         let (config, mut problems) = with_passwords(&plan);
         let told = plan.advertise.into_iter();
         let originate = told.map(|(net, told)| (net, told.origination)).collect();
+        // One whose thread has died: the kernel goes on with what it told.
+        if self
+            .routes
+            .as_ref()
+            .is_some_and(|routes| routes.has_changed().is_err())
+        {
+            tracing::error!("the BGP speaker has died; starting another one");
+            self.shared.speaking.inner(|inner| inner.handle = None);
+            self.routes = None;
+            self.kept.clone_from(&self.learned.routes);
+            self.returns = true;
+        }
         let outcome = match self.routes {
             None => self.start(config, originate),
             Some(_) => self.adjust(config, originate).await,
@@ -195,6 +229,7 @@ impl<'a> Task<'a> {
         }
         (self.config, self.routes) = (None, None);
         self.kept.clear();
+        self.returns = false;
         self.publish(Learned::default());
     }
 
@@ -207,7 +242,7 @@ impl<'a> Task<'a> {
         let options = Options {
             originate: originate.clone(),
             next_hops: NextHops(self.hops.reach()),
-            restarting: !self.kept.is_empty(),
+            restarting: self.returns,
             ..Options::new(config.clone())
         };
         let handle = tombolo_speaker::start(options)?;
@@ -285,7 +320,9 @@ impl<'a> Task<'a> {
 fn read_hops(shared: &Shared) -> Result<Hops> {
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
     let protocol = Ownership::of(shared.node()).route_protocol;
-    let ways = underlay::ways(&here, protocol).context("cannot read the host's routes")?;
+    // A dump of all routes: other tasks do not wait for it.
+    let ways = tokio::task::block_in_place(|| underlay::ways(&here, protocol));
+    let ways = ways.context("cannot read the host's routes")?;
     Ok(Hops::new(ways))
 }
 

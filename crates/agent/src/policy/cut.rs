@@ -41,7 +41,7 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<()> {
 }
 
 fn follow(shared: &Shared) {
-    let mut applied = shared.applied.subscribe();
+    let mut applied = shared.news_of_applied();
     // What was judged, and how often filters had been repaired by then.
     let mut last: Option<(Arc<HostPlan>, u64)> = None;
     while block_on(applied.changed()).is_ok() {

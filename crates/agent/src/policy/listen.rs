@@ -35,7 +35,7 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<()> {
 type Listeners = BTreeMap<Netns, Arc<AtomicBool>>;
 
 fn follow(shared: &Arc<Shared>) {
-    let mut applied = shared.applied.subscribe();
+    let mut applied = shared.news_of_applied();
     let mut listeners = Listeners::new();
     while block_on(applied.changed()).is_ok() {
         let plan = Arc::clone(&applied.borrow_and_update().plan);

@@ -177,7 +177,8 @@ fn columns_of(kind: KindName) -> (&'static [Column], &'static [Column]) {
         | KindName::HostEndpoint => policy::columns_of(kind),
         KindName::BgpConfiguration => (BGP_CONFIGURATION, &[]),
         KindName::BgpPeer => (BGP_PEER, &[]),
-        KindName::BgpFilter | KindName::Learned => (&[], &[]),
+        KindName::BgpFilter => (BGP_FILTER, &[]),
+        KindName::Learned => (&[("settled", |r| text(&r["spec"]["settled"]))], &[]),
         KindName::Token => (&[("uses", |r| text(&r["spec"]["uses"]))], &[]),
     }
 }
@@ -192,6 +193,10 @@ const BGP_PEER: &[Column] = &[
     ("peer", |r| text(&r["spec"]["peerIP"])),
     ("peers", |r| text(&r["spec"]["peerSelector"])),
     ("as", |r| text(&r["spec"]["asNumber"])),
+];
+const BGP_FILTER: &[Column] = &[
+    ("in", |r| rules(r, ["importV4", "importV6"])),
+    ("out", |r| rules(r, ["exportV4", "exportV6"])),
 ];
 const NODE: &[Column] = &[("addresses", |r| each(&r["spec"]["addresses"], "address"))];
 const NODE_WIDE: &[Column] = &[
@@ -240,6 +245,15 @@ const HANDLE: &[Column] = &[
     ("node", |r| text(&r["spec"]["node"])),
     ("addresses", |r| items(&r["spec"]["addresses"])),
 ];
+
+/// How many rules there are in some lists.
+fn rules(filter: &Value, lists: [&str; 2]) -> String {
+    let lists = lists
+        .iter()
+        .filter_map(|list| filter["spec"][*list].as_array());
+    let rules: usize = lists.map(Vec::len).sum();
+    rules.to_string()
+}
 
 fn count(map: &Value) -> String {
     map.as_object().map_or(0, serde_json::Map::len).to_string()

@@ -92,20 +92,23 @@ mod tests {
 
     #[test]
     fn sessions_say_what_came_in_and_what_went_wrong() {
+        let kinds =
+            json!({"open": 1, "update": 2, "notification": 0, "keepalive": 9, "refresh": 0});
+        let messages = json!({"received": kinds, "sent": kinds});
         let none = json!({"received": 0, "accepted": 0, "best": 0, "advertised": 0});
         let bgp: BgpState = serde_json::from_value(json!({
             "asn": 64512, "routerID": "10.0.0.1", "announced": 2, "settled": true,
             "sessions": [
                 {"peer": "10.0.0.2", "name": "b", "asn": 64512, "localAsn": 64512,
-                 "state": "Established", "seconds": 75.2, "flaps": 0, "messages": {}, "borne": 0,
+                 "state": "Established", "seconds": 75.2, "flaps": 0, "messages": messages, "borne": 0,
                  "prefixes": {"ipv4": {"received": 3, "accepted": 2, "best": 2, "advertised": 2},
                               "ipv6": none, "refused": {"a default route": 1}},
-                 "askedBy": "Node/b", "bfd": "Up"},
+                 "askedBy": "Node b", "bfd": "Up"},
                 {"peer": "fe80::1%eth0", "name": "rack", "asn": 65001, "localAsn": 64512,
-                 "state": "Active", "seconds": 4000.0, "flaps": 1, "messages": {}, "borne": 0,
+                 "state": "Active", "seconds": 4000.0, "flaps": 1, "messages": messages, "borne": 0,
                  "prefixes": {"ipv4": none, "ipv6": none, "refused": {}},
                  "trouble": {"words": "hold timer expired", "secondsAgo": 61.0},
-                 "askedBy": "BGPPeer/rack"},
+                 "askedBy": "BGPPeer rack"},
             ],
         }))
         .unwrap();
@@ -113,6 +116,10 @@ mod tests {
             summary(&bgp),
             "as 64512, id 10.0.0.1: 1 of 2 sessions stand, 2 prefixes announced"
         );
-        insta::assert_snapshot!(sessions(&bgp));
+        insta::assert_snapshot!(sessions(&bgp), @r"
+        PEER           ASKED BY       AS      STATE         FOR     IN              OUT   BFD   LAST ERROR
+        10.0.0.2       Node b         64512   Established   1m15s   3 (1 refused)   2     Up    -
+        fe80::1%eth0   BGPPeer rack   65001   Active        1h6m    0               0     -     hold timer expired (1m1s ago)
+        ");
     }
 }

@@ -15,10 +15,6 @@ pub(super) fn of(site: &Site) -> BTreeMap<IpNet, Advertised> {
     let me = site.me.name();
     for speaking in &site.networks {
         for block in speaking.ways.blocks() {
-            let pool = site.world.pools.get(&block.spec.pool);
-            if pool.is_some_and(|pool| pool.spec.disable_bgp_export) {
-                continue;
-            }
             let origin = |rule| Origin {
                 resource: block.key(),
                 rule,

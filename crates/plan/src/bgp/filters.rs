@@ -6,8 +6,9 @@
 //!  in    refused: a default route, addresses that are never routed, the underlay's own subnets, our own
 //!        blocks, what covers a pool of ours. Everything else comes in. What lies in a pool is held
 //!        against the blocks when routes are planned (learned.rs).
-//!  out   refused: pools with disableBGPExport, and what peers told that is of no pool of ours. What
-//!        begins here goes out, and so do other nodes' blocks.
+//!  out   to nodes: pools, and what begins here. To others: the same but for pools with
+//!        disableBGPExport, and of what peers told only what is as large as a block or one address.
+//!        What peers told that is of no pool of ours goes to nobody.
 //! ```
 
 use ipnet::IpNet;
@@ -46,10 +47,6 @@ pub(super) fn import(site: &Site, filters: &[Name]) -> Filter {
         let range = range.parse::<IpNet>().ok();
         rules.extend(range.map(|range| reject(range, Matching::In, *why)));
     }
-    for own in &site.me.spec.addresses {
-        let reason = format!("it is of the underlay's own subnet, on {}", own.interface);
-        rules.push(reject(own.address.trunc(), Matching::In, reason));
-    }
     for (block, most) in own_blocks(site) {
         rules.push(FilterRule {
             length: Some((block.prefix_len(), most)),
@@ -62,14 +59,22 @@ pub(super) fn import(site: &Site, filters: &[Name]) -> Filter {
             rules.push(reject(pool.spec.cidr, Matching::Covers, reason));
         }
     }
+    for own in &site.me.spec.addresses {
+        let underlay = own.address.trunc();
+        // A pool may be a part of the underlay's subnet that nobody else uses.
+        let within = pools(site).filter(|pool| underlay.contains(&pool.spec.cidr));
+        rules.extend(within.map(|pool| accept(pool, None)));
+        let reason = format!("it is of the underlay's own subnet, on {}", own.interface);
+        rules.push(reject(underlay, Matching::In, reason));
+    }
     Filter {
         rules,
         otherwise: Outcome::Accept,
     }
 }
 
-/// What goes out to a peer, past the BGPFilters that it has.
-pub(super) fn export(site: &Site, filters: &[Name]) -> Filter {
+/// What goes out to a peer, past the BGPFilters that it has; `outside` if it is no node of ours.
+pub(super) fn export(site: &Site, filters: &[Name], outside: bool) -> Filter {
     let mut rules = told(site, filters, |filter| {
         [
             ("exportV4", &filter.export_v4),
@@ -78,19 +83,22 @@ pub(super) fn export(site: &Site, filters: &[Name]) -> Filter {
     });
     for pool in pools(site) {
         let cidr = pool.spec.cidr;
-        rules.push(match pool.spec.disable_bgp_export {
-            true => {
-                let reason = format!("IPPool {} has disableBGPExport", pool.name());
-                reject(cidr, Matching::In, reason)
-            }
-            false => FilterRule {
-                outcome: Outcome::Accept,
-                ..reject(
-                    cidr,
-                    Matching::In,
-                    format!("it is of IPPool {}", pool.name()),
-                )
-            },
+        if !outside {
+            rules.push(accept(pool, None));
+            continue;
+        }
+        if pool.spec.disable_bgp_export {
+            let reason = format!("IPPool {} has disableBGPExport", pool.name());
+            rules.push(reject(cidr, Matching::In, reason));
+            continue;
+        }
+        for length in [pool.spec.block_prefix(), cidr.max_prefix_len()] {
+            rules.push(accept(pool, Some((length, length))));
+        }
+        let reason = "a peer told it, and it is neither as large as a block nor one address";
+        rules.push(FilterRule {
+            from_peers: true,
+            ..reject(cidr, Matching::In, reason)
         });
     }
     rules.push(FilterRule {
@@ -105,6 +113,16 @@ pub(super) fn export(site: &Site, filters: &[Name]) -> Filter {
     Filter {
         rules,
         otherwise: Outcome::Accept,
+    }
+}
+
+/// Lets through what is of a pool.
+fn accept(pool: &Resource<IpPool>, length: Option<(u8, u8)>) -> FilterRule {
+    let reason = format!("it is of IPPool {}", pool.name());
+    FilterRule {
+        outcome: Outcome::Accept,
+        length,
+        ..reject(pool.spec.cidr, Matching::In, reason)
     }
 }
 

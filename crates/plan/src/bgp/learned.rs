@@ -55,8 +55,8 @@ pub(super) fn plan(site: &Site, bgp: &BgpPlan, plan: &mut HostPlan) {
 /// What is not planned, and why, by what is to blame: of thousands one is told.
 #[derive(Default)]
 struct Refused {
-    /// In a pool but of no block: who told it, and the pool.
-    no_block: BTreeMap<(ResourceKey, Name), (IpNet, usize)>,
+    /// In a pool where nobody may announce it: who told it, the pool, and why.
+    no_block: BTreeMap<(ResourceKey, Name, &'static str), (IpNet, usize)>,
     /// Next hops that nothing leads to.
     no_way: BTreeMap<IpAddr, (IpNet, usize)>,
 }
@@ -67,9 +67,9 @@ impl Refused {
         if !settled {
             return;
         }
-        for ((teller, pool), (first, count)) in self.no_block {
+        for ((teller, pool, why), (first, count)) in self.no_block {
             let message = format!(
-                "announces {first}{} of IPPool {pool}, but no node has such a block, so packets are not \
+                "announces {first}{} of IPPool {pool}, but {why}, so packets are not \
                  sent there; if it may, set spec.import.pools of BGPConfiguration",
                 others(count)
             );
@@ -123,10 +123,11 @@ impl<'a> Site<'a> {
         let range = IpNet::new(prefix.addr(), pool.spec.block_prefix()).ok()?;
         let name = Block::resource_name(None, range.trunc());
         let block = self.world.blocks.get(&name);
+        let mut why = "no node has such a block";
         if let Some(block) = block.filter(|block| block.spec.cidr.contains(&prefix)) {
             match holder(block, prefix) {
-                Held::By(node) if node == self.me.name() => return None,
-                Held::By(node) => {
+                Held::By(node) | Held::AtHome(node) if node == self.me.name() => return None,
+                Held::By(node) if self.speaking(pool.name()).is_some() => {
                     let rule = match block.spec.cidr == prefix {
                         true => "bgp: a block of another node, as it was learned",
                         false => "bgp: an address at another node, as it was learned",
@@ -134,6 +135,8 @@ impl<'a> Site<'a> {
                     let resource = block.key();
                     return Some((Origin { resource, rule }, Some(node)));
                 }
+                Held::By(_) => why = "none of its networks goes by bgp here",
+                Held::AtHome(_) => why = "it is told with its block, and not alone",
                 Held::ByNobody => {}
             }
         }
@@ -142,7 +145,7 @@ impl<'a> Site<'a> {
             let resource = teller.cloned().unwrap_or_else(|| learned.key());
             count(
                 &mut refused.no_block,
-                (resource, pool.name().clone()),
+                (resource, pool.name().clone(), why),
                 prefix,
             );
             return None;
@@ -183,7 +186,7 @@ impl<'a> Site<'a> {
         Some(Hop {
             gateway,
             link: link.clone(),
-            onlink: false,
+            onlink: told.onlink,
         })
     }
 
@@ -205,6 +208,9 @@ impl<'a> Site<'a> {
 /// Whose a prefix is, as its block says.
 enum Held<'a> {
     By(&'a Name),
+    /// A single address where its block is: nobody announces it alone, and whoever does would draw its
+    /// packets to himself.
+    AtHome(&'a Name),
     ByNobody,
 }
 
@@ -215,5 +221,9 @@ fn holder(block: &Resource<Block>, prefix: IpNet) -> Held<'_> {
     let is_address = prefix.prefix_len() == prefix.max_prefix_len();
     let ordinal = block.spec.ordinal(prefix.addr()).filter(|_| is_address);
     let allocation = ordinal.and_then(|ordinal| block.spec.allocations.get(&ordinal));
-    allocation.map_or(Held::ByNobody, |allocation| Held::By(&allocation.node))
+    match allocation {
+        None => Held::ByNobody,
+        Some(held) if block.spec.node.as_ref() == Some(&held.node) => Held::AtHome(&held.node),
+        Some(held) => Held::By(&held.node),
+    }
 }

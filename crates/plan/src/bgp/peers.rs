@@ -89,7 +89,10 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
         );
         plan.problem(site.networks[0].network.key(), message);
     }
-    let (import, export) = (filters::import(site, &[]), filters::export(site, &[]));
+    let (import, export) = (
+        filters::import(site, &[]),
+        filters::export(site, &[], false),
+    );
     for node in wanted {
         let origin = Origin {
             resource: node.key(),
@@ -286,7 +289,8 @@ fn adopt(site: &Site, spec: &BgpPeer, peer: &mut Peer) {
         choice => settings::bfd(choice),
     };
     peer.import = filters::import(site, &spec.filters);
-    peer.export = filters::export(site, &spec.filters);
+    let outside = spec.peer_selector.is_none();
+    peer.export = filters::export(site, &spec.filters, outside);
 }
 
 /// Two speakers with one identifier refuse each other (RFC 4271 section 6.2, RFC 6286).

@@ -4,7 +4,8 @@ use tombolo_model::{Name, parse};
 use super::*;
 use crate::objects::{Key, MAIN_TABLE, Place};
 
-/// A node whose block has one address at home, 10.244.1.5, and one at another node, 10.244.1.7.
+/// A node whose block has one address at home, 10.244.1.5, and one at another node, 10.244.1.7, which
+/// has a block of its own.
 const WORLD: &str = "
 {apiVersion: tombolo.dev/v1, kind: IPPool, metadata: {name: p}, spec: {cidr: 10.244.0.0/16}}
 ---
@@ -20,6 +21,10 @@ const WORLD: &str = "
 {apiVersion: tombolo.dev/v1, kind: Block, metadata: {name: 10.244.1.0-26}, spec: {
   cidr: 10.244.1.0/26, pool: p, node: a, generation: 1, allocations: {
     5: {handle: h5, generation: 1, node: a}, 7: {handle: h7, generation: 1, node: b}}}}
+---
+{apiVersion: tombolo.dev/v1, kind: Block, metadata: {name: 10.244.2.0-26}, spec: {
+  cidr: 10.244.2.0/26, pool: p, node: b, generation: 1, allocations: {
+    5: {handle: h25, generation: 1, node: b}}}}
 ";
 
 fn planned(more: &str) -> HostPlan {
@@ -64,6 +69,7 @@ fn what_lies_in_a_pool_is_held_against_the_blocks() {
         "10.244.1.5/32", // an address that is here
         "10.244.1.7/32", // one that is at the other node
         "10.244.1.8/32", // one that nobody holds
+        "10.244.2.5/32", // one that is at the other node with its block
         "10.244.9.0/26", // a block that nobody has
         "172.16.0.0/12", // none of ours
     ];
@@ -72,8 +78,11 @@ fn what_lies_in_a_pool_is_held_against_the_blocks() {
     let let_in: Vec<_> = let_in.collect();
     assert_eq!(let_in, [&"10.244.1.7/32", &"172.16.0.0/12"]);
     let told: Vec<_> = plan.problems.iter().map(|p| &p.message).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("announces 10.244.1.0/27 and 2 others of IPPool p"));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with("announces 10.244.2.5/32 of IPPool p, but it is told with its block")
+    );
+    assert!(told[1].starts_with("announces 10.244.1.0/27 and 2 others of IPPool p"));
     assert_eq!(plan.problems[0].resource.to_string(), "Node b");
 
     let trusting = configuration("{import: {pools: true}}");

@@ -11,6 +11,7 @@ use tombolo_policy::{Directory, Labels, Member, Rulebook, Stack, Subject};
 use super::dispatch::{before_judging, hook, neighbour_discovery};
 use super::domain::Domain;
 use super::stacks::to;
+use super::tunnels;
 use super::writer::Writer;
 use crate::attachment::Passing;
 use crate::host_plan::{HostPlan, Origin};
@@ -120,6 +121,7 @@ impl<'a> Writer<'_, 'a> {
         rules.push(Rule::new([at(direction, "lo")], Action::Accept));
         rules.extend(neighbour_discovery());
         rules.extend(failsafe::ports(direction).iter().map(open));
+        rules.extend(tunnels::open(self.world, direction, self.plan));
         for interface in interfaces {
             let subject = Subject::host(interface.host, interface.labels);
             let stack = Stack::of(self.rulebook, self.directory, subject, direction);

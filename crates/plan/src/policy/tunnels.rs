@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use tombolo_model::kinds::policy::Direction;
 use tombolo_model::{Family, World};
 
 use super::dispatch::hook;
@@ -12,8 +13,8 @@ use super::spoof::{PRIORITY, dropped};
 use crate::host_plan::{HostPlan, Origin};
 use crate::naming;
 use crate::objects::{
-    AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Link, LinkKind,
-    Match, Members, NftName, NftSet, Object, Place, PortSet, Rule, Side,
+    Action, AddressMatch, Addresses, Chain, Datum, Field, HookPoint, InterfaceMatch, Key, Link,
+    LinkKind, Match, Members, NftName, NftSet, Object, Place, PortSet, Rule, Side,
 };
 
 const CHAIN: &str = "tunnels";
@@ -58,6 +59,37 @@ pub(super) fn plan(world: &World, plan: &mut HostPlan) {
     };
     let place = Place::host(Key::NftChain(NftName::inet(CHAIN)));
     plan.want(place, Object::NftChain(chain), origin);
+}
+
+/// The rules that let a host's tunnels speak with other nodes' where the host itself is closed.
+pub(super) fn open(world: &World, direction: Direction, plan: &HostPlan) -> Vec<Rule> {
+    let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
+    let families: BTreeSet<Family> = nodes.map(|own| Family::of_net(own.address)).collect();
+    let signs: BTreeSet<Sign> = (plan.objects.values())
+        .flat_map(|planned| signs(&planned.object))
+        .collect();
+    let mut rules = Vec::new();
+    for family in families {
+        for sign in signs.iter().filter(|sign| sign.is_of(family)) {
+            let addresses = AddressMatch {
+                family,
+                addresses: Addresses::Set(nodes_set(family)),
+                not: false,
+            };
+            let mut matches = sign.matches();
+            matches.push(match direction {
+                Direction::Ingress => Match::Source(addresses),
+                Direction::Egress => Match::Destination(addresses),
+            });
+            rules.push(Rule::new(matches, Action::Accept));
+        }
+    }
+    rules
+}
+
+/// The set of the nodes' addresses of a family.
+fn nodes_set(family: Family) -> String {
+    format!("nodes-{family}")
 }
 
 impl Sign {
@@ -106,7 +138,7 @@ fn signs(object: &Object) -> Vec<Sign> {
 
 /// The set of the addresses by which nodes reach each other.
 fn want_nodes(nodes: &[IpAddr], family: Family, origin: &Origin, plan: &mut HostPlan) -> String {
-    let name = format!("nodes-{family}");
+    let name = nodes_set(family);
     let own = nodes
         .iter()
         .filter(|address| Family::of(**address) == family);

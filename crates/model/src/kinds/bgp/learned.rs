@@ -49,6 +49,9 @@ pub struct LearnedHop {
     /// The interface. Where none is given, the one in whose subnet the address is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<IfName>,
+    /// The gateway is on the link though no address of the node says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub onlink: bool,
 }
 
 impl Learned {
