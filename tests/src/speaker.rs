@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -115,6 +116,27 @@ impl Speaking {
             "in vain waited for routes: {what}; known: {known:?}; {:#?}",
             self.handle.status().wait()
         );
+    }
+
+    /// Watches over prefixes until the speaker ends: the answer is whether one of them was ever gone.
+    ///
+    /// # Panics
+    /// No runtime can be had.
+    #[must_use]
+    pub fn watch_over(&self, prefixes: &[&str]) -> JoinHandle<bool> {
+        let prefixes: Vec<IpNet> = prefixes.iter().map(|prefix| net(prefix)).collect();
+        let mut routes = self.handle.routes();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.expect("a runtime is made").block_on(async {
+                let mut gone = false;
+                while routes.changed().await.is_ok() {
+                    let best = &routes.borrow_and_update().best;
+                    gone |= !prefixes.iter().all(|prefix| best.contains_key(prefix));
+                }
+                gone
+            })
+        })
     }
 
     /// Waits until a peer has told of a prefix.

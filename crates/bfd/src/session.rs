@@ -125,6 +125,7 @@ pub struct Session {
     jitter: Jitter,
     owes_final: bool,
     heard: Option<Moment>,
+    heard_up: Option<Moment>,
     sent: Option<(Moment, Packet)>,
     next: Moment,
     packets: (u64, u64),
@@ -148,6 +149,7 @@ impl Session {
             jitter,
             owes_final: false,
             heard: None,
+            heard_up: None,
             sent: None,
             next: now + first,
             packets: (0, 0),
@@ -256,6 +258,9 @@ impl Session {
         self.packets.1 += 1;
         self.heard = Some(now);
         let event = self.follow(packet.state, now);
+        if self.state == State::Up {
+            self.heard_up = Some(now);
+        }
         self.settle(now);
         Ok(event)
     }
@@ -280,6 +285,13 @@ impl Session {
             _ if was_up => Some(Event::Failed(self.diagnostic)),
             _ => None,
         }
+    }
+
+    /// When the other side was last heard while the session was up, if it ever was. What failed is as old
+    /// as that: who came back since is another.
+    #[must_use]
+    pub fn heard_up(&self) -> Option<Moment> {
+        self.heard_up
     }
 
     /// When [`Session::tick`] has something to do; a moment that has passed means at once.

@@ -159,7 +159,7 @@ pub struct Origination {
 
 /// A key that is never shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Password(String);
 
 impl Password {
@@ -179,6 +179,20 @@ impl Password {
     #[must_use]
     pub fn reveal(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+}
+
+impl TryFrom<String> for Password {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Password, String> {
+        Password::new(text)
+    }
+}
+
+impl From<Password> for String {
+    fn from(password: Password) -> String {
+        password.0
     }
 }
 

@@ -205,7 +205,9 @@ impl Play {
             Deed::Reset(hard) => {
                 stage.drive(|speaker, now| speaker.reset(&stage::key(), *hard, now));
             }
-            Deed::BfdDown => stage.drive(|speaker, now| speaker.bfd(&stage::key(), false, now)),
+            Deed::BfdDown => {
+                stage.drive(|speaker, now| speaker.bfd_failed(&stage::key(), now, now))
+            }
             Deed::Filter(client) => {
                 let config = stage::config(|peer| peer.client = *client);
                 stage.drive(|speaker, now| speaker.configure(config, now));

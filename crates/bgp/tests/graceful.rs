@@ -163,7 +163,7 @@ fn rfc8538_a_peer_that_is_silent_keeps_its_routes_only_if_both_said_so() {
 #[test]
 fn what_bfd_says_is_gone_is_not_kept() {
     let (mut stage, conn) = helping(open_graceful(false, true, true));
-    stage.drive(|speaker, now| speaker.bfd(&key(), false, now));
+    stage.drive(|speaker, now| speaker.bfd_failed(&key(), now, now));
     assert_eq!(stage.routes(), NOTHING);
     let farewell = stage.farewell(conn);
     assert_eq!((farewell.code, farewell.subcode), (6, 9), "a hard reset");
@@ -174,8 +174,23 @@ fn what_bfd_says_is_gone_is_not_kept() {
 fn bfd_that_stops_with_a_peer_that_restarts_changes_nothing() {
     let (mut stage, conn) = helping(open_graceful(false, true, true));
     stage.lose(conn);
-    stage.drive(|speaker, now| speaker.bfd(&key(), false, now));
+    stage.drive(|speaker, now| speaker.bfd_failed(&key(), now, now));
     assert_eq!(stage.routes().len(), 2);
+}
+
+#[test]
+fn bfd_of_before_a_restart_does_not_end_the_session_after_it() {
+    let (mut stage, conn) = helping(open_graceful(false, true, true));
+    let heard = stage.drive(|_, now| now);
+    stage.lose(conn);
+    stage.pass(seconds(1));
+    let conn = stage.accept().unwrap();
+    stage.establish(conn, open_graceful(true, true, true));
+    stage.drive(|speaker, now| speaker.bfd_failed(&key(), heard, now));
+    assert_eq!(stage.state(), SessionState::Established);
+    assert_eq!(stage.routes().len(), 2);
+    stage.drive(|speaker, now| speaker.bfd_failed(&key(), now, now));
+    assert_eq!(stage.routes(), NOTHING);
 }
 
 #[test]
@@ -429,4 +444,22 @@ fn connections_that_cross_when_a_peer_returns_are_no_second_loss() {
     stage.tell(ours, &["10.1.0.0/24"]);
     stage.tell_end(ours);
     assert_eq!(stage.routes(), ["10.1.0.0/24"]);
+}
+
+#[test]
+fn rfc9494_the_long_time_is_not_begun_anew_by_a_peer_that_never_says_all() {
+    let (mut stage, conn) = helping(open_long(300, true));
+    stage.lose(conn);
+    stage.pass(seconds(61));
+    // The long time ends 300 s from here. The peer comes and goes, and says nothing of its routes.
+    for _ in 0..3 {
+        let conn = stage.accept().unwrap();
+        stage.establish(conn, open_long(300, true));
+        stage.pass(seconds(10));
+        stage.lose(conn);
+        stage.pass(seconds(61));
+    }
+    assert_eq!(stage.routes().len(), 2);
+    stage.pass(seconds(100));
+    assert_eq!(stage.routes(), NOTHING);
 }

@@ -140,9 +140,10 @@ impl Driver {
         self.publisher.publish(now);
     }
 
-    fn tell_speaker(&mut self, told: Vec<(tombolo_bgp::PeerKey, bool)>, now: Moment) {
-        for (peer, up) in told {
-            self.speaker.bfd(&peer, up, now);
+    fn tell_speaker(&mut self, gone: Vec<tombolo_bgp::PeerKey>, now: Moment) {
+        for peer in gone {
+            let heard = self.detection.heard_up(&peer).unwrap_or(now);
+            self.speaker.bfd_failed(&peer, heard, now);
         }
     }
 

@@ -193,7 +193,7 @@ impl Rib {
         for (mut attributes, prefixes) in update.announced {
             import::clean(&mut attributes, role);
             let verdict = import::judge(&attributes, role, local);
-            let metric = resolver.metric(attributes.next_hop);
+            let metric = resolver.metric(attributes.next_hop, &role.key);
             let attributes = pool.share(attributes);
             for nlri in prefixes.iter().filter(is_spoken) {
                 let path = Held {

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
 use crate::attributes::NextHop;
+use crate::config::PeerKey;
 
 /// The metric of what cannot be reached.
 pub(super) const UNREACHABLE: u32 = u32::MAX;
@@ -59,11 +60,16 @@ impl Resolver {
         differs
     }
 
-    /// How far a next hop is. One of the link only is on the link of the peer that named it.
-    pub fn metric(&mut self, hop: NextHop) -> u32 {
+    /// How far a next hop is. One of the link only is on the link of the peer that named it, if that is
+    /// on one.
+    pub fn metric(&mut self, hop: NextHop, peer: &PeerKey) -> u32 {
         let address = hop.address();
         if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
-            return 0;
+            return if peer.interface.is_some() {
+                0
+            } else {
+                UNREACHABLE
+            };
         }
         if self.known.len() >= REMEMBERED {
             self.known.clear();
@@ -81,8 +87,10 @@ mod tests {
     #[test]
     fn the_longest_range_says_how_far_a_next_hop_is() {
         let mut resolver = Resolver::default();
+        let far = PeerKey::from("10.0.0.9".parse::<IpAddr>().unwrap());
+        let near: PeerKey = "fe80::9%eth0".parse().unwrap();
         let hop = |text: &str| NextHop::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(resolver.metric(hop("10.0.0.1")), UNREACHABLE);
+        assert_eq!(resolver.metric(hop("10.0.0.1"), &far), UNREACHABLE);
         let range = |net: &str, metric| (net.parse().unwrap(), metric);
         let ranges = vec![
             range("10.0.0.0/8", 20),
@@ -98,13 +106,14 @@ mod tests {
             ("11.0.0.1", UNREACHABLE),
             ("fd00::1", 5),
             ("fd01::1", UNREACHABLE),
-            ("fe80::1", 0),
+            ("fe80::1", UNREACHABLE),
         ] {
-            assert_eq!(resolver.metric(hop(address)), metric, "{address}");
+            assert_eq!(resolver.metric(hop(address), &far), metric, "{address}");
         }
+        assert_eq!(resolver.metric(hop("fe80::1"), &near), 0);
         assert!(!resolver.replace(NextHops(ranges.into_iter().rev().collect())));
         assert!(resolver.replace(NextHops::everywhere()));
-        assert_eq!(resolver.metric(hop("fd01::1")), 0);
-        assert_eq!(resolver.metric(hop("11.0.0.1")), 0);
+        assert_eq!(resolver.metric(hop("fd01::1"), &far), 0);
+        assert_eq!(resolver.metric(hop("11.0.0.1"), &far), 0);
     }
 }

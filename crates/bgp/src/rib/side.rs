@@ -17,6 +17,10 @@ pub(super) struct Side {
     pub refresh_begins: bool,
     /// That it ends is to be sent when all was told.
     pub refresh_ends: bool,
+    /// All is to be told again, and nothing of it was yet: who asks once more asks for the same.
+    pub rewound: bool,
+    /// It says everything again: what it does not is stale (RFC 7313).
+    pub refreshing: bool,
     /// Paths that it told, refused ones too.
     pub received: u64,
     /// Those that were refused, by why.

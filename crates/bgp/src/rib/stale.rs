@@ -26,6 +26,22 @@ impl Rib {
         }
     }
 
+    /// A peer begins to say everything again (RFC 7313): once, until it has ended.
+    pub fn begin_refresh(&mut self, peer: PeerId, family: Family) {
+        let side = self.tables[family as usize].side_mut(peer);
+        if !std::mem::replace(&mut side.refreshing, true) {
+            self.begin_stale(peer, family);
+        }
+    }
+
+    /// It has said everything again, if it had begun to.
+    pub fn end_refresh(&mut self, peer: PeerId, family: Family) {
+        let side = self.tables[family as usize].side_mut(peer);
+        if std::mem::take(&mut side.refreshing) {
+            self.end_stale(peer, family);
+        }
+    }
+
     /// What is still stale of a peer's routes goes.
     pub fn end_stale(&mut self, peer: PeerId, family: Family) {
         self.drop_paths(peer, family, |path| path.stale);

@@ -41,9 +41,10 @@ impl Table {
     /// Asks for each path once more how far its next hop is.
     pub fn resolve(&mut self, resolver: &mut Resolver, judge: &Judge) {
         for index in self.places() {
-            let mut metric = |path: &Held| match path.source {
-                PeerId::LOCAL => path.metric,
-                _ => resolver.metric(path.attributes.next_hop),
+            // What begins here has no role.
+            let mut metric = |path: &Held| match judge.peers.role(path.source) {
+                None => path.metric,
+                Some(role) => resolver.metric(path.attributes.next_hop, &role.key),
             };
             let Some(entry) = self.entry(index) else {
                 continue;
@@ -81,10 +82,15 @@ impl Table {
         side.end_of_rib = false;
         side.refresh_begins = false;
         side.refresh_ends = false;
+        side.rewound = false;
+        side.refreshing = false;
     }
 
     /// Everything is to be told to a peer from the beginning.
     pub fn rewind(&mut self, peer: PeerId) {
+        if std::mem::replace(&mut self.side_mut(peer).rewound, true) {
+            return;
+        }
         for index in self.places() {
             let entry = self.entry_mut(index);
             entry.told.outdate_for(peer);

@@ -258,6 +258,10 @@ impl Table {
     }
 
     fn occupy(&mut self, prefix: IpNet) -> u32 {
+        // What comes and goes without ever being used leaves holes, too.
+        if self.journal.is_wasteful() {
+            self.compact();
+        }
         let index = self.vacant.pop().unwrap_or_else(|| self.places().end);
         let entry = Entry {
             prefix,

@@ -46,8 +46,14 @@ impl Rib {
             peer,
             role,
         };
-        for family in role.negotiated.families.iter() {
-            self.tables[family as usize].transmit(&exporter, out, limit);
+        let mut families: Vec<Family> = role.negotiated.families.iter().collect();
+        families.retain(|family| self.tables[*family as usize].has_more(peer));
+        let mut left = families.len();
+        for family in families {
+            // One that has much to tell leaves room for the other.
+            let share = limit.saturating_sub(out.len()) / left.max(1);
+            self.tables[family as usize].transmit(&exporter, out, out.len() + share);
+            left -= 1;
         }
     }
 }
@@ -93,7 +99,9 @@ impl Table {
     fn gather(&mut self, exporter: &Exporter, size: usize) -> Batch {
         let mut batch = Batch::new(self.family);
         let several = (exporter.role.negotiated.add_path_send).contains(self.family);
-        let mut cursor = self.side_mut(exporter.peer).cursor;
+        let side = self.side_mut(exporter.peer);
+        side.rewound = false;
+        let mut cursor = side.cursor;
         while cursor < self.journal.end() && batch.size < size {
             match self.journal.at(cursor) {
                 Some(index) if several => self.tell_all(index, exporter, &mut batch),

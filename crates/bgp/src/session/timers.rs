@@ -40,6 +40,8 @@ impl Timers {
     pub(crate) fn agree(&mut self, hold_time: u16, now: Moment) {
         self.hold_time = Duration::from_secs(hold_time.into());
         self.heard(now);
+        // Nobody waits for a KEEPALIVE that confirms it for ever, whatever comes after.
+        self.hold_at = self.hold_at.or(Some(now + OPEN_HOLD));
         self.restart_keepalive(now);
     }
 
@@ -146,9 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_hold_time_nothing_is_ever_due() {
+    fn without_a_hold_time_only_the_confirmation_is_ever_due() {
         let mut timers = Timers::new(Random::new(1), Duration::ZERO);
         timers.agree(0, Duration::from_secs(1));
+        assert_eq!(timers.deadline(), Some(Duration::from_secs(1) + OPEN_HOLD));
+        timers.heard(Duration::from_secs(2));
         timers.waits(Duration::from_secs(1));
         assert_eq!(timers.deadline(), None);
         assert!(!timers.silent(Duration::from_secs(1_000_000)));

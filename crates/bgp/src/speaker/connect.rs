@@ -59,7 +59,7 @@ impl Speaker {
             .and_then(|peering| peering.connection(conn)))
         .is_some_and(|connection| connection.session().is_none());
         if dialing {
-            self.could_not_connect(id);
+            self.could_not_connect(id, now);
         }
         let words = if dialing {
             format!("could not connect: {why}")
@@ -117,17 +117,17 @@ impl Speaker {
         }
         for (conn, ending) in endings {
             if ending.cause == Cause::Lost {
-                self.could_not_connect(id);
+                self.could_not_connect(id, now);
             }
             self.end(id, conn, ending, now);
         }
     }
 
-    fn could_not_connect(&mut self, id: PeerId) {
+    fn could_not_connect(&mut self, id: PeerId, now: Moment) {
         if let Some(peering) = self.peers.get_mut(&id) {
             peering.history.unreachable += 1;
             if peering.history.unreachable >= 2 {
-                self.do_not_wait_for(id);
+                self.do_not_wait_for(id, now);
             }
         }
     }

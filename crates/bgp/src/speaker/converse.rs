@@ -192,8 +192,8 @@ impl Speaker {
                 let enhanced = agreed.enhanced_refresh;
                 self.rib.resend(id, refresh.family, enhanced);
             }
-            RefreshKind::Begin if !returning => self.rib.begin_stale(id, refresh.family),
-            RefreshKind::End if !returning => self.rib.end_stale(id, refresh.family),
+            RefreshKind::Begin if !returning => self.rib.begin_refresh(id, refresh.family),
+            RefreshKind::End if !returning => self.rib.end_refresh(id, refresh.family),
             RefreshKind::Begin | RefreshKind::End => {}
         }
     }

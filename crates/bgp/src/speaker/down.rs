@@ -21,19 +21,17 @@ impl Speaker {
         }
     }
 
-    /// What BFD says of a peer (RFC 5882). If it went down, a session that stands ends at once, and nothing
-    /// of it is kept. A peer that is restarting already is still waited for: its BFD may have stopped with
-    /// it (section 4.3.1).
-    pub fn bfd(&mut self, peer: &PeerKey, up: bool, now: Moment) {
-        let Some(id) = self.ids.get(peer).copied().filter(|_| !up) else {
+    /// BFD has lost a peer that it last heard at a moment (RFC 5882). A session that stands ends at once,
+    /// and nothing of it is kept, unless it came to stand since: then the peer was restarted, and its BFD
+    /// with it. One that is restarting still is waited for as before (section 4.3.1).
+    pub fn bfd_failed(&mut self, peer: &PeerKey, heard: Moment, now: Moment) {
+        let Some(id) = self.ids.get(peer).copied() else {
             return;
         };
-        let established = self
-            .peers
-            .get(&id)
-            .and_then(|peering| peering.established());
-        if let Some((connection, _)) = established {
-            let conn = connection.id;
+        let connections = (self.peers.get(&id)).map(|peering| &peering.connections);
+        let mut connections = connections.into_iter().flatten();
+        let stands = |c: &&Connection| c.stands_since().is_some_and(|since| since <= heard);
+        if let Some(conn) = connections.find(stands).map(|connection| connection.id) {
             let words = "BFD says that it cannot be reached";
             let ending = Ending::ceased(Cause::Unreachable, Cease::BfdDown, words);
             self.end(id, conn, ending, now);
@@ -167,7 +165,7 @@ impl Speaker {
         let ending = Ending::ceased(Cause::Wanted { hard: true }, Cease::Deconfigured, words);
         self.end_all(id, &ending, now);
         self.rib.forget(id);
-        self.do_not_wait_for(id);
+        self.do_not_wait_for(id, now);
         if let Some(alarm) = self.peers.remove(&id).and_then(|peering| peering.alarm) {
             self.alarms.remove(&(alarm, id));
         }

@@ -108,9 +108,10 @@ impl Speaker {
     }
 
     /// A peer will not come.
-    pub(super) fn do_not_wait_for(&mut self, id: PeerId) {
+    pub(super) fn do_not_wait_for(&mut self, id: PeerId, now: Moment) {
         if let Some(restart) = &mut self.restart {
             restart.waiting.remove(&id);
+            self.check_restart(now);
         }
     }
 

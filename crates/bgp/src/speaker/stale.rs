@@ -22,15 +22,18 @@ use super::Speaker;
 /// How it stands with the kept routes of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stale {
-    /// The peer has until then to return, and if it does not, its routes may stay for so much longer.
+    /// The peer has until then to return, and if it does not, its routes may stay for so much longer,
+    /// but not beyond an end that was set before: it moves only once all was said again (RFC 9494
+    /// section 4.2).
     Awaited {
         until: Moment,
         then: Option<Duration>,
+        end: Option<Moment>,
     },
     /// They are a last resort, until then.
     LongLived { until: Moment },
     /// The peer is back, and has until then to say them again.
-    Returning { until: Moment },
+    Returning { until: Moment, end: Option<Moment> },
 }
 
 impl Stale {
@@ -38,7 +41,17 @@ impl Stale {
         match self {
             Stale::Awaited { until, .. }
             | Stale::LongLived { until }
-            | Stale::Returning { until } => *until,
+            | Stale::Returning { until, .. } => *until,
+        }
+    }
+}
+
+impl Stale {
+    /// When they go though the peer may still come, if that is set.
+    fn end(&self) -> Option<Moment> {
+        match self {
+            Stale::LongLived { until } => Some(*until),
+            Stale::Awaited { end, .. } | Stale::Returning { end, .. } => *end,
         }
     }
 }
@@ -62,8 +75,9 @@ impl Speaker {
             .collect();
         // What was stale before is not kept twice (RFC 4724 section 4.2), unless it may be for long. A
         // collision is no second loss.
+        let before = peering.stale.clone();
         if cause != Cause::Collision {
-            let before = std::mem::take(&mut peering.stale);
+            peering.stale.clear();
             let twice = before
                 .keys()
                 .filter(|family| long_time(agreed, **family).is_none());
@@ -74,7 +88,10 @@ impl Speaker {
         let until = now + Duration::from_secs(restart_time.into());
         for family in kept.iter() {
             let then = long_time(agreed, family);
-            peering.stale.insert(family, Stale::Awaited { until, then });
+            let end = before.get(&family).and_then(Stale::end);
+            peering
+                .stale
+                .insert(family, Stale::Awaited { until, then, end });
         }
     }
 
@@ -87,12 +104,12 @@ impl Speaker {
             (self.config.graceful).map_or(Duration::ZERO, |graceful| graceful.stale_time);
         let before = std::mem::take(&mut peering.stale);
         for (family, stale) in before {
-            let mut until = now + patience;
-            if let Stale::LongLived { until: end } = stale {
-                until = until.min(end);
-            }
+            let end = stale.end();
+            let until = (now + patience).min(end.unwrap_or(Moment::MAX));
             if forwarded(agreed, family, &stale) {
-                peering.stale.insert(family, Stale::Returning { until });
+                peering
+                    .stale
+                    .insert(family, Stale::Returning { until, end });
             } else {
                 self.rib.end_stale(id, family);
             }
@@ -122,9 +139,11 @@ impl Speaker {
             match due {
                 None => {}
                 Some(Stale::Awaited {
-                    then: Some(long), ..
+                    then: Some(long),
+                    end,
+                    ..
                 }) => {
-                    let until = now + long;
+                    let until = (now + long).min(end.unwrap_or(Moment::MAX));
                     peering.stale.insert(family, Stale::LongLived { until });
                     self.rib.long_lived(id, family);
                 }

@@ -29,6 +29,8 @@ const EARS: [(bool, Hops); 4] = [
 
 /// For how long a session that nobody wants any more says that it is switched off: once a second, so
 /// that the peer hears it although packets may be lost (RFC 5880 section 6.8.16).
+/// As many packets are heard at once.
+const HEARD_AT_ONCE: usize = 256;
 const FAREWELL: Duration = Duration::from_millis(3500);
 
 /// How a session is made; another one is made when this changes.
@@ -172,21 +174,25 @@ impl Detection {
     }
 
     /// Takes everything that has come to an ear.
-    pub(super) fn hear(&mut self, place: u8, now: Moment, tell: &mut Vec<(PeerKey, bool)>) {
+    pub(super) fn hear(&mut self, place: u8, now: Moment, gone: &mut Vec<PeerKey>) {
         let (Some(Some(ear)), Some((_, hops))) = (
             self.ears.get(usize::from(place)),
             EARS.get(usize::from(place)),
         ) else {
             return;
         };
-        while let Ok(Some(heard)) = ear.hear() {
+        // Whoever sends more than that does not keep the thread from everything else.
+        for _ in 0..HEARD_AT_ONCE {
+            let Ok(Some(heard)) = ear.hear() else {
+                break;
+            };
             let peer = peer_at(heard.from);
             // To the other port somebody spoke who is configured otherwise than we are.
             if (self.links.get(&peer)).is_some_and(|link| link.manner.hops != *hops) {
                 continue;
             }
             match self.sessions.receive(&peer, &heard.bytes, heard.ttl, now) {
-                Ok(event) => tell.extend(event.and_then(|event| news(&peer, event))),
+                Ok(event) => gone.extend(event.and_then(|event| failed(&peer, event))),
                 Err(reason) => tracing::debug!(%peer, %reason, "a BFD packet is discarded"),
             }
         }
@@ -198,7 +204,7 @@ impl Detection {
     }
 
     /// Does what is due: sends packets, and finds who is silent.
-    pub(super) fn tick(&mut self, now: Moment, tell: &mut Vec<(PeerKey, bool)>) {
+    pub(super) fn tick(&mut self, now: Moment, gone: &mut Vec<PeerKey>) {
         let (links, sessions) = (&mut self.links, &mut self.sessions);
         links.retain(|key, link| {
             let stays = link.leaves.is_none_or(|until| until > now);
@@ -214,8 +220,13 @@ impl Detection {
                     link.send(peer, packet);
                 }
             },
-            |peer, event| tell.extend(news(peer, event)),
+            |peer, event| gone.extend(failed(peer, event)),
         );
+    }
+
+    /// When a peer was last heard while its session was up.
+    pub(super) fn heard_up(&self, peer: &PeerKey) -> Option<Moment> {
+        self.sessions.get(peer).and_then(Session::heard_up)
     }
 
     /// What an administrator wants to see of the session with a peer.
@@ -276,15 +287,12 @@ impl Link {
     }
 }
 
-fn news(peer: &PeerKey, event: Event) -> Option<(PeerKey, bool)> {
-    match event {
-        Event::Up => Some((peer.clone(), true)),
-        Event::Failed(why) => {
-            tracing::info!(%peer, %why, "BFD: the peer is gone");
-            Some((peer.clone(), false))
-        }
-        Event::SwitchedOff => None,
-    }
+fn failed(peer: &PeerKey, event: Event) -> Option<PeerKey> {
+    let Event::Failed(why) = event else {
+        return None;
+    };
+    tracing::info!(%peer, %why, "BFD: the peer is gone");
+    Some(peer.clone())
 }
 
 fn port(hops: Hops) -> u16 {

@@ -67,7 +67,15 @@ impl Driver {
                 return;
             };
             match listener.accept() {
-                Ok(Some(accepted)) => self.admit(accepted, now),
+                Ok(Some(accepted)) => {
+                    let password = self.config.peers.get(&accepted.peer);
+                    let password = password.and_then(|peer| peer.password.as_ref());
+                    if listener.guards(accepted.peer.address, password) {
+                        self.admit(accepted, now);
+                    } else {
+                        tracing::warn!(peer = %accepted.peer, "a connection is not signed as it must be");
+                    }
+                }
                 Ok(None) => return,
                 // The peer was gone before we looked, or files have run out; either way the next
                 // one is looked at when epoll says so.

@@ -60,12 +60,20 @@ impl Listener {
         for peer in self.keys.keys().filter(|peer| !wanted.contains_key(peer)) {
             refused.extend(self.sign(*peer, None));
         }
-        for (peer, password) in &wanted {
-            if self.keys.get(peer) != Some(password) {
-                refused.extend(self.sign(*peer, Some(password)));
+        self.keys.retain(|peer, _| wanted.contains_key(peer));
+        for (peer, password) in wanted {
+            if self.keys.get(&peer) == Some(&password) {
+                continue;
+            }
+            // What the kernel did not take is tried again, and until then nobody comes in unsigned.
+            self.keys.remove(&peer);
+            match self.sign(peer, Some(&password)) {
+                None => {
+                    self.keys.insert(peer, password);
+                }
+                why => refused.extend(why),
             }
         }
-        self.keys = wanted;
         let least = (config.peers.values())
             .map(|peer| Reach::of(peer.ttl, peer.asn == config.asn).least)
             .min();
@@ -83,6 +91,11 @@ impl Listener {
                 "the kernel takes no TCP signature for {peer}: {error}; it needs CONFIG_TCP_MD5SIG"
             )
         })
+    }
+
+    /// Whether connections of a peer come in signed as its password says, if it has one.
+    pub(crate) fn guards(&self, peer: IpAddr, password: Option<&Password>) -> bool {
+        self.keys.get(&peer) == password
     }
 
     /// A connection that waits to be taken, if there is one.
