@@ -81,13 +81,8 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
             "bgp: every node speaks with the reflectors",
         ),
     };
-    if rule == "bgp: the mesh of all nodes" && wanted.len() + 1 >= MESH_LIMIT {
-        let message = format!(
-            "{} nodes speak with each other, each with every other; from {MESH_LIMIT} on let some be \
-             reflectors: set spec.bgp.routeReflectorClusterID of two or three nodes",
-            wanted.len() + 1
-        );
-        plan.problem(site.networks[0].network.key(), message);
+    if rule == "bgp: the mesh of all nodes" {
+        advise_reflectors(site, wanted.len() + 1, plan);
     }
     let (import, export) = (
         filters::import(site, &[]),
@@ -120,6 +115,17 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
         };
         neighbour.set_password(site.settings.mesh_password());
         peers.add(key, neighbour, plan);
+    }
+}
+
+/// A mesh that is too large is told, and goes on.
+fn advise_reflectors(site: &Site, nodes: usize, plan: &mut HostPlan) {
+    if nodes >= MESH_LIMIT {
+        let message = format!(
+            "{nodes} nodes speak with each other, each with every other; from {MESH_LIMIT} on let some be \
+             reflectors: set spec.bgp.routeReflectorClusterID of two or three nodes"
+        );
+        plan.problem(site.networks[0].network.key(), message);
     }
 }
 
