@@ -231,6 +231,48 @@ impl Cluster {
         addresses(&result)
     }
 
+    /// Makes a container and attaches it as somebody whose addresses stay its own wherever it is, and
+    /// answers them.
+    ///
+    /// # Panics
+    /// It cannot be made, or is not attached.
+    #[must_use]
+    pub fn container_as(&self, host: &str, name: &str, identity: &str) -> Vec<String> {
+        self.lab.container(host, name).expect("a container is made");
+        self.attach_as(host, name, identity)
+    }
+
+    /// The same of a container that is there.
+    ///
+    /// # Panics
+    /// It is not attached.
+    #[must_use]
+    pub fn attach_as(&self, host: &str, name: &str, identity: &str) -> Vec<String> {
+        let netns = format!("/run/netns/{name}");
+        let words = ["attach", "--netns", &netns, "--container", name];
+        let words = [&words[..], &["--identity", identity, "-o", "json"]].concat();
+        let attached = self.json(host, &words);
+        let all = attached["addresses"].as_array().expect("it has addresses");
+        let address = |one: &Value| {
+            let text = one["address"].as_str().expect("an address is text");
+            text.split('/').next().unwrap_or_default().to_owned()
+        };
+        all.iter().map(address).collect()
+    }
+
+    /// Waits until everybody reaches everybody, since a route takes its time to be told, and then looks
+    /// whether that stays so.
+    pub fn until_all_reach_all(&self, containers: &[(String, Vec<String>)]) {
+        for (from, _) in containers {
+            for address in containers.iter().flat_map(|(_, addresses)| addresses) {
+                self.until(&format!("{from} reaches {address}"), || {
+                    self.pings(from, address).then_some(())
+                });
+            }
+        }
+        self.all_reach_all(containers);
+    }
+
     /// Whether an address answers a ping, within a second.
     #[must_use]
     pub fn pings(&self, from: &str, address: &str) -> bool {

@@ -7,35 +7,7 @@ use tombolo_tests::{Cluster, Shape, addresses};
 
 /// Attaches a container as a pod of this name.
 fn pod(cluster: &Cluster, host: &str, container: &str, name: &str) -> Vec<String> {
-    cluster.lab.container(host, container).unwrap();
-    let words = [
-        "--netns",
-        &format!("/run/netns/{container}"),
-        "--container",
-        container,
-        "--identity",
-        &format!("prod/{name}/eth0"),
-        "-o",
-        "json",
-    ]
-    .map(str::to_owned);
-    let mut all = vec!["attach"];
-    all.extend(words.iter().map(String::as_str));
-    let attached = cluster.json(host, &all);
-    attached["addresses"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|a| {
-            a["address"]
-                .as_str()
-                .unwrap()
-                .split('/')
-                .next()
-                .unwrap()
-                .to_owned()
-        })
-        .collect()
+    cluster.container_as(host, container, &format!("prod/{name}/eth0"))
 }
 
 #[test]

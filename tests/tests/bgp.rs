@@ -59,23 +59,11 @@ fn containers(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Waits until everybody reaches everybody: a route takes its time to be told.
-fn reach_each_other(cluster: &Cluster, containers: &[(String, Vec<String>)]) {
-    for (from, _) in containers {
-        for address in containers.iter().flat_map(|(_, addresses)| addresses) {
-            cluster.until(&format!("{from} reaches {address}"), || {
-                cluster.pings(from, address).then_some(())
-            });
-        }
-    }
-    cluster.all_reach_all(containers);
-}
-
 #[test]
 fn a_mesh_carries_both_families_whole() {
     let cluster = mesh("bgpmesh", 3);
     let containers = containers(&cluster);
-    reach_each_other(&cluster, &containers);
+    cluster.until_all_reach_all(&containers);
     for address in &containers[1].1 {
         assert!(
             cluster.fits("a/c1", address, 1500),
@@ -115,7 +103,7 @@ fn a_mesh_carries_both_families_whole() {
 fn an_agent_that_ends_loses_no_packet() {
     let cluster = mesh("bgpgone", 2);
     let containers = containers(&cluster);
-    reach_each_other(&cluster, &containers);
+    cluster.until_all_reach_all(&containers);
     let traffic = Traffic::between(
         &cluster,
         ("a/c1", &containers[0].1),
@@ -169,7 +157,7 @@ fn a_node_that_is_lost_is_noticed_by_bfd() {
         "apiVersion: tombolo.dev/v1\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {bfd: {interval: 200ms, multiplier: 3}}\n",
     );
     let containers = containers(&cluster);
-    reach_each_other(&cluster, &containers);
+    cluster.until_all_reach_all(&containers);
     cluster.until("BFD watches", || {
         let sessions = cluster.status("a")["bgp"]["sessions"].clone();
         let sessions = sessions.as_array().unwrap().clone();
@@ -197,52 +185,20 @@ fn a_node_that_is_lost_is_noticed_by_bfd() {
     assert!(table.contains("BFD"), "{table}");
     cluster.lab.heal("c").unwrap();
     standing(&cluster, 2);
-    reach_each_other(&cluster, &containers);
-}
-
-/// Attaches a container as the one that moves, and answers its addresses.
-fn mover(cluster: &Cluster, host: &str, name: &str) -> Vec<String> {
-    cluster.lab.container(host, name).unwrap();
-    let netns = format!("/run/netns/{name}");
-    let words = [
-        "attach",
-        "--netns",
-        &netns,
-        "--container",
-        name,
-        "--identity",
-        "prod/mover/eth0",
-        "-o",
-        "json",
-    ];
-    let attached = cluster.json(host, &words);
-    let address = |one: &Value| {
-        one["address"]
-            .as_str()
-            .unwrap()
-            .split('/')
-            .next()
-            .unwrap()
-            .to_owned()
-    };
-    attached["addresses"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(address)
-        .collect()
+    cluster.until_all_reach_all(&containers);
 }
 
 #[test]
 fn a_container_that_moves_is_followed() {
     let cluster = mesh("bgpmove", 3);
-    let addresses = mover(&cluster, "a", "m1");
+    let mover = |host, name| cluster.container_as(host, name, "prod/mover/eth0");
+    let addresses = mover("a", "m1");
     for (from, to) in [(("a", "m1"), ("b", "m2")), (("b", "m2"), ("a", "m3"))] {
         cluster
             .lab
             .tombolo(from.0, &["detach", "--container", from.1])
             .unwrap();
-        assert_eq!(mover(&cluster, to.0, to.1), addresses);
+        assert_eq!(mover(to.0, to.1), addresses);
         for address in &addresses {
             for host in cluster.lab.hosts() {
                 cluster.until(&format!("{host} reaches {address} on {}", to.0), || {

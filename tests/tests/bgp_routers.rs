@@ -45,17 +45,7 @@ fn containers_behind_leaf_switches_reach_each_other_and_a_spine_may_die() {
             )
         })
         .collect();
-    let all_reach_all = || {
-        for (from, _) in &containers {
-            for address in containers.iter().flat_map(|(_, addresses)| addresses) {
-                cluster.until(&format!("{from} reaches {address}"), || {
-                    cluster.pings(from, address).then_some(())
-                });
-            }
-        }
-        cluster.all_reach_all(&containers);
-    };
-    all_reach_all();
+    cluster.until_all_reach_all(&containers);
     // No tunnel is left that packets would need room for.
     cluster.until("packets are as large as the wires allow", || {
         cluster
@@ -70,7 +60,7 @@ fn containers_behind_leaf_switches_reach_each_other_and_a_spine_may_die() {
         );
     }
     routers.remove("spine1").unwrap().kill();
-    all_reach_all();
+    cluster.until_all_reach_all(&containers);
 }
 
 #[test]

@@ -135,22 +135,8 @@ fn moved(cluster: &Cluster, report: &mut Report) -> Result<()> {
 
 /// Attaches a container as the one that moves, and answers its address.
 fn attach(cluster: &Cluster, host: &str, name: &str) -> Result<String> {
-    let netns = format!("/run/netns/{name}");
-    let words = [
-        "attach",
-        "--netns",
-        &netns,
-        "--container",
-        name,
-        "--identity",
-        "bench/mover/eth0",
-        "-o",
-        "json",
-    ];
-    let attached = cluster.json(host, &words);
-    let address = attached["addresses"][0]["address"].as_str();
-    let address = address.and_then(|address| address.split('/').next());
-    Ok(address.context("it got no address")?.to_owned())
+    let addresses = cluster.attach_as(host, name, "bench/mover/eth0");
+    addresses.into_iter().next().context("it got no address")
 }
 
 /// A node's wire is cut: how long until its peers send nothing there any more?

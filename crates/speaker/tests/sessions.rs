@@ -122,6 +122,14 @@ fn with_password(asn: u32, password: &str) -> tombolo_bgp::Peer {
     peer
 }
 
+/// Waits until the kernel of a host drops packets for this reason.
+fn drops(host: &Host, counter: &str) {
+    until(counter, || match host.counter(counter) {
+        0 => Err("none dropped".to_owned()),
+        _ => Ok(()),
+    });
+}
+
 #[test]
 fn a_wrong_password_keeps_peers_apart_until_it_is_set_right() {
     let [host_a, host_b] = Host::pair();
@@ -134,14 +142,7 @@ fn a_wrong_password_keeps_peers_apart_until_it_is_set_right() {
         &[],
     ));
     for host in [&host_a, &host_b] {
-        until("the kernel drops what is signed otherwise", || {
-            let dropped = host.counter("TCPMD5Failure");
-            if dropped > 0 {
-                Ok(())
-            } else {
-                Err("none dropped".to_owned())
-            }
-        });
+        drops(host, "TCPMD5Failure");
     }
     assert!(!a.is_established(B) && !b.is_established(A));
     let right = config(65002, 2, &[(A, with_password(65001, "right"))]);
@@ -158,14 +159,7 @@ fn a_peer_without_a_password_is_not_listened_to_where_one_is_needed() {
         &[],
     ));
     let b = host_b.start(options(config(65002, 2, &[(A, peer(65001))]), &[]));
-    until("the kernel drops what is not signed", || {
-        let dropped = host_a.counter("TCPMD5NotFound");
-        if dropped > 0 {
-            Ok(())
-        } else {
-            Err("none dropped".to_owned())
-        }
-    });
+    drops(&host_a, "TCPMD5NotFound");
     assert!(!a.is_established(B) && !b.is_established(A));
     // A password is taken away in place as well.
     let none = config(65001, 1, &[(B, peer(65002))]);
