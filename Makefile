@@ -40,7 +40,7 @@ bench: export TOMBOLO_BIN_DIR = $(TARGET_DIR)/release
 bench: ## measure, ours beside the peers: everything, or one by NAME=bgp|cni|datapath|docker|planner|policy|repair
 	deploy/setup-debian.sh test
 	$(CARGO) build --release -p tombolo -p tombolo-cni -p tombolo-docker
-	$(CARGO) bench -p tombolo-bench $(if $(NAME),--bench $(NAME),--benches)
+	$(CARGO) bench -p tombolo-benches $(if $(NAME),--bench $(NAME),--benches)
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tombolo_bench::{Figure, Goal, Inside, Report, interleave, milliseconds, serve};
+use tombolo_benches::{Figure, Goal, Inside, Report, interleave, milliseconds, serve};
 use tombolo_kernel::NetnsHandle;
 use tombolo_lab::Lab;
 use tombolo_tests::{Shape, lab, programs};

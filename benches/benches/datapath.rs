@@ -10,8 +10,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use tombolo_bench::path::{Path, Question, Seen, answer};
-use tombolo_bench::{Figure, Goal, Report, interleave, serve};
+use tombolo_benches::path::{Path, Question, Seen, answer};
+use tombolo_benches::{Figure, Goal, Report, interleave, serve};
 use tombolo_lab::Lab;
 use tombolo_tests::{Cluster, Shape, lab};
 

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use tombolo_bench::path::{Path, Question, Seen, answer};
-use tombolo_bench::{
+use tombolo_benches::path::{Path, Question, Seen, answer};
+use tombolo_benches::{
     Figure, Goal, Inside, Report, interleave, milliseconds, resident, resident_of, serve,
 };
 use tombolo_tests::Shape;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tombolo_bench::{
+use tombolo_benches::{
     Figure, Goal, Inside, Report, etcd, interleave, large, milliseconds, resident, serve,
 };
 use tombolo_ipam::Request;

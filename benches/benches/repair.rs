@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tombolo_bench::{Figure, Goal, Report};
+use tombolo_benches::{Figure, Goal, Report};
 use tombolo_tests::damage::{Victim, damages, differences};
 
 const ROUNDS: usize = 9;

@@ -8,7 +8,7 @@
 //! packet or a duplicate address ends the run.
 //!
 //! ```no_run
-//! use tombolo_bench::{Figure, Goal, Report, interleave, milliseconds};
+//! use tombolo_benches::{Figure, Goal, Report, interleave, milliseconds};
 //! # fn ours() -> anyhow::Result<()> { Ok(()) }
 //! # fn theirs() -> anyhow::Result<()> { Ok(()) }
 //! # fn main() -> anyhow::Result<()> {

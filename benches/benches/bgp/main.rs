@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use tombolo_bench::{Figure, Goal, Inside, Report, interleave, path, peak, serve};
+use tombolo_benches::{Figure, Goal, Inside, Report, interleave, path, peak, serve};
 use tombolo_bgp::rib::NextHops;
 use tombolo_lab::{Lab, Running};
 use tombolo_speaker::{Handle, Options, start};

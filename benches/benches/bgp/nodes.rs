@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tombolo_bench::path::{Path, Question, Seen};
-use tombolo_bench::{Figure, Goal, Inside, Report, interleave};
+use tombolo_benches::path::{Path, Question, Seen};
+use tombolo_benches::{Figure, Goal, Inside, Report, interleave};
 use tombolo_tests::{Cluster, Shape, lab};
 
 const NODES: usize = 20;

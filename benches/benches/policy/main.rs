@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tombolo_bench::{Figure, Goal, Inside, Report, etcd, large, milliseconds, resident, serve};
+use tombolo_benches::{Figure, Goal, Inside, Report, etcd, large, milliseconds, resident, serve};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_lab::Lab;
 use tombolo_model::{AnyResource, KindName, Name, NetworkPolicy, Resource, World, Write};

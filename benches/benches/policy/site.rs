@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tombolo_bench::{Inside, median};
+use tombolo_benches::{Inside, median};
 use tombolo_lab::Lab;
 
 use crate::HOST;
