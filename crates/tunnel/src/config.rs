@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// A node's name, the same on all nodes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub String);
 
@@ -24,7 +25,7 @@ impl fmt::Display for NodeId {
 pub struct NetworkId(pub u32);
 
 /// A node's secret, under which it signs what it tells other tunnels. It is never printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(pub [u8; 32]);
 
@@ -34,20 +35,73 @@ impl fmt::Debug for Key {
     }
 }
 
+/// A way to a node: where it should be. One node is several peers where it is reached by several ports
+/// or families. As text `NODE@ADDRESS:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PeerId {
+    /// The node.
+    pub node: NodeId,
+    /// Where it is unless its packets come from elsewhere. Both sides use the same port.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.node, self.address)
+    }
+}
+
+impl FromStr for PeerId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PeerId, String> {
+        let wrong = || format!("{text:?} is no peer; one is written NODE@ADDRESS:PORT");
+        let (node, address) = text.rsplit_once('@').ok_or_else(wrong)?;
+        let address = address.parse().map_err(|_| wrong())?;
+        Ok(PeerId {
+            node: NodeId(node.to_owned()),
+            address,
+        })
+    }
+}
+
+impl TryFrom<String> for PeerId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<PeerId, String> {
+        text.parse()
+    }
+}
+
+impl From<PeerId> for String {
+    fn from(peer: PeerId) -> String {
+        peer.to_string()
+    }
+}
+
 /// All that a tunnel is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// This node.
     pub me: NodeId,
     /// Under which it signs.
     pub key: Key,
-    /// The UDP ports to listen on.
-    pub ports: BTreeSet<u16>,
+    /// Where it listens: addresses of this node with the ports of its networks. A node that is seen at
+    /// another one is behind a translation.
+    pub listen: BTreeSet<SocketAddr>,
     /// The networks that have a device here.
     pub networks: BTreeMap<NetworkId, Network>,
     /// The other nodes.
-    pub peers: BTreeMap<NodeId, Peer>,
+    pub peers: BTreeMap<PeerId, Peer>,
+}
+
+impl Config {
+    /// This node's own addresses.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        self.listen.iter().map(SocketAddr::ip).collect()
+    }
 }
 
 /// A network.
@@ -56,22 +110,23 @@ pub struct Config {
 pub struct Network {
     /// The name of its TUN device.
     pub device: String,
-    /// The largest packet of the network, in bytes.
-    pub mtu: u16,
-    /// Which addresses are at which node.
-    pub routes: BTreeMap<IpNet, NodeId>,
-    /// The UDP port that its packets travel to and from.
-    pub port: u16,
+    /// Which addresses are at which peer.
+    pub routes: BTreeMap<IpNet, PeerId>,
 }
 
 /// Another node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
-    /// Where it is unless its packets come from elsewhere.
-    pub address: SocketAddr,
     /// Under which it signs.
     pub key: Key,
-    /// The largest packet that the underlay is believed to carry to it, in bytes.
+    /// The largest packet that the interfaces at both ends take, in bytes.
     pub underlay_mtu: u16,
+}
+
+/// What the tunnel adds to a packet that goes to an address: IP, UDP and its own header.
+#[must_use]
+pub fn overhead(to: IpAddr) -> u16 {
+    let ip = if to.is_ipv4() { 20 } else { 40 };
+    ip + 8 + 8
 }

@@ -16,12 +16,13 @@
 #![deny(unsafe_code)]
 
 mod config;
+pub mod control;
 mod counters;
 mod error;
 pub mod header;
 mod table;
 
-pub use config::{Config, Key, Network, NetworkId, NodeId, Peer};
+pub use config::{Config, Key, Network, NetworkId, NodeId, Peer, PeerId, overhead};
 pub use counters::{Counters, Reason, Sums, Traffic};
 pub use error::TunnelError;
 pub use table::{NetworkEntry, PeerEntry, Table};
