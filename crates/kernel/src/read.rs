@@ -33,7 +33,7 @@ impl<'a> Scope<'a> {
     ) -> Scope<'a> {
         let named = planned
             .iter()
-            .filter_map(|(key, object)| link_named(key, object))
+            .flat_map(|(key, object)| links_named(key, object))
             .collect();
         Scope {
             ownership,
@@ -97,7 +97,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-fn link_named<'a>(key: &'a Key, object: &'a Object) -> Option<&'a IfName> {
+fn links_named<'a>(key: &'a Key, object: &'a Object) -> Vec<&'a IfName> {
     match (key, object) {
         (
             Key::Link(link)
@@ -106,9 +106,9 @@ fn link_named<'a>(key: &'a Key, object: &'a Object) -> Option<&'a IfName> {
             | Key::Fdb { link, .. }
             | Key::Station { bridge: link, .. },
             _,
-        ) => Some(link),
-        (Key::Route { .. }, Object::Route(route)) => route.next.link(),
-        _ => None,
+        ) => vec![link],
+        (Key::Route { .. }, Object::Route(route)) => route.next.links(),
+        _ => Vec::new(),
     }
 }
 

@@ -11,9 +11,9 @@ mod claim;
 mod collect;
 mod label;
 pub(crate) mod taken;
+mod unmet;
 mod view;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,7 @@ use std::time::Duration;
 use tombolo_api::{AttachRequest, Attached, DetachRequest, Fault, FaultKind};
 use tombolo_kernel::{KernelError, NetnsHandle};
 use tombolo_model::kinds::Sharing;
-use tombolo_model::{Endpoint, IfName, Name, ResourceKey, World, Write};
-use tombolo_plan::{Key, Netns, Object, Place};
+use tombolo_model::{Endpoint, Name, ResourceKey, World, Write};
 use tombolo_store::Revision;
 
 use crate::shared::{AppliedState, Shared};
@@ -32,6 +31,7 @@ pub(crate) use amend::amend;
 pub(crate) use claim::ipam_fault;
 pub(crate) use collect::{collect, ready};
 pub(crate) use label::label;
+use unmet::unmet;
 pub(crate) use view::inspect;
 
 /// How long the kernel may take to hold an endpoint.
@@ -265,57 +265,6 @@ async fn absent_nodes(shared: &Shared) -> Vec<Name> {
         .filter(|node| !alive.contains(node))
         .cloned()
         .collect()
-}
-
-/// Why the kernel does not hold all of an endpoint, if it does not.
-fn unmet(state: &AppliedState, key: &EndpointKey) -> Option<Fault> {
-    if let Some(error) = &state.error {
-        return Some(Fault::new(FaultKind::System, error.clone()));
-    }
-    let owner = resource_key(key);
-    let mut problems = state.plan.problems.iter();
-    if let Some(problem) = problems.find(|problem| problem.resource == owner) {
-        return Some(Fault::new(FaultKind::Conflict, problem.message.clone()));
-    }
-    let objects = state.plan.objects.iter();
-    let own = objects.filter(|(_, planned)| planned.origin.resource == owner);
-    let own: Vec<&Place> = own.map(|(place, _)| place).collect();
-    let around: BTreeSet<&Netns> = own.iter().map(|place| &place.netns).collect();
-    // A container never runs without the policies that it is to meet.
-    let filters = tombolo_plan::policy::filters(&state.plan);
-    let filters = filters.filter(|place| around.contains(&place.netns));
-    own.iter().copied().chain(filters).find_map(|place| {
-        let why = root_cause(state, place)?;
-        Some(Fault::new(FaultKind::System, why.to_owned()))
-    })
-}
-
-/// Why an object is not held: where what it stands on could not be made, that is the reason.
-fn root_cause<'a>(state: &'a AppliedState, place: &Place) -> Option<&'a str> {
-    let mut place = place.clone();
-    let mut why = state.failed.get(&place.to_string())?;
-    // Nothing stands on more than a few links; a plan that goes round in circles has no reason.
-    for _ in 0..4 {
-        let planned = state.plan.objects.get(&place);
-        let Some(below) = planned.and_then(|planned| stands_on(&planned.object)) else {
-            break;
-        };
-        place = Place::host(Key::Link(below.clone()));
-        let Some(deeper) = state.failed.get(&place.to_string()) else {
-            break;
-        };
-        why = deeper;
-    }
-    Some(why)
-}
-
-/// The link that an object needs.
-fn stands_on(object: &Object) -> Option<&IfName> {
-    match object {
-        Object::Link(link) => link.kind.stands_on(),
-        Object::Route(route) => route.next.link(),
-        _ => None,
-    }
 }
 
 /// Deletes an endpoint and gives its addresses back, and waits until the kernel follows. It is

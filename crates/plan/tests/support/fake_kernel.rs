@@ -132,7 +132,9 @@ impl FakeKernel {
             (Key::Address { link: name, .. }, _)
             | (Key::Neighbour { link: name, .. }, _)
             | (Key::Fdb { link: name, .. }, _) => link(name),
-            (Key::Route { .. }, Object::Route(Route { next, .. })) => next.link().and_then(link),
+            (Key::Route { .. }, Object::Route(Route { next, .. })) => {
+                next.links().into_iter().find_map(link)
+            }
             (Key::Link(_), Object::Link(Link { port: Some(p), .. })) => link(&p.bridge),
             (Key::Link(_), Object::Link(Link { kind, .. })) => {
                 let parent = kind.stands_on()?;
@@ -170,7 +172,7 @@ impl FakeKernel {
                 (Key::Address { link, .. }, _)
                 | (Key::Neighbour { link, .. }, _)
                 | (Key::Fdb { link, .. }, _) => link == name,
-                (Key::Route { .. }, Object::Route(route)) => route.next.link() == Some(name),
+                (Key::Route { .. }, Object::Route(route)) => route.next.links().contains(&name),
                 (Key::Sysctl(path), _) => path.split('/').any(|part| part == name.as_str()),
                 _ => false,
             };
