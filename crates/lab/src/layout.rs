@@ -93,7 +93,7 @@ impl Layout {
             Topology::Switch => 1,
             Topology::Subnets => 2,
             Topology::Line => count.saturating_sub(1).max(1),
-            Topology::LeafSpine => return fabric::layout(spec),
+            Topology::LeafSpine | Topology::DualLeafSpine => return fabric::layout(spec),
         };
         let has_gateway = |segment| spec.topology != Topology::Line || segment == 0;
         let line = spec.topology == Topology::Line;
@@ -161,7 +161,7 @@ impl Numbers {
     fn host(&self, spec: &LabSpec, i: usize, segments: usize) -> HostLayout {
         let name = spec.hosts[i].clone();
         let mine: Vec<usize> = match spec.topology {
-            Topology::Switch | Topology::LeafSpine => vec![0],
+            Topology::Switch | Topology::LeafSpine | Topology::DualLeafSpine => vec![0],
             Topology::Subnets => vec![i % 2],
             Topology::Line if i == 0 => vec![0],
             Topology::Line => (i - 1..=i).filter(|k| *k < segments).collect(),

@@ -23,6 +23,9 @@ pub enum Topology {
     /// Two spines, four leaves and a rack of hosts below each leaf; routers `leaf1` to `leaf4`,
     /// `spine1` and `spine2`, which know nothing but their own addresses.
     LeafSpine,
+    /// The same, with every host below two leaves: a host of rack 1 has a second interface in rack 2,
+    /// and so on in pairs.
+    DualLeafSpine,
 }
 
 impl Topology {
@@ -30,7 +33,7 @@ impl Topology {
     #[must_use]
     pub fn routers(self) -> Vec<String> {
         match self {
-            Topology::LeafSpine => fabric::routers(),
+            Topology::LeafSpine | Topology::DualLeafSpine => fabric::routers(),
             Topology::Switch | Topology::Subnets | Topology::Line => Vec::new(),
         }
     }
@@ -44,10 +47,11 @@ impl FromStr for Topology {
             "subnets" => Ok(Topology::Subnets),
             "line" => Ok(Topology::Line),
             "leaf-spine" => Ok(Topology::LeafSpine),
+            "dual-leaf-spine" => Ok(Topology::DualLeafSpine),
             _ => Err(LabError::Spec {
                 what: "topology",
                 value: text.to_owned(),
-                rule: "it is switch, subnets, line or leaf-spine",
+                rule: "it is switch, subnets, line, leaf-spine or dual-leaf-spine",
             }),
         }
     }
@@ -60,6 +64,7 @@ impl fmt::Display for Topology {
             Topology::Subnets => "subnets",
             Topology::Line => "line",
             Topology::LeafSpine => "leaf-spine",
+            Topology::DualLeafSpine => "dual-leaf-spine",
         })
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! A leaf announces its rack, and takes any host of its rack as a peer that dials it, by IPv4, with
 //! any other AS. Hosts of several racks may have the same AS: the leaf puts its own in place of it.
+//! Where hosts are below two leaves, these watch them by BFD.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -74,6 +75,10 @@ router bgp {number}
     );
     for wire in wires {
         let _ = writeln!(text, " neighbor {} interface peer-group wires", wire.name);
+    }
+    if lab.record().spec.topology == Topology::DualLeafSpine {
+        // So slow that nobody but BFD can have noticed a loss.
+        text.push_str(" neighbor rack bfd\n neighbor rack timers 30 90\n");
     }
     for rack in racks.iter().filter(|rack| rack.addr().is_ipv4()) {
         let _ = writeln!(text, " bgp listen range {} peer-group rack", rack.trunc());

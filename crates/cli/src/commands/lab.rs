@@ -42,7 +42,7 @@ pub(crate) struct Up {
     /// How many hosts: a, b, c, …
     #[arg(long, default_value_t = 3)]
     hosts: usize,
-    /// How they are joined: switch, subnets, line or leaf-spine.
+    /// How they are joined: switch, subnets, line, leaf-spine or dual-leaf-spine.
     #[arg(long, default_value = "switch")]
     topology: Topology,
     /// MTU of the wires.

@@ -8,6 +8,9 @@
 //!  a, e   b, f   c, g   d, h        host i is in rack i modulo 4
 //! ```
 //!
+//! Where hosts are below two leaves each, those of racks 1 and 2 have their `eth1` in the other one of
+//! these two, and those of 3 and 4 likewise; their default route is by `eth0` alone.
+//!
 //! Rack `k` is segment `k`. The wire between leaf `l` and spine `s` (from 0) is segment
 //! `4 + 2 l + s`: 192.168.100.2n/31 (RFC 3021) and fd50:100:0:n::/127 (RFC 6164) with n = 2 l + s,
 //! the spine at the lower address. A leaf has its rack at `eth0`, the spines at `eth1` and `eth2`; a
@@ -19,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::{HostLayout, Interface, Layout, Numbers, Segment, default_ways, net, octet};
-use crate::spec::LabSpec;
+use crate::spec::{LabSpec, Topology};
 
 /// How many spines there are.
 const SPINES: usize = 2;
@@ -57,16 +60,21 @@ pub(super) fn layout(spec: &LabSpec) -> Layout {
 
 fn host(spec: &LabSpec, i: usize, numbers: &Numbers) -> HostLayout {
     let (name, rack) = (spec.hosts[i].clone(), i % LEAVES);
-    let interface = Interface {
-        name: "eth0".to_owned(),
-        port: format!("sw-{name}"),
+    let partner = (spec.topology == Topology::DualLeafSpine).then_some(rack ^ 1);
+    let interface = |(index, rack): (usize, usize)| Interface {
+        name: format!("eth{index}"),
+        port: match index {
+            0 => format!("sw-{name}"),
+            _ => format!("sw-{name}.{index}"),
+        },
         segment: rack,
         addresses: numbers.on(rack, 11 + i),
-        mac: [0x02, 0x1a, 0xb0, 0, octet(rack), octet(11 + i)],
+        mac: [0x02, 0x1a, 0xb0, octet(index), octet(rack), octet(11 + i)],
     };
+    let racks = std::iter::once(rack).chain(partner);
     HostLayout {
         ways: default_ways(&numbers.on(rack, 1)),
-        interfaces: vec![interface],
+        interfaces: racks.enumerate().map(interface).collect(),
         forwards: false,
         name,
     }
@@ -122,10 +130,12 @@ fn router(name: &str, plugs: Vec<Plug>) -> HostLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Topology;
 
     fn fabric(hosts: usize) -> Layout {
-        let topology = Topology::LeafSpine;
+        with(Topology::LeafSpine, hosts)
+    }
+
+    fn with(topology: Topology, hosts: usize) -> Layout {
         Layout::of(&LabSpec {
             topology,
             ..LabSpec::new("x", hosts)
@@ -143,6 +153,25 @@ mod tests {
         assert_eq!(told("a"), "192.168.50.11/24 via 192.168.50.1 fd50::1");
         assert_eq!(told("d"), "192.168.53.14/24 via 192.168.53.1 fd50:3::1");
         assert_eq!(told("e"), "192.168.50.15/24 via 192.168.50.1 fd50::1");
+    }
+
+    #[test]
+    fn hosts_below_two_leaves_share_them_in_pairs() {
+        let layout = with(Topology::DualLeafSpine, 4);
+        let told = |host: &str| -> Vec<String> {
+            let interfaces = &layout.host(host).unwrap().interfaces;
+            let told = interfaces.iter();
+            told.map(|i| format!("{} {} {}", i.name, i.port, i.addresses[0]))
+                .collect()
+        };
+        assert_eq!(
+            told("a"),
+            ["eth0 sw-a 192.168.50.11/24", "eth1 sw-a.1 192.168.51.11/24"]
+        );
+        assert_eq!(
+            told("d"),
+            ["eth0 sw-d 192.168.53.14/24", "eth1 sw-d.1 192.168.52.14/24"]
+        );
     }
 
     #[test]
