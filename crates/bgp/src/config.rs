@@ -69,6 +69,9 @@ pub struct Peer {
     pub hold_time: Duration,
     /// How long to wait between two tries to connect.
     pub connect_retry: Duration,
+    /// Whether it is none of ours: what others of this kind told is not told to it, since we are no way
+    /// from one to the other.
+    pub outside: bool,
     /// Whether it is a client of our reflector (RFC 4456).
     pub client: bool,
     /// Several paths to a prefix at once (RFC 7911).
@@ -230,6 +233,7 @@ impl Peer {
             ttl: Ttl::Default,
             hold_time: Duration::from_secs(90),
             connect_retry: Duration::from_secs(5),
+            outside: false,
             client: false,
             add_path: AddPath::default(),
             allow_own_asn: 0,

@@ -10,6 +10,7 @@
 //! packets for it arrive. After a start the routes that the kernel still holds stay in force until all
 //! peers have spoken (RFC 4724): [`recall`] reads them before the first pass.
 
+mod ends;
 mod hops;
 mod learn;
 mod state;
@@ -30,6 +31,7 @@ use tombolo_speaker::{Handle, Options, Routes, Stop};
 use tombolo_store::Revision;
 
 use crate::shared::Shared;
+use ends::Ends;
 use hops::Hops;
 
 pub(crate) use state::{problems, state};
@@ -111,6 +113,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             () = shared.speaking.underlay.notified() => {
                 tokio::time::sleep(GATHER).await;
                 task.look();
+                task.retry().await;
             }
             _ = look.tick() => {
                 task.look();
@@ -141,6 +144,7 @@ async fn news(routes: &mut Option<watch::Receiver<Arc<Routes>>>) {
 struct Task<'a> {
     shared: &'a Shared,
     hops: Hops,
+    ends: Ends,
     /// What the plan last said; nothing before there is one.
     plan: Option<Option<BgpPlan>>,
     /// What the speaker last took.
@@ -163,6 +167,7 @@ impl<'a> Task<'a> {
         Task {
             shared,
             hops: Hops::default(),
+            ends: Ends::default(),
             plan: None,
             config: None,
             originate: BTreeMap::new(),
@@ -188,7 +193,7 @@ impl<'a> Task<'a> {
             Some(None) => return self.silence().await,
             Some(Some(plan)) => plan,
         };
-        let (config, mut problems) = with_passwords(&plan);
+        let (mut config, mut problems) = with_passwords(&plan);
         let told = plan.advertise.into_iter();
         let originate = told.map(|(net, told)| (net, told.origination)).collect();
         // One whose thread has died: the kernel goes on with what it told.
@@ -203,6 +208,10 @@ impl<'a> Task<'a> {
             self.kept.clone_from(&self.learned.routes);
             self.returns = true;
         }
+        if self.routes.is_none() || Ends::are_wanted(&config) && self.ends == Ends::default() {
+            self.look();
+        }
+        self.ends.complete(&self.hops, &mut config);
         let outcome = match self.routes {
             None => self.start(config, originate),
             Some(_) => self.adjust(config, originate).await,
@@ -238,7 +247,6 @@ impl<'a> Task<'a> {
         config: Config,
         originate: BTreeMap<IpNet, Origination>,
     ) -> Result<(), tombolo_speaker::SpeakerError> {
-        self.look();
         let options = Options {
             originate: originate.clone(),
             next_hops: NextHops(self.hops.reach()),
@@ -282,12 +290,13 @@ impl<'a> Task<'a> {
 
     /// Looks at the host's own routes.
     fn look(&mut self) {
-        if self.plan.as_ref().is_none_or(Option::is_none) {
+        let Some(Some(plan)) = &self.plan else {
             return;
-        }
-        match read_hops(self.shared) {
-            Ok(hops) if hops != self.hops => {
-                self.hops = hops;
+        };
+        let ends = Ends::are_wanted(&plan.config);
+        match read_hops(self.shared, ends) {
+            Ok((hops, ends)) if hops != self.hops || ends != self.ends => {
+                (self.hops, self.ends) = (hops, ends);
                 self.with_handle(|handle| handle.set_next_hops(NextHops(self.hops.reach())));
                 self.learn();
             }
@@ -317,13 +326,20 @@ impl<'a> Task<'a> {
     }
 }
 
-fn read_hops(shared: &Shared) -> Result<Hops> {
+/// How next hops are reached, and the addresses of this host's links where somebody is told of them.
+fn read_hops(shared: &Shared, with_ends: bool) -> Result<(Hops, Ends)> {
     let here = NetnsHandle::current().context("cannot open the host's network namespace")?;
-    let protocol = Ownership::of(shared.node()).route_protocol;
+    let own = Ownership::of(shared.node());
     // A dump of all routes: other tasks do not wait for it.
-    let ways = tokio::task::block_in_place(|| underlay::ways(&here, protocol));
-    let ways = ways.context("cannot read the host's routes")?;
-    Ok(Hops::new(ways))
+    tokio::task::block_in_place(|| {
+        let ways = underlay::ways(&here, own.route_protocol);
+        let ways = ways.context("cannot read the host's routes")?;
+        let ends = match with_ends {
+            true => Ends::read(&here, &own.link_prefix),
+            false => Ok(Ends::default()),
+        };
+        Ok((Hops::new(ways), ends.context("cannot list interfaces")?))
+    })
 }
 
 /// A plan's configuration with the passwords that are in files. A peer whose password cannot be had

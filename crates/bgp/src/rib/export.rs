@@ -19,6 +19,8 @@ pub enum Withheld {
     FromIt,
     /// It came from our own system, and neither end is a client of ours (RFC 4456 section 6).
     NotReflected,
+    /// Another one outside told it, and we are no way between the two.
+    NoTransit,
     /// A community of the path forbids it (RFC 1997).
     Community,
     /// Its session is long gone, and the peer does not know of such routes (RFC 9494 section 4.3).
@@ -46,6 +48,7 @@ impl Withheld {
         match self {
             Withheld::FromIt => "the peer told it to us",
             Withheld::NotReflected => "it is of our own system and neither end is a client",
+            Withheld::NoTransit => "another router outside told it, and we are no way between them",
             Withheld::Community => "a community of it says so",
             Withheld::LongLivedStale => {
                 "its session is long gone and the peer knows no such routes"
@@ -111,6 +114,8 @@ impl Exporter<'_> {
             Err(Withheld::FromIt)
         } else if internal && from_internal && !reflects {
             Err(Withheld::NotReflected)
+        } else if self.role.peer.outside && source.is_some_and(|source| source.peer.outside) {
+            Err(Withheld::NoTransit)
         } else if is_set(Community::NO_ADVERTISE) || !internal && stays.into_iter().any(is_set) {
             Err(Withheld::Community)
         } else if path.is_long_lived_stale() && self.role.negotiated.long_lived.is_empty() {

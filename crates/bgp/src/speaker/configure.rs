@@ -123,6 +123,7 @@ fn judges_otherwise(before: &Peer, after: &Peer) -> bool {
     before.next_hops != after.next_hops
         || before.next_hop != after.next_hop
         || before.client != after.client
+        || before.outside != after.outside
         || before.allow_own_asn != after.allow_own_asn
         || before.max_prefixes != after.max_prefixes
         || before.import != after.import

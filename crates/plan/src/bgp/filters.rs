@@ -8,7 +8,8 @@
 //!        against the blocks when routes are planned (learned.rs).
 //!  out   to nodes: pools, and what begins here. To others: the same but for pools with
 //!        disableBGPExport, and of what peers told only what is as large as a block or one address.
-//!        What peers told that is of no pool of ours goes to nobody.
+//!        What peers told that is of no pool of ours goes to nobody, and what one router told goes to no
+//!        other one, unless a BGPFilter accepts something.
 //! ```
 
 use ipnet::IpNet;
@@ -114,6 +115,16 @@ pub(super) fn export(site: &Site, filters: &[Name], outside: bool) -> Filter {
         rules,
         otherwise: Outcome::Accept,
     }
+}
+
+/// Whether filters say themselves what goes out: then it may be what routers told, too.
+pub(super) fn let_out(site: &Site, filters: &[Name]) -> bool {
+    let all = filters
+        .iter()
+        .filter_map(|name| site.world.bgp_filters.get(name));
+    let mut rules =
+        all.flat_map(|filter| filter.spec.export_v4.iter().chain(&filter.spec.export_v6));
+    rules.any(|rule| rule.action == FilterAction::Accept)
 }
 
 /// Lets through what is of a pool.

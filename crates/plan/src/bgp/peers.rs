@@ -296,6 +296,9 @@ fn adopt(site: &Site, spec: &BgpPeer, peer: &mut Peer) {
     };
     peer.import = filters::import(site, &spec.filters);
     let outside = spec.peer_selector.is_none();
+    // Within our own system it is reflection that says who is told what.
+    let is_foreign = peer.asn != settings::asn(site.world, site.me);
+    peer.outside = outside && is_foreign && !filters::let_out(site, &spec.filters);
     peer.export = filters::export(site, &spec.filters, outside);
 }
 
@@ -370,7 +373,13 @@ pub(super) fn describe(peer: &Peer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " ipv4 only")?;
     }
     let hops = peer.next_hops.iter().map(ToString::to_string);
-    write!(f, " next-hops {}", hops.collect::<Vec<_>>().join(","))?;
+    // Where our end is the kernel's choice, its link says what we are known by.
+    let link = if peer.local_address.is_none() {
+        "its-link,"
+    } else {
+        ""
+    };
+    write!(f, " next-hops {link}{}", hops.collect::<Vec<_>>().join(","))?;
     match peer.next_hop {
         NextHopMode::Default => {}
         NextHopMode::Own => write!(f, " always")?,
@@ -386,6 +395,7 @@ pub(super) fn describe(peer: &Peer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " hold {hold}s")?;
     }
     for (word, given) in [
+        (" outside", peer.outside),
         (" client", peer.client),
         (" passive", peer.passive),
         (" add-path send", peer.add_path.send),

@@ -160,6 +160,23 @@ fn long_gone_routes_are_told_to_those_who_know_what_they_are() {
 }
 
 #[test]
+fn we_are_no_way_from_one_router_outside_to_another() {
+    let outside = |number, asn| {
+        let mut role = role(number, asn);
+        role.peer.outside = true;
+        role
+    };
+    let told = || attributes(1, &[EXTERNAL]);
+    let refused = pass(outside(1, EXTERNAL), told(), outside(2, 65002)).unwrap_err();
+    assert_eq!(
+        refused,
+        "another router outside told it, and we are no way between them"
+    );
+    assert!(pass(outside(1, EXTERNAL), told(), role(2, OURS.0)).is_ok());
+    assert!(pass(role(1, EXTERNAL), told(), outside(2, 65002)).is_ok());
+}
+
+#[test]
 fn the_next_hop_is_whose_it_is_said_to_be() {
     for (mode, asn, expected) in [
         (NextHopMode::Default, 65002, 100),
