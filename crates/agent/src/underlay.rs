@@ -19,7 +19,9 @@ pub(crate) fn detect(methods: &[Method]) -> Result<Vec<NodeAddress>> {
     let here = NetnsHandle::current().context("cannot open the network namespace")?;
     let mut host = Host::default();
     for interface in underlay::interfaces(&here).context("cannot list interfaces")? {
-        if interface.up && !interface.loopback {
+        if interface.loopback {
+            host.loopback = Some((interface.name, interface.addresses));
+        } else if interface.up {
             host.interfaces
                 .push((interface.name, interface.mtu, interface.addresses));
         }

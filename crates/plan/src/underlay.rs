@@ -31,6 +31,9 @@ pub enum Method {
 pub struct Host {
     /// Its interfaces that are up, with MTU and addresses.
     pub interfaces: Vec<(IfName, u32, Vec<IpNet>)>,
+    /// The loopback with its addresses, which others reach where the host's routers are told of them. It
+    /// is used only where it is asked for.
+    pub loopback: Option<(IfName, Vec<IpNet>)>,
     /// The interface of the default route of each family.
     pub default_route: BTreeMap<Family, IfName>,
     /// For each `can-reach` address that has a route: interface and source address.
@@ -145,13 +148,12 @@ fn by_method<'a>(method: &Method, host: &'a Host, family: Family) -> Option<Foun
     match method {
         Method::DefaultRoute => by_default_route(host, family),
         Method::Interface(patterns) => patterns.iter().find_map(|pattern| {
-            let (name, mtu, net) =
-                usable(host, Some(family)).find(|(n, _, _)| matches(pattern, n))?;
+            let (name, mtu, net) = named(host, family).find(|(n, _, _)| matches(pattern, n))?;
             Some((name, mtu, net, format!("interface={pattern} names {name}")))
         }),
         Method::Cidr(range) => {
             let (name, mtu, net) =
-                usable(host, Some(family)).find(|(_, _, net)| range.contains(&net.addr()))?;
+                named(host, family).find(|(_, _, net)| range.contains(&net.addr()))?;
             Some((name, mtu, net, format!("it is in cidr={range}")))
         }
         Method::CanReach(target) => {
@@ -202,10 +204,24 @@ fn usable(host: &Host, family: Option<Family>) -> impl Iterator<Item = (&IfName,
         })
         .flat_map(|(name, mtu, nets)| nets.iter().map(move |net| (name, *mtu, *net)))
         .filter(move |(_, _, net)| family.is_none_or(|family| Family::of_net(*net) == family))
-        .filter(|(_, _, net)| match net.addr() {
-            IpAddr::V4(a) => !a.is_loopback() && !a.is_link_local(),
-            IpAddr::V6(a) => !a.is_loopback() && !a.is_unicast_link_local(),
-        })
+        .filter(|(_, _, net)| is_reachable(net.addr()))
+}
+
+/// The same, and behind them those of the loopback. Packets from there leave by any interface, so they
+/// may be no larger than what all of these carry.
+fn named(host: &Host, family: Family) -> impl Iterator<Item = (&IfName, u32, IpNet)> {
+    let mtu = usable(host, None).map(|(_, mtu, _)| mtu).min();
+    let own = host.loopback.iter().zip(mtu);
+    let own = own.flat_map(|((name, nets), mtu)| nets.iter().map(move |net| (name, mtu, *net)));
+    let own = own.filter(move |(_, _, net)| Family::of_net(*net) == family);
+    usable(host, Some(family)).chain(own.filter(|(_, _, net)| is_reachable(net.addr())))
+}
+
+fn is_reachable(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => !a.is_loopback() && !a.is_link_local(),
+        IpAddr::V6(a) => !a.is_loopback() && !a.is_unicast_link_local(),
+    }
 }
 
 fn matches(pattern: &str, name: &IfName) -> bool {
@@ -228,11 +244,14 @@ mod tests {
         };
         Host {
             interfaces: vec![
-                (name("lo"), 65_536, nets(&["127.0.0.1/8", "::1/128"])),
                 (name("eth0"), 1500, nets(&["10.0.2.15/24", "fe80::1/64"])),
                 (name("eth1"), 9000, nets(&["192.168.0.5/24", "fd00::5/64"])),
                 (name("docker0"), 1500, nets(&["172.17.0.1/16"])),
             ],
+            loopback: Some((
+                name("lo"),
+                nets(&["127.0.0.1/8", "::1/128", "10.255.0.1/32", "fd00:255::1/128"]),
+            )),
             default_route: [(Family::V4, name("eth0"))].into(),
             reach: [(
                 "192.168.0.9".parse().unwrap(),
@@ -268,6 +287,13 @@ mod tests {
         assert!(chosen(&["cidr=192.168.0.0/16"])[0].starts_with("eth1 192.168.0.5/24 9000"));
         assert!(chosen(&["can-reach=192.168.0.9"])[0].contains("packets to 192.168.0.9 leave"));
         assert!(chosen(&["interface=ens*", "default-route"])[0].starts_with("eth0"));
+    }
+
+    #[test]
+    fn an_address_on_the_loopback_is_used_where_it_is_asked_for() {
+        assert!(chosen(&["cidr=10.255.0.0/24"])[0].starts_with("lo 10.255.0.1/32 1500"));
+        let both = chosen(&["interface=lo"]);
+        assert!(both[1].starts_with("lo fd00:255::1/128 1500"), "{both:?}");
     }
 
     #[test]

@@ -91,6 +91,14 @@ pub struct NodeNetworkStatus {
     pub receives: Vec<TransportSpec>,
 }
 
+impl NodeAddress {
+    /// Whether it is on the loopback: on no wire, but routed to wherever the node is.
+    #[must_use]
+    pub fn is_on_loopback(&self) -> bool {
+        self.interface.as_str() == "lo"
+    }
+}
+
 impl Node {
     /// The node's underlay address of one family.
     #[must_use]

@@ -1,4 +1,5 @@
-//! What a host's speaker announces of its own: blocks, single addresses, ranges of services.
+//! What a host's speaker announces of its own: blocks, single addresses, ranges of services, and the
+//! node's own address where it is on no wire.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,20 @@ pub(super) fn of(site: &Site) -> BTreeMap<IpNet, Advertised> {
                 site.announce(Family::host_net(address), origin(rule), &mut found);
             }
         }
+    }
+    for own in site
+        .me
+        .spec
+        .addresses
+        .iter()
+        .filter(|own| own.is_on_loopback())
+    {
+        let origin = Origin {
+            resource: site.me.key(),
+            rule: "bgp: this node's own address, which is on the loopback, is announced",
+        };
+        let address = Family::host_net(own.address.addr());
+        site.announce(address, origin, &mut found);
     }
     for (range, configuration) in site.settings.service_ranges() {
         let origin = Origin {

@@ -44,7 +44,7 @@ pub(super) fn plan(site: &Site, bgp: &BgpPlan, plan: &mut HostPlan) {
         };
         let route = Route {
             next,
-            source: None,
+            source: site.source(Family::of_net(route.prefix)),
             mtu: holder.and_then(|holder| site.mtu_to(holder, route.prefix)),
         };
         plan.want(Place::host(key), Object::Route(route), origin);
@@ -174,6 +174,13 @@ impl<'a> Site<'a> {
             }),
             _ => Some(NextHop::Many(hops)),
         }
+    }
+
+    /// The address that the host's own packets have: where that of the node is on no wire, it outlives
+    /// each of them.
+    fn source(&self, family: Family) -> Option<IpAddr> {
+        let own = self.me.spec.address(family)?;
+        own.is_on_loopback().then(|| own.address.addr())
     }
 
     fn hop(&self, told: &LearnedHop) -> Option<Hop> {

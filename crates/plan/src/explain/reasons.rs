@@ -181,6 +181,10 @@ const REASONS: &[(&str, &str)] = &[
         "the peer says that the destination is reached through it, no filter refused it, and it is of no pool of ours",
     ),
     (
+        "bgp: this node's own address, which is on the loopback, is announced",
+        "no wire has the address, so others find the node only by what it says",
+    ),
+    (
         "bgp: a speaker for a network's transport",
         "a network's packets go by what the nodes tell each other by BGP",
     ),

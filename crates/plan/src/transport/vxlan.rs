@@ -100,8 +100,11 @@ impl Transport for Vxlan {
         true
     }
 
-    fn obstacle(&self, _: &Path, _: Family) -> Option<String> {
-        None
+    fn obstacle(&self, path: &Path, _: Family) -> Option<String> {
+        path.here.is_on_loopback().then(|| {
+            "this node's address is on the loopback, which no vxlan device can stand on; use transport bgp"
+                .to_owned()
+        })
     }
 
     fn receive(&self, site: &Site, plan: &mut HostPlan) {
@@ -109,7 +112,8 @@ impl Transport for Vxlan {
             return;
         };
         for (index, family) in site.families.iter().enumerate() {
-            let Some(here) = site.me.spec.address(*family) else {
+            let here = site.me.spec.address(*family);
+            let Some(here) = here.filter(|here| !here.is_on_loopback()) else {
                 continue;
             };
             let device = naming::vxlan(options.vni, *family);
