@@ -62,6 +62,13 @@ const FEATURES: &[Feature] = &[
         module: "ipvlan",
         is_used: |node| node.parents.iter().any(|parent| parent.sort == "ipvlan"),
     },
+    Feature {
+        kind: "vlan",
+        purpose: "driver vlan, and VLANs of macvlan and ipvlan",
+        module: "8021q",
+        // Of networks that use it the check `segments` tells.
+        is_used: |_| false,
+    },
 ];
 
 pub(crate) fn features(facts: &Facts) -> Vec<Verdict> {

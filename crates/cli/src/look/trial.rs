@@ -56,13 +56,17 @@ pub(super) fn features() -> Result<BTreeMap<String, Option<String>>, String> {
         mark: None,
         handed_over: false,
     };
+    let vlan = LinkKind::Vlan {
+        parent: parent.clone(),
+        id: 7,
+    };
     let vxlan = LinkKind::Vxlan {
         vni: Vni::new(1).map_err(|e| text(&e))?,
         port: 4789,
         local: here.into(),
         parent,
     };
-    kinds.extend([("ipvlan", ipvlan), ("vxlan", vxlan)]);
+    kinds.extend([("ipvlan", ipvlan), ("vlan", vlan), ("vxlan", vxlan)]);
     let node = Name::new("a").map_err(|e| text(&e))?;
     let mut plan = HostPlan::default();
     want_underlay(&mut plan, &node).map_err(|e| text(&e))?;
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn a_kernel_says_of_each_feature_whether_it_has_it() {
         let found = features().expect("this test needs root");
-        assert_eq!(found.len(), 7, "{found:?}");
+        assert_eq!(found.len(), 8, "{found:?}");
         assert_eq!(found["vxlan"], None);
         for (kind, why) in found {
             if let Some(why) = why {
