@@ -5,25 +5,34 @@
 //!  container 0 ── host a ──eth0────eth0── host b ── container 1
 //! ```
 //!
+//! Where both containers are on one host, the other one has none.
+//!
 //! There are no agents: each host's plan comes from one World, and is made so by the kernel crate. A
 //! host takes a [`Ground::turn`] as its agent would: it plans, changes its kernel, and then tells the
-//! others what it does. Nothing has a name on the machine but a folder of namespaces for segments; all
-//! of it goes with the test.
+//! others what it does. What a host would announce by BGP the other one learns in its next turn
+//! (`gossip`). Nothing has a name on the machine but a folder of namespaces for segments; all of it goes
+//! with the test.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+mod cast;
+mod gossip;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tombolo_kernel::echo::{Answer, Echo};
 use tombolo_kernel::{Kernel, NetnsHandle, Ownership};
 use tombolo_model::{Accept, AnyResource, Family, Name, World, parse};
 use tombolo_plan::naming::segment_prefix;
 
 use crate::stage::run;
+pub use cast::{Numbers, Spot};
+use cast::{net, pool};
+use gossip::Gossip;
 
 /// The network that is tried.
 const NETWORK: &str = "net";
@@ -37,7 +46,9 @@ const ROUNDS: usize = 12;
 /// Two hosts, two containers.
 pub struct Ground {
     numbers: Numbers,
+    spot: Spot,
     world: World,
+    gossip: Gossip,
     hosts: [Host; 2],
     containers: [NetnsHandle; 2],
     folder: PathBuf,
@@ -48,53 +59,6 @@ struct Host {
     netns: NetnsHandle,
 }
 
-/// Which addresses the containers have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numbers {
-    /// Of both families, from one pool each.
-    Plain,
-    /// Of IPv4 only, as they follow from the hosts' own: 192.168.0.1 has 250.0.1.0/24.
-    Fan,
-}
-
-impl Numbers {
-    /// The families in which there are addresses.
-    #[must_use]
-    pub fn families(self) -> &'static [Family] {
-        match self {
-            Numbers::Plain => &[Family::V4, Family::V6],
-            Numbers::Fan => &[Family::V4],
-        }
-    }
-
-    fn address(self, container: u8, family: Family) -> IpAddr {
-        match (self, family) {
-            (Numbers::Fan, _) => [250, 0, 1 + container, 5].into(),
-            (_, Family::V4) => [10, 1, container, 5].into(),
-            (_, Family::V6) => [0xfd00, 1, 0, 0, 0, 0, 0, 0x100 * u16::from(container) + 5].into(),
-        }
-    }
-
-    fn pool(self, family: Family) -> &'static str {
-        match (self, family) {
-            (Numbers::Fan, _) => "cidr: 250.0.0.0/8, blockSize: 24",
-            (_, Family::V4) => "cidr: 10.1.0.0/16",
-            (_, Family::V6) => "cidr: 'fd00:1::/64', blockSize: 122",
-        }
-    }
-
-    /// The block that a container's address is in.
-    fn block(self, container: u8, family: Family) -> IpNet {
-        let length = match (self, family) {
-            (Numbers::Fan, _) => 24,
-            (_, Family::V4) => 26,
-            (_, Family::V6) => 122,
-        };
-        let block = IpNet::new(self.address(container, family), length);
-        block.expect("the length fits the family").trunc()
-    }
-}
-
 impl Ground {
     /// Hosts whose wire has addresses of these families, and nothing on them yet.
     ///
@@ -102,6 +66,15 @@ impl Ground {
     /// We are not root.
     #[must_use]
     pub fn new(underlay: &[Family], numbers: Numbers) -> Ground {
+        Ground::at(Spot::Near, underlay, numbers)
+    }
+
+    /// The same, where hosts and containers are as it is said.
+    ///
+    /// # Panics
+    /// We are not root.
+    #[must_use]
+    pub fn at(spot: Spot, underlay: &[Family], numbers: Numbers) -> Ground {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let netns = || NetnsHandle::create().expect("these tests need root, to make namespaces");
         let hosts = ["a", "b"].map(|name| Host {
@@ -120,8 +93,13 @@ impl Ground {
         let _ = run(&hosts[0].netns, &wire);
         for (host, number) in hosts.iter().zip(1..) {
             let mut script = "ip link set lo up; ip link set eth0 up".to_owned();
-            for net in underlay.iter().map(|family| net(*family, number)) {
-                script.push_str(&format!("; ip addr add {net} dev eth0 nodad"));
+            for family in underlay {
+                let own = net(spot, *family, number);
+                script.push_str(&format!("; ip addr add {own} dev eth0 nodad"));
+                if spot == Spot::Far {
+                    let far = net(spot, *family, 3 - number).trunc();
+                    script.push_str(&format!("; ip route add {far} dev eth0"));
+                }
             }
             let _ = run(&host.netns, &script);
         }
@@ -129,68 +107,16 @@ impl Ground {
         let folder = format!("tombolo-ground-{}-{count}", std::process::id());
         let mut ground = Ground {
             numbers,
+            spot,
             world: World::default(),
+            gossip: Gossip::new(spot, underlay),
             hosts,
             containers: [netns(), netns()],
             folder: std::env::temp_dir().join(folder),
         };
-        ground.put(&ground.people(underlay));
+        let people = cast::people(&ground, underlay);
+        ground.put(&people);
         ground
-    }
-
-    /// Nodes, pools, blocks and endpoints as text.
-    fn people(&self, underlay: &[Family]) -> String {
-        let mut text = String::new();
-        let mut add = |kind: &str, metadata: &str, spec: &str| {
-            text.push_str(&format!(
-                "---\napiVersion: tombolo.dev/v1\nkind: {kind}\nmetadata: {{{metadata}}}\nspec: {{{spec}}}\n"
-            ));
-        };
-        let numbers = self.numbers;
-        for family in numbers.families() {
-            add(
-                "IPPool",
-                &format!("name: {}", pool(*family)),
-                numbers.pool(*family),
-            );
-        }
-        for (host, (sandbox, index)) in self.hosts.iter().zip(self.containers.iter().zip(0..)) {
-            let node = &host.node;
-            let nets = underlay
-                .iter()
-                .map(|family| net(*family, usize::from(index) + 1));
-            let nets: Vec<String> = nets
-                .map(|net| format!("{{address: '{net}', interface: eth0, mtu: 1500}}"))
-                .collect();
-            let spec = format!("addresses: [{}]", nets.join(", "));
-            add("Node", &format!("name: {node}, uid: u-{node}"), &spec);
-            for family in numbers.families() {
-                let block = numbers.block(index, *family);
-                let name = tombolo_model::Block::resource_name(None, block);
-                let spec = format!(
-                    "cidr: '{block}', pool: {pool}, node: {node}, generation: 1, allocations: {{
-  '0': {{handle: t{node}, generation: 1, node: {node}, purpose: tunnel}},
-  '5': {{handle: c{node}, generation: 1, node: {node}}}}}",
-                    pool = pool(*family)
-                );
-                add("Block", &format!("name: {name}"), &spec);
-            }
-            let addresses = numbers.families().iter();
-            let addresses =
-                addresses.map(|family| format!("'{}'", numbers.address(index, *family)));
-            let spec = format!(
-                "node: {node}, network: {NETWORK}, containerID: c{node}, interface: eth0, sandbox: {},
-  handle: c{node}, generation: 1, addresses: [{}], mac: '02:00:00:00:01:0{index}'",
-                path(sandbox),
-                addresses.collect::<Vec<_>>().join(", ")
-            );
-            add(
-                "Endpoint",
-                &format!("name: c{node}, namespace: default"),
-                &spec,
-            );
-        }
-        text
     }
 
     fn put(&mut self, text: &str) {
@@ -218,6 +144,9 @@ impl Ground {
     /// # Errors
     /// The kernel refuses something.
     pub fn turn(&mut self, host: usize) -> Result<bool, String> {
+        if let Some(learned) = self.gossip.learned(host, &self.hosts[host].node) {
+            self.put(&learned);
+        }
         let Host { node, netns } = &self.hosts[host];
         let plan = tombolo_plan::plan(&self.world, node).ok_or("the node is not in the World")?;
         let ownership = Ownership {
@@ -232,7 +161,7 @@ impl Ground {
         }
         let mut told = self.world.nodes[node].clone();
         told.status.networks = plan.announce;
-        let news = told != self.world.nodes[node];
+        let news = self.gossip.tell(host, plan.bgp.as_ref()) || told != self.world.nodes[node];
         self.world.put(AnyResource::Node(told));
         Ok(news || !done.done.is_empty())
     }
@@ -293,6 +222,15 @@ impl Ground {
         }
     }
 
+    /// How many of the hosts have containers: the first ones.
+    #[must_use]
+    pub fn inhabited(&self) -> usize {
+        match self.spot {
+            Spot::Together => 1,
+            Spot::Near | Spot::Far => 2,
+        }
+    }
+
     /// The MTU of a container's interface.
     #[must_use]
     pub fn mtu(&self, container: usize) -> u32 {
@@ -338,6 +276,42 @@ impl Ground {
         })
     }
 
+    /// Looks at what passes the wire, as tcpdump(8) tells it, while something is done, until a line has
+    /// a word in it.
+    ///
+    /// # Errors
+    /// What is done fails, or none has: the error shows some of what passed.
+    pub fn seen(
+        &self,
+        word: &str,
+        what: impl Fn(&Ground) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut command = Command::new("tcpdump");
+        command.args(["-Z", "root", "-lUni", "eth0", "-c", "200"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = self.hosts[1].netns.run(|| command.spawn());
+        let child = child.expect("a namespace is entered");
+        let mut child = Watcher(child.map_err(|error| format!("tcpdump: {error}"))?);
+        let told = child.0.stderr.take().expect("it is piped");
+        let mut ready = BufReader::new(told).lines().map_while(Result::ok);
+        if !ready.any(|line| line.contains("listening on")) {
+            return Err("tcpdump ends without a word".to_owned());
+        }
+        let out = child.0.stdout.take().expect("it is piped");
+        let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+        let mut passed = Vec::new();
+        // Each round passes at least a packet, so the lines are not waited for in vain.
+        for _ in 0..20 {
+            what(self)?;
+            let line = lines.next().ok_or("tcpdump has ended")?;
+            if line.contains(word) {
+                return Ok(());
+            }
+            passed.push(line);
+        }
+        Err(format!("{word} is not on the wire: {}", passed.join("; ")))
+    }
+
     /// Runs a script in every namespace of a host that we fill but its container's: its own, and those
     /// of its segments.
     pub fn damage(&self, host: usize, script: &str) {
@@ -357,14 +331,22 @@ impl Ground {
         for (here, there) in [(0, 1_u8), (1, 0)] {
             for family in self.numbers.families() {
                 let block = self.numbers.block(there, *family);
-                let far = net(*family, usize::from(there) + 1);
-                let via = far.split('/').next().unwrap_or_default();
+                let via = net(self.spot, *family, usize::from(there) + 1).addr();
                 let _ = run(
                     &self.hosts[here].netns,
                     &format!("ip route add {block} via {via}"),
                 );
             }
         }
+    }
+
+    /// What the host's own routes are, of both families.
+    #[must_use]
+    pub fn routes(&self, host: usize) -> String {
+        run(
+            &self.hosts[host].netns,
+            "ip route show proto 84; ip -6 route show proto 84",
+        )
     }
 
     /// Runs a script in a container.
@@ -386,27 +368,22 @@ impl Drop for Ground {
     }
 }
 
+/// A program that ends with this.
+struct Watcher(Child);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Takes one connection, and tells how many bytes came.
 fn count(listener: &TcpListener) -> std::io::Result<()> {
     let (mut stream, _) = listener.accept()?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let arrived = std::io::copy(&mut stream, &mut std::io::sink())?;
     write!(stream, "{arrived}")
-}
-
-fn pool(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "p4",
-        Family::V6 => "p6",
-    }
-}
-
-/// The address of host 1 or 2 on the wire.
-fn net(family: Family, number: usize) -> String {
-    match family {
-        Family::V4 => format!("192.168.0.{number}/24"),
-        Family::V6 => format!("fd00:5::{number}/64"),
-    }
 }
 
 fn word(text: &str) -> Name {

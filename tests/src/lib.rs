@@ -31,8 +31,20 @@ pub mod stage;
 pub mod traffic;
 pub mod troupe;
 
-/// How long anything may take before a scenario fails.
+/// How long anything may take before a scenario fails, on a machine of usual speed.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The variable that says how many times as long it may take here.
+pub const PATIENCE: &str = "TOMBOLO_TEST_PATIENCE";
+
+/// How long anything may take here.
+#[must_use]
+pub fn deadline() -> Duration {
+    let times = std::env::var(PATIENCE)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    DEADLINE * times.unwrap_or(1)
+}
 
 /// A lab whose hosts are nodes of one cluster.
 pub struct Cluster {
@@ -356,7 +368,7 @@ impl Cluster {
                 return answer;
             }
             assert!(
-                begun.elapsed() < DEADLINE,
+                begun.elapsed() < deadline(),
                 "in vain waited until {what}\n{}",
                 self.logs()
             );

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use tombolo_model::Family;
-use tombolo_tests::ground::{Ground, Numbers};
+use tombolo_tests::ground::{Ground, Numbers, Spot};
 use tombolo_tests::machine;
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -21,11 +21,19 @@ struct Way {
 }
 
 /// The transports of driver `routed`.
-const TRANSPORTS: [Way; 4] = [
+const TRANSPORTS: [Way; 5] = [
     way("{type: direct}", [0, 0]),
     way("{type: vxlan}", [50, 70]),
     way("{type: ipip}", [20, 40]),
     way("{type: gre}", [24, 44]),
+    way("{type: bgp}", [0, 0]),
+];
+
+/// Those that can go around the packets of other subnets only.
+const ACROSS: [Way; 3] = [
+    way("{type: vxlan, crossSubnet: true}", [50, 70]),
+    way("{type: ipip, crossSubnet: true}", [20, 40]),
+    way("{type: gre, crossSubnet: true}", [24, 44]),
 ];
 
 /// A driver that has no transports to choose from, or few.
@@ -37,12 +45,22 @@ struct Driver {
     mtu: u32,
     /// Whether the routers have to know where containers are.
     is_routed: bool,
+    /// Where the containers are: with drivers that stay on their host, together.
+    spot: Spot,
     /// What somebody may do to it.
     damages: &'static [Damage],
 }
 
 /// The drivers besides `routed`.
-const DRIVERS: [Driver; 13] = [
+const DRIVERS: [Driver; 17] = [
+    Driver {
+        spot: Spot::Together,
+        ..wrapped("ptp", "driver: ptp", 1500)
+    },
+    Driver {
+        spot: Spot::Together,
+        ..wrapped("bridge", "driver: bridge", 1500)
+    },
     Driver {
         damages: &[LINKS, INSIDE],
         ..wrapped(
@@ -83,6 +101,10 @@ const DRIVERS: [Driver; 13] = [
         "macvlan on a VLAN",
         "driver: macvlan, macvlan: {parent: eth0, vlan: 7}",
     ),
+    physical(
+        "macvlan, passthru, on a VLAN",
+        "driver: macvlan, macvlan: {parent: eth0, mode: passthru, vlan: 8}",
+    ),
     physical("ipvlan, L2", "driver: ipvlan, ipvlan: {parent: eth0}"),
     physical(
         "ipvlan, L2, private",
@@ -106,6 +128,13 @@ const DRIVERS: [Driver; 13] = [
             "driver: ipvlan, ipvlan: {parent: eth0, mode: l3s}",
         )
     },
+    Driver {
+        is_routed: true,
+        ..physical(
+            "ipvlan, L3, private",
+            "driver: ipvlan, ipvlan: {parent: eth0, mode: l3, flag: private}",
+        )
+    },
     physical("vlan", "driver: vlan, vlan: {parent: eth0, id: 30}"),
 ];
 
@@ -116,6 +145,7 @@ const fn physical(name: &'static str, spec: &'static str) -> Driver {
         numbers: Numbers::Plain,
         mtu: 1500,
         is_routed: false,
+        spot: Spot::Near,
         damages: &[INSIDE],
     }
 }
@@ -140,11 +170,13 @@ impl Way {
         format!("driver: routed, transport: {}", self.transport)
     }
 
-    /// What gets through over an underlay of one family: packets that are not wrapped are of it.
+    /// What gets through over an underlay of one family: packets that are not wrapped are of it, but
+    /// for IPv4 by next hops of IPv6, as BGP tells of them (RFC 8950).
     fn carries(&self, underlay: Family) -> &'static [Family] {
         let is_bare = self.transport.contains("direct");
+        let is_learned = self.transport.contains("bgp");
         match underlay {
-            Family::V4 if is_bare => &FAMILIES[..1],
+            Family::V4 if is_bare || is_learned => &FAMILIES[..1],
             Family::V6 if is_bare => &FAMILIES[1..],
             _ => &FAMILIES,
         }
@@ -185,7 +217,8 @@ fn traffic(ground: &Ground, families: &[Family]) -> Result<(), String> {
 
 /// Takes from the hosts what they hold: they make it anew, at once and completely.
 fn drift(ground: &mut Ground, damages: &[Damage], families: &[Family]) -> Result<(), String> {
-    for (Damage(what, damage), host) in damages.iter().zip([0, 1].into_iter().cycle()) {
+    let hosts = (0..ground.inhabited()).cycle();
+    for (Damage(what, damage), host) in damages.iter().zip(hosts) {
         damage(ground, host);
         if !ground.turn(host)? {
             return Err(format!("nobody misses the {what} of host {host}"));
@@ -245,6 +278,39 @@ impl Matrix {
         });
     }
 
+    /// A transport that goes around packets to another subnet only: hosts of one are reached without.
+    fn across(&mut self, way: &Way, underlay: Family, spot: Spot) {
+        let name = format!("routed, {} over {underlay}, {spot:?}", way.transport);
+        self.cell(&name, || {
+            let mut ground = Ground::at(spot, &[underlay], Numbers::Plain);
+            ground.network(&way.spec());
+            ground.settle(&mut |_| Ok(()))?;
+            // Within a subnet only packets of the underlay's own family can go without.
+            let bare = &FAMILIES[usize::from(underlay == Family::V6)..][..1];
+            let families = if spot == Spot::Near { bare } else { &FAMILIES };
+            let routes = ground.routes(0);
+            let block = Numbers::Plain.block(1, underlay).to_string();
+            let mut to_other = routes.lines().filter(|line| line.starts_with(&block));
+            let wraps = to_other.any(|line| line.contains("dev tb"));
+            if wraps != (spot == Spot::Far) {
+                return Err(format!("the way to {block} is another: {routes}"));
+            }
+            traffic(&ground, families)?;
+            drift(&mut ground, &[ROUTES], families)
+        });
+    }
+
+    /// What is around the packets, as others see it who may have to let it through.
+    fn on_the_wire(&mut self, spec: &str, word: &str, underlay: Family) {
+        let name = format!("{spec} over {underlay} has {word} on the wire");
+        self.cell(&name, || {
+            let mut ground = Ground::new(&[underlay], Numbers::Plain);
+            ground.network(&format!("driver: routed, transport: {spec}"));
+            ground.settle(&mut |_| Ok(()))?;
+            ground.seen(word, |ground| ground.ping(Family::V4, None))
+        });
+    }
+
     /// From each transport to each other one, and no packet is lost between any two steps.
     fn changes(&mut self, underlay: Family) {
         let mut ground = Ground::new(&[underlay], Numbers::Plain);
@@ -281,7 +347,7 @@ impl Matrix {
     /// A driver besides `routed`.
     fn driver(&mut self, driver: &Driver) {
         self.cell(driver.name, || {
-            let mut ground = Ground::new(&FAMILIES, driver.numbers);
+            let mut ground = Ground::at(driver.spot, &FAMILIES, driver.numbers);
             ground.network(driver.spec);
             if driver.is_routed {
                 ground.tell_routes();
@@ -335,6 +401,14 @@ fn every_attachment_and_transport_works() {
                 matrix.at_rest(way, underlay);
             }
             matrix.changes(underlay);
+            for way in &ACROSS {
+                for spot in [Spot::Near, Spot::Far] {
+                    matrix.across(way, underlay, spot);
+                }
+            }
+            matrix.on_the_wire("{type: gre, key: 7}", "key=0x7", underlay);
+            matrix.on_the_wire("{type: gre, key: 4294967295}", "key=0xffffffff", underlay);
+            matrix.on_the_wire("{type: vxlan, vni: 77}", "vni 77", underlay);
         }
         for driver in &DRIVERS {
             matrix.driver(driver);

@@ -1,10 +1,11 @@
 //! Networks whose packets travel in packets or in GRE, fans, and ipvlan: by the real agents, where the
-//! kernel has what they need. Where it has not, what it lacks must be named, and it must go on.
+//! kernel has what they need. Where it has not, what it lacks must be named, and it must go on; and all of
+//! them run again on a kernel that has everything.
 #![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
 
 use serde_json::json;
 use tombolo_lab::{Lab, Topology};
-use tombolo_tests::{Cluster, Shape};
+use tombolo_tests::{Cluster, Shape, machine};
 
 fn network(words: &str) -> String {
     format!(
@@ -201,4 +202,90 @@ fn containers_share_the_link_layer_address_of_their_host() {
             .map(|rest| rest[..17].to_owned())
     };
     assert_eq!(address(&container), address(&host), "{container}{host}");
+}
+
+const TRUNK: &str = "apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: red4}
+spec: {cidr: 10.30.0.0/24, blockSize: 28}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: red}
+spec: {driver: vlan, vlan: {parent: eth0, id: 30}, pools: [red4]}
+---
+apiVersion: tombolo.dev/v1
+kind: IPPool
+metadata: {name: blue4}
+spec: {cidr: 10.31.0.0/24, blockSize: 28}
+---
+apiVersion: tombolo.dev/v1
+kind: Network
+metadata: {name: blue}
+spec: {driver: vlan, vlan: {parent: eth0, id: 31}, pools: [blue4]}
+";
+
+#[test]
+fn networks_on_one_trunk_are_apart() {
+    let cluster = Cluster::up("trunk", &Shape::hosts(2));
+    cluster.apply("a", TRUNK);
+    cluster.settle();
+    if !has(&cluster, "link up0 type vlan id 30") {
+        cluster.lab.container("a", "c1").unwrap();
+        let config = Lab::config("red");
+        let refused = cluster.lab.attach("a", "c1", &config).unwrap_err();
+        assert!(refused.to_string().contains("modprobe 8021q"), "{refused}");
+        return;
+    }
+    let mut members = Vec::new();
+    for network in ["red", "blue"] {
+        for host in ["a", "b"] {
+            let name = format!("{network}1");
+            let addresses = cluster.container(host, &name, network);
+            members.push((format!("{host}/{name}"), addresses));
+        }
+    }
+    let (red, blue) = members.split_at(2);
+    cluster.all_reach_all(red);
+    cluster.all_reach_all(blue);
+    assert!(cluster.fits(&red[0].0, &red[1].1[0], 1500));
+    for address in &blue[1].1 {
+        assert!(!cluster.pings(&red[0].0, address), "red reaches blue");
+    }
+    let tags = cluster.sh("a", "ip -d link show type vlan");
+    assert!(tags.contains("id 30") && tags.contains("id 31"), "{tags}");
+}
+
+#[test]
+fn a_check_says_what_this_kernel_has() {
+    let cluster = Cluster::up("features", &Shape::hosts(1));
+    let told = cluster.try_sh("a", "tombolo check -o json");
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let told = told.as_array().unwrap();
+    for (kind, device) in [
+        ("vxlan", "type vxlan id 7 dev up0 dstport 0"),
+        ("ipip", "type ipip external"),
+        ("sit", "type sit local 192.0.2.9"),
+        ("ip6tnl", "type ip6tnl external"),
+        ("gre", "type gre external"),
+        ("ip6gre", "type ip6gre external"),
+        ("ipvlan", "link up0 type ipvlan"),
+        ("vlan", "link up0 type vlan id 30"),
+    ] {
+        let mut of_kind = told.iter().filter(|one| one["check"] == "features");
+        let found = of_kind.find(|one| one["subject"] == kind);
+        let found = found.unwrap_or_else(|| panic!("nothing of {kind}: {told:#?}"));
+        let says = if has(&cluster, device) {
+            "has it"
+        } else {
+            "has none"
+        };
+        let finding = found["finding"].as_str().unwrap();
+        assert!(finding.contains(says), "{kind}: {finding}");
+    }
+}
+
+#[test]
+fn all_of_them_on_a_kernel_that_has_everything() {
+    machine::others_on_full_kernel("all_of_them_on_a_kernel_that_has_everything", 9);
 }
