@@ -202,6 +202,7 @@ fn resources(
         gateway: Vec::new(),
         internal: false,
         isolation: Default::default(),
+        tracking: Default::default(),
         mtu: MtuChoice::Auto,
         underlay: None,
         fan: None,

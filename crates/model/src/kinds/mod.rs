@@ -19,7 +19,7 @@ pub use endpoint::Endpoint;
 pub use fan::Fan;
 pub use handle::Handle;
 pub(crate) use network::overlap;
-pub use network::{Isolation, MtuChoice, Network, TransportSpec};
+pub use network::{Isolation, MtuChoice, Network, Tracking, TransportSpec};
 pub use node::{Node, NodeAddress, NodeBgp, NodeNetworkStatus, NodeStatus};
 pub use physical::{
     Ipvlan, IpvlanFlag, IpvlanMode, Macvlan, MacvlanMode, Physical, PhysicalSort, Vlan,

@@ -40,6 +40,9 @@ pub struct Network {
     /// Whether its endpoints and those of other networks reach each other without a policy.
     #[serde(default, skip_serializing_if = "Isolation::is_network")]
     pub isolation: Isolation,
+    /// Whether its endpoints' connections are tracked before there is any policy.
+    #[serde(default, skip_serializing_if = "Tracking::is_always")]
+    pub tracking: Tracking,
     /// The largest packet of its endpoints: `auto` or a number of bytes.
     #[serde(default)]
     pub mtu: MtuChoice,
@@ -74,6 +77,24 @@ pub enum Isolation {
 impl Isolation {
     fn is_network(&self) -> bool {
         *self == Isolation::Network
+    }
+}
+
+/// Whether connections of endpoints are tracked that nobody judges yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tracking {
+    /// Yes: the first policy of all finds the connections that exist, and who began them.
+    #[default]
+    Always,
+    /// Only when a policy or a translation needs it: packets are cheaper, and connections that are older
+    /// than the first policy of all are judged by whichever of their packets comes first.
+    Needed,
+}
+
+impl Tracking {
+    fn is_always(&self) -> bool {
+        *self == Tracking::Always
     }
 }
 

@@ -56,7 +56,8 @@ pub(super) fn plan<'a>(
     if judged {
         writer.see_frames();
     }
-    if !writer.has_chain(EGRESS) && !writer.has_chain(INGRESS) {
+    let judges = writer.has_chain(EGRESS) || writer.has_chain(INGRESS);
+    if !judges && !domain.is_untracked(world) {
         writer.track();
     }
 }
@@ -131,7 +132,10 @@ impl<'a> Writer<'_, 'a> {
     /// Connections that were cut, those that were let through before, neighbours' questions; then the
     /// map.
     fn base_rules(&self, direction: Direction, judged: bool) -> Vec<Rule> {
-        let mut rules = before_judging();
+        let mut rules = match self.domain.is_untracked(self.world) {
+            true => Vec::new(),
+            false => before_judging(),
+        };
         rules.extend(neighbour_discovery());
         for family in &self.families {
             let fields = match (direction, self.domain.passing) {

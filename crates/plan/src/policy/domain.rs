@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use tombolo_model::kinds::Tracking;
 use tombolo_model::{Endpoint, Family, IfName, Name, Network, Resource, World};
 use tombolo_policy::{Directory, Subject};
 
@@ -41,6 +42,15 @@ impl Domain<'_> {
             netns: self.netns.clone(),
             key,
         }
+    }
+
+    /// Whether nobody asks which connection a packet is of: there is no policy at all, on no node, and all
+    /// networks can do without. Nothing is let in then that its network's isolation would not let out again.
+    pub fn is_untracked(&self, world: &World) -> bool {
+        let policies = world.network_policies.len() + world.global_network_policies.len();
+        let can_do_without =
+            |resident: &Resident| resident.network.spec.tracking == Tracking::Needed;
+        policies + world.profiles.len() == 0 && self.residents.iter().all(can_do_without)
     }
 
     /// The families that are judged: those that its endpoints have addresses of, and a host has both.

@@ -78,28 +78,60 @@ struct Spoof<'p, 'a> {
 impl Spoof<'_, '_> {
     /// Of endpoints whose interface is theirs alone.
     fn packets(&mut self, residents: &[&Resident<'_>]) {
-        let (interface, point) = match self.domain.passing {
-            Passing::Own => (PacketField::OutInterface, HookPoint::Output),
-            _ => (PacketField::InInterface, HookPoint::Prerouting),
+        let rules = match self.domain.passing {
+            Passing::Own => self.of_sandbox(residents),
+            _ => self.of_host(residents),
         };
+        let point = match self.domain.passing {
+            Passing::Own => HookPoint::Output,
+            _ => HookPoint::Prerouting,
+        };
+        self.chain(point, rules);
+    }
+
+    /// In the sandbox itself, beside interfaces of others.
+    fn of_sandbox(&mut self, residents: &[&Resident<'_>]) -> Vec<Rule> {
         let mut rules = Vec::new();
         for family in Family::ALL {
-            let set = self.own(residents, family);
-            rules.extend(
-                unchecked(family)
-                    .into_iter()
-                    .map(|net| Rule::new([from(family, net)], Action::Accept)),
-            );
-            let fields = vec![interface, PacketField::Source(family)];
-            let foreign = Match::InSet {
-                fields,
-                set,
-                not: true,
-            };
-            let ends = self.ends(residents).into_iter();
+            let foreign = self.is_own(residents, family, PacketField::OutInterface, true);
+            rules.extend(accepted(family));
+            let own = residents.iter().map(|resident| InterfaceMatch {
+                name: resident.guard.interface.to_string(),
+                prefix: false,
+                not: false,
+            });
+            let ends = own.map(Match::OutInterface);
             rules.extend(ends.map(|end| dropped(vec![end, foreign.clone()])));
         }
-        self.chain(point, rules);
+        rules
+    }
+
+    /// On the host. What others send has passed with the first rule, what is as it should be with the next
+    /// one of its family: every packet comes by here.
+    fn of_host(&mut self, residents: &[&Resident<'_>]) -> Vec<Rule> {
+        let mut rules = vec![Rule::new([elsewhere()], Action::Accept)];
+        for family in Family::ALL {
+            let own = self.is_own(residents, family, PacketField::InInterface, false);
+            rules.push(Rule::new([own], Action::Accept));
+            rules.extend(accepted(family));
+        }
+        rules.push(dropped(Vec::new()));
+        rules
+    }
+
+    /// Whether a packet's source is one of its interface.
+    fn is_own(
+        &mut self,
+        residents: &[&Resident<'_>],
+        family: Family,
+        interface: PacketField,
+        not: bool,
+    ) -> Match {
+        Match::InSet {
+            fields: vec![interface, PacketField::Source(family)],
+            set: self.own(residents, family),
+            not,
+        }
     }
 
     /// Of endpoints behind ports of a bridge.
@@ -194,21 +226,6 @@ impl Spoof<'_, '_> {
         name
     }
 
-    /// The interfaces that are looked at.
-    fn ends(&self, residents: &[&Resident<'_>]) -> Vec<Match> {
-        match self.domain.passing {
-            Passing::Own => {
-                let own = residents.iter().map(|resident| InterfaceMatch {
-                    name: resident.guard.interface.to_string(),
-                    prefix: false,
-                    not: false,
-                });
-                own.map(Match::OutInterface).collect()
-            }
-            _ => vec![ends()],
-        }
-    }
-
     /// The set of link-local addresses.
     fn link_local(&mut self) {
         let name = NftName {
@@ -264,10 +281,19 @@ impl Spoof<'_, '_> {
 
 /// The host's ends of pairs.
 fn ends() -> Match {
+    at_ends(false)
+}
+
+/// Every interface but those.
+fn elsewhere() -> Match {
+    at_ends(true)
+}
+
+fn at_ends(not: bool) -> Match {
     Match::InInterface(InterfaceMatch {
         name: ENDS.to_owned(),
         prefix: true,
-        not: false,
+        not,
     })
 }
 
@@ -291,6 +317,12 @@ fn unchecked(family: Family) -> Vec<IpNet> {
         Family::V4 => Vec::new(),
         Family::V6 => vec![Family::host_net(family.unspecified()), link_local()],
     }
+}
+
+/// Lets through who has one of those.
+fn accepted(family: Family) -> impl Iterator<Item = Rule> {
+    let nets = unchecked(family).into_iter();
+    nets.map(move |net| Rule::new([from(family, net)], Action::Accept))
 }
 
 /// Addresses of the link.

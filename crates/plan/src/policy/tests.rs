@@ -1,7 +1,7 @@
 use tombolo_model::{Name, World, parse};
 
 use super::enforced;
-use crate::objects::{Action, Key, NftName, Object};
+use crate::objects::{Action, Key, Match, NftName, Object};
 use crate::{HostPlan, Netns, Op, Place, diff, plan};
 
 fn world(text: &str) -> World {
@@ -104,4 +104,54 @@ fn chains_are_all_there_and_all_used() {
         }
         assert_eq!(there, led_to);
     }
+}
+
+/// Two networks that are kept apart, of which neither needs tracking for itself.
+const APART: &str = "
+{apiVersion: tombolo.dev/v1, kind: Node, metadata: {name: a}, spec: {addresses: [{address: 192.168.0.1/24, interface: eth0, mtu: 1500}]}}
+---
+{apiVersion: tombolo.dev/v1, kind: IPPool, metadata: {name: p}, spec: {cidr: 10.1.0.0/16}}
+---
+{apiVersion: tombolo.dev/v1, kind: IPPool, metadata: {name: q}, spec: {cidr: 10.2.0.0/16}}
+---
+{apiVersion: tombolo.dev/v1, kind: Network, metadata: {name: n}, spec: {driver: ptp, pools: [p], tracking: needed}}
+---
+{apiVersion: tombolo.dev/v1, kind: Network, metadata: {name: m}, spec: {driver: ptp, pools: [q], tracking: needed}}
+---
+{apiVersion: tombolo.dev/v1, kind: Block, metadata: {name: 10.1.0.0-26}, spec: {cidr: 10.1.0.0/26, pool: p, node: a, generation: 1}}
+---
+{apiVersion: tombolo.dev/v1, kind: Endpoint, metadata: {name: e, namespace: default}, spec: {node: a, network: n, containerID: e, interface: eth0, sandbox: /run/netns/e, handle: h, generation: 1, addresses: [10.1.0.5], mac: '02:00:00:00:00:01', bootID: ''}}
+";
+
+/// Whether any rule of a plan asks which connection a packet is of.
+fn asks_for_connections(plan: &HostPlan) -> bool {
+    let rules = plan
+        .objects
+        .values()
+        .flat_map(|planned| match &planned.object {
+            Object::NftChain(chain) => chain.rules.as_slice(),
+            _ => &[],
+        });
+    let mut matches = rules.flat_map(|rule| &rule.matches);
+    matches.any(|m| matches!(m, Match::ConnectionState(_) | Match::ConnectionMark { .. }))
+}
+
+#[test]
+fn connections_are_not_tracked_where_nobody_needs_it_and_are_with_the_first_policy() {
+    let untracked = planned(&world(APART));
+    assert!(!asks_for_connections(&untracked));
+    let isolation = Place::host(Key::NftChain(NftName::inet("ingress.open/n")));
+    assert!(
+        untracked.objects.contains_key(&isolation),
+        "the networks are apart all the same"
+    );
+
+    let always = APART.replacen(", tracking: needed", "", 1);
+    assert!(asks_for_connections(&planned(&world(&always))));
+
+    let elsewhere = "---\n{apiVersion: tombolo.dev/v1, kind: NetworkPolicy, metadata: {name: x, namespace: other}, \
+                     spec: {selector: all()}}";
+    assert!(asks_for_connections(&planned(&world(&format!(
+        "{APART}{elsewhere}"
+    )))));
 }
