@@ -207,15 +207,15 @@ impl Shared {
         });
     }
 
-    /// Puts what this node has learned by BGP into the World.
-    pub fn learn(&self, learned: Learned) {
+    /// Puts what this node has learned by BGP into the World, and answers its edition.
+    pub fn learn(&self, learned: Learned) -> u64 {
         let learned = Resource::new(self.node().clone(), learned);
         self.change(|view| {
             let base = view.base.as_mut();
             for world in base.into_iter().chain([&mut view.world]) {
                 world.learned.insert(self.node().clone(), learned.clone());
             }
-        });
+        })
     }
 
     /// Drafts what was done without the store into the World, and answers its edition.

@@ -24,7 +24,8 @@ pub struct Config {
     pub cluster_id: Option<RouterId>,
     /// At most so many equally good paths are used at once; 1 for none but the best.
     pub multipath: u8,
-    /// How a restart is survived; none to have every session's routes go with it.
+    /// How a restart is survived, with peers that say nothing else; none to have their routes go with the
+    /// session.
     pub graceful: Option<Graceful>,
     /// With whom it speaks. Connections of others are refused.
     pub peers: BTreeMap<PeerKey, Peer>,
@@ -86,6 +87,8 @@ pub struct Peer {
     pub export: Filter,
     /// Fast detection that it is gone (RFC 5880).
     pub bfd: Option<Bfd>,
+    /// How a restart is survived with it, where that is otherwise than with the others.
+    pub graceful: Option<Graceful>,
 }
 
 /// How far away a peer is.
@@ -241,7 +244,16 @@ impl Peer {
             import: Filter::open(),
             export: Filter::open(),
             bfd: None,
+            graceful: None,
         }
+    }
+}
+
+impl Config {
+    /// How a restart is survived with a peer.
+    #[must_use]
+    pub fn graceful_with(&self, peer: &Peer) -> Option<Graceful> {
+        peer.graceful.or(self.graceful)
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tombolo_bgp::rib::NextHops;
 use tombolo_bgp::{Config, Origination, Password};
 use tombolo_kernel::{NetnsHandle, Ownership, underlay};
@@ -33,6 +34,7 @@ use tombolo_store::Revision;
 use crate::shared::Shared;
 use ends::Ends;
 use hops::Hops;
+use learn::Reader;
 
 pub(crate) use state::{problems, state};
 
@@ -40,6 +42,8 @@ pub(crate) use state::{problems, state};
 const LOOK: Duration = Duration::from_secs(10);
 /// Changes of the host's own routes come in many events: so long they are gathered.
 const GATHER: Duration = Duration::from_millis(20);
+/// So long the kernel may take to hold what was learned, before the next is learned all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The speaker, for all who ask how it is.
 #[derive(Default)]
@@ -99,6 +103,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        let waits = task.waits();
         tokio::select! {
             changed = applied.changed() => {
                 if changed.is_err() {
@@ -109,7 +114,8 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
                     task.follow(state.plan.bgp.as_ref()).await;
                 }
             }
-            () = news(&mut task.routes) => task.learn(),
+            () = news(&mut task.routes), if !waits => task.learn(),
+            () = tokio::time::sleep_until(task.patience), if waits => {}
             () = shared.speaking.underlay.notified() => {
                 tokio::time::sleep(GATHER).await;
                 task.look();
@@ -143,7 +149,7 @@ async fn news(routes: &mut Option<watch::Receiver<Arc<Routes>>>) {
 /// What is done for the speaker, and what was done last.
 struct Task<'a> {
     shared: &'a Shared,
-    hops: Hops,
+    reader: Reader,
     ends: Ends,
     /// What the plan last said; nothing before there is one.
     plan: Option<Option<BgpPlan>>,
@@ -152,10 +158,13 @@ struct Task<'a> {
     originate: BTreeMap<IpNet, Origination>,
     routes: Option<watch::Receiver<Arc<Routes>>>,
     /// What the kernel held at the start, until the speaker has settled.
-    kept: Vec<LearnedRoute>,
+    kept: Arc<[LearnedRoute]>,
     /// Whether a speaker that starts now is one that returns.
     returns: bool,
     learned: Learned,
+    /// The World's edition that has it, and how long that is waited for.
+    edition: u64,
+    patience: Instant,
 }
 
 impl<'a> Task<'a> {
@@ -166,16 +175,24 @@ impl<'a> Task<'a> {
         let learned = learned.unwrap_or_default();
         Task {
             shared,
-            hops: Hops::default(),
+            reader: Reader::default(),
             ends: Ends::default(),
             plan: None,
             config: None,
             originate: BTreeMap::new(),
             routes: None,
-            kept: learned.routes.clone(),
+            kept: Arc::clone(&learned.routes),
             returns: shared.speaking.inner(|inner| inner.spoke),
             learned,
+            edition: 0,
+            patience: Instant::now(),
         }
+    }
+
+    /// Whether what was learned last is still on its way into the kernel. A large table comes in many
+    /// pieces: what comes meanwhile goes the same way at once, and not each piece by itself.
+    fn waits(&self) -> bool {
+        self.shared.applied.borrow().edition < self.edition && Instant::now() < self.patience
     }
 
     /// Makes the speaker as a plan says.
@@ -205,13 +222,13 @@ impl<'a> Task<'a> {
             tracing::error!("the BGP speaker has died; starting another one");
             self.shared.speaking.inner(|inner| inner.handle = None);
             self.routes = None;
-            self.kept.clone_from(&self.learned.routes);
+            self.kept = Arc::clone(&self.learned.routes);
             self.returns = true;
         }
         if self.routes.is_none() || Ends::are_wanted(&config) && self.ends == Ends::default() {
             self.look();
         }
-        self.ends.complete(&self.hops, &mut config);
+        self.ends.complete(self.reader.hops(), &mut config);
         let outcome = match self.routes {
             None => self.start(config, originate),
             Some(_) => self.adjust(config, originate).await,
@@ -237,7 +254,7 @@ impl<'a> Task<'a> {
             let _ = handle.stop(Stop::Cease).await;
         }
         (self.config, self.routes) = (None, None);
-        self.kept.clear();
+        self.kept = Arc::default();
         self.returns = false;
         self.publish(Learned::default());
     }
@@ -249,7 +266,7 @@ impl<'a> Task<'a> {
     ) -> Result<(), tombolo_speaker::SpeakerError> {
         let options = Options {
             originate: originate.clone(),
-            next_hops: NextHops(self.hops.reach()),
+            next_hops: NextHops(self.reader.hops().reach()),
             restarting: self.returns,
             ..Options::new(config.clone())
         };
@@ -295,9 +312,9 @@ impl<'a> Task<'a> {
         };
         let ends = Ends::are_wanted(&plan.config);
         match read_hops(self.shared, ends) {
-            Ok((hops, ends)) if hops != self.hops || ends != self.ends => {
-                (self.hops, self.ends) = (hops, ends);
-                self.with_handle(|handle| handle.set_next_hops(NextHops(self.hops.reach())));
+            Ok((hops, ends)) if hops != *self.reader.hops() || ends != self.ends => {
+                self.with_handle(|handle| handle.set_next_hops(NextHops(hops.reach())));
+                (self.reader, self.ends) = (Reader::new(hops), ends);
                 self.learn();
             }
             Ok(_) => {}
@@ -311,9 +328,11 @@ impl<'a> Task<'a> {
             return;
         };
         let routes = Arc::clone(&routes.borrow_and_update());
-        let known = learn::learned(&routes, &self.hops);
-        if routes.settled {
-            self.kept.clear();
+        let known = self.reader.read(&routes);
+        // Whoever keeps them keeps the speaker from changing them in place.
+        drop(routes);
+        if known.settled {
+            self.kept = Arc::default();
         }
         self.publish(learn::with_kept(known, &self.kept));
     }
@@ -321,7 +340,8 @@ impl<'a> Task<'a> {
     fn publish(&mut self, learned: Learned) {
         if self.learned != learned {
             self.learned = learned.clone();
-            self.shared.learn(learned);
+            self.edition = self.shared.learn(learned);
+            self.patience = Instant::now() + PATIENCE;
         }
     }
 }

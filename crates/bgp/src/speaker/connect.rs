@@ -199,7 +199,7 @@ impl Speaker {
             asn: peering.config.local_asn.unwrap_or(self.config.asn),
             router_id: self.config.router_id,
             peer: peering.config.clone(),
-            graceful: self.config.graceful,
+            graceful: self.config.graceful_with(&peering.config),
             restarting: self.restart.is_some(),
             forwarding: self.forwarding_kept || peering.history.established_before,
             local: plain(local),

@@ -6,8 +6,9 @@
 //! come. After the stale time nobody is waited for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Graceful};
 use crate::message::Negotiated;
 use crate::rib::PeerId;
 use crate::types::{Families, Family, Moment};
@@ -46,13 +47,21 @@ impl Restart {
 impl Speaker {
     /// We were away, and what we told is still forwarded by.
     pub(super) fn begin_restart(&mut self, config: &Config, now: Moment) {
-        let Some(graceful) = config.graceful else {
+        let with_peers = (config.peers.values()).filter_map(|peer| config.graceful_with(peer));
+        let all: Vec<Graceful> = config.graceful.into_iter().chain(with_peers).collect();
+        // As long as the most patient peer.
+        let longest = |time: fn(&Graceful) -> Duration| all.iter().map(time).max();
+        let times = (
+            longest(|graceful| graceful.restart_time.min(graceful.stale_time)),
+            longest(|graceful| graceful.stale_time),
+        );
+        let (Some(absent), Some(stale)) = times else {
             return;
         };
         self.rib.hold();
         self.restart = Some(Restart {
-            absent_until: now + graceful.restart_time.min(graceful.stale_time),
-            until: now + graceful.stale_time,
+            absent_until: now + absent,
+            until: now + stale,
             waiting: BTreeMap::new(),
         });
     }

@@ -100,8 +100,8 @@ impl Speaker {
         let Some(peering) = self.peers.get_mut(&id) else {
             return;
         };
-        let patience =
-            (self.config.graceful).map_or(Duration::ZERO, |graceful| graceful.stale_time);
+        let graceful = self.config.graceful_with(&peering.config);
+        let patience = graceful.map_or(Duration::ZERO, |graceful| graceful.stale_time);
         let before = std::mem::take(&mut peering.stale);
         for (family, stale) in before {
             let end = stale.end();

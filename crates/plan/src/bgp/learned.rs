@@ -11,15 +11,27 @@
 //!
 //! What a pool's addresses are is known from the blocks, so no peer can draw a container's packets to
 //! itself by announcing a part of its block.
+//!
+//! Whose word on a block is taken:
+//!
+//! ```text
+//!  the node's that holds it         yes
+//!  a reflector's, a router's        yes: to pass on what others told is what they are peers for
+//!  any other node's                 where this host does not speak with the holder itself
+//! ```
+//!
+//! So a node that claims another's block, as one that was restored from an old image may, draws nothing
+//! to itself. Of a router that cannot be known: it may be the only way there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use tombolo_bgp::PeerKey;
 use tombolo_model::kinds::bgp::{Learned, LearnedHop, LearnedRoute};
-use tombolo_model::{Block, Family, Name, Resource, ResourceKey};
+use tombolo_model::{Block, Family, Name, Node, Resource, ResourceKey};
 
-use super::{BGP_METRIC, BgpPlan, Site};
+use super::{BGP_METRIC, BgpPlan, Site, settings};
 use crate::host_plan::{HostPlan, Origin};
 use crate::objects::{Hop, Key, MAIN_TABLE, NextHop, Object, Place, Route};
 use crate::transport::Path;
@@ -29,12 +41,14 @@ pub(super) fn plan(site: &Site, bgp: &BgpPlan, plan: &mut HostPlan) {
     let Some(learned) = site.world.learned.get(site.me.name()) else {
         return;
     };
+    let tellers = Tellers::of(site, bgp);
     let mut refused = Refused::default();
-    for route in &learned.spec.routes {
-        let Some((origin, holder)) = site.judge(learned, route, bgp, &mut refused) else {
+    for route in learned.spec.routes.iter() {
+        let Some((origin, holder)) = site.judge(learned, route, &tellers, &mut refused) else {
             continue;
         };
-        let Some(next) = site.next(route, &mut refused) else {
+        let may_tell = |hop: &LearnedHop| holder.is_none_or(|holder| tellers.may_tell(hop, holder));
+        let Some(next) = site.next(route, may_tell, &mut refused) else {
             continue;
         };
         let key = Key::Route {
@@ -50,6 +64,51 @@ pub(super) fn plan(site: &Site, bgp: &BgpPlan, plan: &mut HostPlan) {
         plan.want(Place::host(key), Object::Route(route), origin);
     }
     refused.tell(site, learned.spec.settled, plan);
+}
+
+/// The peers, by what their word is worth.
+struct Tellers<'a> {
+    bgp: &'a BgpPlan,
+    nodes: BTreeMap<IpAddr, &'a Resource<Node>>,
+    /// The nodes that this host speaks with itself.
+    spoken_with: BTreeSet<&'a Name>,
+}
+
+impl<'a> Tellers<'a> {
+    fn of(site: &Site<'a>, bgp: &'a BgpPlan) -> Tellers<'a> {
+        let mut nodes = BTreeMap::new();
+        for node in site.world.nodes.values() {
+            let addresses = node.spec.addresses.iter();
+            nodes.extend(addresses.map(|own| (own.address.addr(), node)));
+        }
+        let peers = bgp.config.peers.keys();
+        let spoken_with = peers.filter_map(|peer| Some(nodes.get(&peer.address)?.name()));
+        Tellers {
+            bgp,
+            spoken_with: spoken_with.collect(),
+            nodes,
+        }
+    }
+
+    /// Whether a hop's peer may say where a node's addresses are.
+    fn may_tell(&self, hop: &LearnedHop, holder: &Name) -> bool {
+        let peer = hop.from.as_ref();
+        let Some(node) = peer.and_then(|peer| self.nodes.get(&peer.address)) else {
+            return true;
+        };
+        node.name() == holder || settings::is_reflector(node) || !self.spoken_with.contains(holder)
+    }
+
+    /// The resource that a route's first peer is there for; none where no peer told it.
+    fn asked_by(&self, route: &LearnedRoute) -> Option<&'a ResourceKey> {
+        let mut peers = route.next_hops.iter().filter_map(|hop| hop.from.as_ref());
+        peers.find_map(|peer| {
+            self.bgp.asked_by(&PeerKey {
+                address: peer.address,
+                interface: peer.interface.as_ref().map(ToString::to_string),
+            })
+        })
+    }
 }
 
 /// What is not planned, and why, by what is to blame: of thousands one is told.
@@ -104,12 +163,11 @@ impl<'a> Site<'a> {
         &self,
         learned: &Resource<Learned>,
         route: &LearnedRoute,
-        bgp: &BgpPlan,
+        tellers: &Tellers,
         refused: &mut Refused,
     ) -> Option<(Origin, Option<&'a Name>)> {
         let prefix = route.prefix;
-        let mut tellers = route.from.iter().filter_map(|from| from.parse().ok());
-        let teller = tellers.find_map(|peer| bgp.asked_by(&peer));
+        let teller = tellers.asked_by(route);
         let outside = || Origin {
             resource: teller.cloned().unwrap_or_else(|| learned.key()),
             rule: match teller {
@@ -127,7 +185,15 @@ impl<'a> Site<'a> {
         if let Some(block) = block.filter(|block| block.spec.cidr.contains(&prefix)) {
             match holder(block, prefix) {
                 Held::By(node) | Held::AtHome(node) if node == self.me.name() => return None,
-                Held::By(node) if self.speaking(pool.name()).is_some() => {
+                Held::By(_) if self.speaking(pool.name()).is_none() => {
+                    why = "none of its networks goes by bgp here";
+                }
+                Held::By(node)
+                    if !(route.next_hops.iter()).any(|hop| tellers.may_tell(hop, node)) =>
+                {
+                    why = "its node is another, which this one speaks with itself";
+                }
+                Held::By(node) => {
                     let rule = match block.spec.cidr == prefix {
                         true => "bgp: a block of another node, as it was learned",
                         false => "bgp: an address at another node, as it was learned",
@@ -135,7 +201,6 @@ impl<'a> Site<'a> {
                     let resource = block.key();
                     return Some((Origin { resource, rule }, Some(node)));
                 }
-                Held::By(_) => why = "none of its networks goes by bgp here",
                 Held::AtHome(_) => why = "it is told with its block, and not alone",
                 Held::ByNobody => {}
             }
@@ -153,12 +218,15 @@ impl<'a> Site<'a> {
         Some((outside(), None))
     }
 
-    /// Where packets go next: the hops that something leads to.
-    fn next(&self, route: &LearnedRoute, refused: &mut Refused) -> Option<NextHop> {
-        let mut hops: Vec<Hop> = Vec::new();
-        for told in &route.next_hops {
-            hops.extend(self.hop(told));
-        }
+    /// Where packets go next: the hops that something leads to, of those who may tell.
+    fn next(
+        &self,
+        route: &LearnedRoute,
+        may_tell: impl Fn(&LearnedHop) -> bool,
+        refused: &mut Refused,
+    ) -> Option<NextHop> {
+        let told = route.next_hops.iter().filter(|hop| may_tell(hop));
+        let mut hops: Vec<Hop> = told.filter_map(|told| self.hop(told)).collect();
         hops.sort_unstable();
         hops.dedup();
         match hops.as_slice() {

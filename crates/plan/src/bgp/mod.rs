@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ipnet::IpNet;
-use tombolo_bgp::{Config, Filter, Graceful, Origination, PeerKey, RouterId};
+use tombolo_bgp::{Config, Filter, Origination, PeerKey, RouterId};
 use tombolo_model::{Network, Node, Resource, ResourceKey, World};
 
 use crate::driver::{self, Reach};
@@ -93,11 +93,7 @@ pub(crate) fn plan(world: &World, me: &Resource<Node>, plan: &mut HostPlan) {
                 Some(RouterId(id))
             }),
             multipath: site.settings.multipath(),
-            graceful: Some(Graceful {
-                restart_time: peers.restart_time,
-                stale_time: settings::STALE_TIME,
-                long_lived: None,
-            }),
+            graceful: Some(site.settings.graceful()),
             peers: BTreeMap::new(),
         },
         origin,
@@ -105,7 +101,7 @@ pub(crate) fn plan(world: &World, me: &Resource<Node>, plan: &mut HostPlan) {
         password_files: BTreeMap::new(),
         advertise: advertise::of(&site),
     };
-    for (key, neighbour) in peers.all {
+    for (key, neighbour) in peers {
         bgp.password_files
             .extend(neighbour.password_file.map(|file| (key.clone(), file)));
         bgp.peers.insert(key.clone(), neighbour.origin);
@@ -141,7 +137,7 @@ impl Site<'_> {
             rule: "bgp: a speaker for a network's transport",
         });
         network.or_else(|| {
-            let (_, first) = peers.all.first_key_value()?;
+            let (_, first) = peers.first_key_value()?;
             Some(Origin {
                 resource: first.origin.resource.clone(),
                 rule: "bgp: a speaker for a peer",
@@ -184,7 +180,7 @@ impl fmt::Display for BgpPlan {
         let (port, multipath) = (config.port, config.multipath);
         write!(f, " port {port} multipath {multipath}")?;
         if let Some(graceful) = config.graceful {
-            write!(f, " restart {}s", graceful.restart_time.as_secs())?;
+            settings::describe(graceful, f)?;
         }
         writeln!(f, "  # {}", self.origin)?;
         for (key, peer) in &config.peers {

@@ -13,7 +13,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use tombolo_bgp::{AddPath, Families, NextHopMode, Password, Peer, PeerKey, Ttl};
 use tombolo_model::kinds::NodeAddress;
@@ -27,11 +26,7 @@ use crate::host_plan::{HostPlan, Origin};
 const MESH_LIMIT: usize = 100;
 
 /// With whom a speaker speaks.
-pub(super) struct Peers {
-    pub(super) all: BTreeMap<PeerKey, Neighbour>,
-    /// How long they wait for its return.
-    pub(super) restart_time: Duration,
-}
+pub(super) type Peers = BTreeMap<PeerKey, Neighbour>;
 
 /// Somebody that the speaker speaks with.
 pub(super) struct Neighbour {
@@ -43,17 +38,14 @@ pub(super) struct Neighbour {
 }
 
 pub(super) fn of(site: &Site, plan: &mut HostPlan) -> Peers {
-    let mut peers = Peers {
-        all: BTreeMap::new(),
-        restart_time: site.settings.restart_time(),
-    };
+    let mut peers = Peers::new();
     if !site.networks.is_empty() {
         mesh(site, &mut peers, plan);
     }
     for peer in site.world.bgp_peers.values() {
         told(site, peer, &mut peers, plan);
     }
-    if !peers.all.is_empty() {
+    if !peers.is_empty() {
         unique_ids(site, plan);
     }
     peers
@@ -114,7 +106,7 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
             rank: 0,
         };
         neighbour.set_password(site.settings.mesh_password());
-        peers.add(key, neighbour, plan);
+        add(peers, key, neighbour, plan);
     }
 }
 
@@ -208,10 +200,7 @@ fn told(site: &Site, told: &Resource<BgpPeer>, peers: &mut Peers, plan: &mut Hos
             },
         };
         neighbour.set_password(spec.password.as_ref());
-        peers.add(key, neighbour, plan);
-        if let Some(time) = spec.max_restart_time {
-            peers.restart_time = peers.restart_time.max(time.0);
-        }
+        add(peers, key, neighbour, plan);
     }
 }
 
@@ -294,6 +283,7 @@ fn adopt(site: &Site, spec: &BgpPeer, peer: &mut Peer) {
         None => by_default(),
         choice => settings::bfd(choice),
     };
+    peer.graceful = site.settings.graceful_with(spec);
     peer.import = filters::import(site, &spec.filters);
     let outside = spec.peer_selector.is_none();
     // Within our own system it is reflection that says who is told what.
@@ -325,23 +315,21 @@ impl<'a> Site<'a> {
     }
 }
 
-impl Peers {
-    /// Adds a peer, unless one is there already by a more specific word.
-    fn add(&mut self, key: PeerKey, neighbour: Neighbour, plan: &mut HostPlan) {
-        let Some(present) = self.all.get(&key) else {
-            self.all.insert(key, neighbour);
-            return;
-        };
-        if present.rank == neighbour.rank {
-            let message = format!(
-                "{key} is the peer of {} already; remove one of them",
-                present.origin.resource
-            );
-            return plan.problem(neighbour.origin.resource, message);
-        }
-        if present.rank < neighbour.rank {
-            self.all.insert(key, neighbour);
-        }
+/// Adds a peer, unless one is there already by a more specific word.
+fn add(peers: &mut Peers, key: PeerKey, neighbour: Neighbour, plan: &mut HostPlan) {
+    let Some(present) = peers.get(&key) else {
+        peers.insert(key, neighbour);
+        return;
+    };
+    if present.rank == neighbour.rank {
+        let message = format!(
+            "{key} is the peer of {} already; remove one of them",
+            present.origin.resource
+        );
+        return plan.problem(neighbour.origin.resource, message);
+    }
+    if present.rank < neighbour.rank {
+        peers.insert(key, neighbour);
     }
 }
 
@@ -412,6 +400,9 @@ pub(super) fn describe(peer: &Peer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     if let Some(bfd) = peer.bfd {
         write!(f, " bfd {}ms x{}", bfd.interval.as_millis(), bfd.multiplier)?;
+    }
+    if let Some(graceful) = peer.graceful {
+        settings::describe(graceful, f)?;
     }
     Ok(())
 }

@@ -1,11 +1,14 @@
 //! What holds for a node's speaker: BGPConfiguration `node.NAME` before `default`, and the node itself.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tombolo_bgp::{Asn, Bfd, RouterId};
-use tombolo_model::kinds::bgp::{BfdChoice, BgpConfiguration, BgpImport, BgpPassword, Span};
+use tombolo_bgp::{Asn, Bfd, Graceful, RouterId};
+use tombolo_model::kinds::bgp::{
+    BfdChoice, BgpConfiguration, BgpImport, BgpPassword, BgpPeer, Span,
+};
 use tombolo_model::{Family, Name, Node, Resource, World};
 
 use crate::naming;
@@ -19,7 +22,7 @@ const DEFAULT_MULTIPATH: u8 = 16;
 /// How long peers wait for a node's return.
 const DEFAULT_RESTART: Duration = Duration::from_secs(120);
 /// How long routes of a peer that has returned may be stale (RFC 4724 section 4.2).
-pub(super) const STALE_TIME: Duration = Duration::from_secs(360);
+const STALE_TIME: Duration = Duration::from_secs(360);
 
 /// What holds for a node's speaker.
 pub(super) struct Settings<'a> {
@@ -65,9 +68,28 @@ impl<'a> Settings<'a> {
         self.all?.spec.node_mesh_password.as_ref()
     }
 
-    pub(super) fn restart_time(&self) -> Duration {
-        self.pick(|spec| spec.node_mesh_max_restart_time)
-            .map_or(DEFAULT_RESTART, |Span(time)| time)
+    /// How a restart is survived, with peers that say nothing else.
+    pub(super) fn graceful(&self) -> Graceful {
+        let restart_time = self.pick(|spec| spec.node_mesh_max_restart_time);
+        let long_lived = self.pick(|spec| spec.long_lived_stale_time);
+        Graceful {
+            restart_time: restart_time.map_or(DEFAULT_RESTART, |Span(time)| time),
+            stale_time: STALE_TIME,
+            long_lived: long_lived.and_then(lasting),
+        }
+    }
+
+    /// The same with one peer, where that says anything.
+    pub(super) fn graceful_with(&self, peer: &BgpPeer) -> Option<Graceful> {
+        if peer.max_restart_time.is_none() && peer.long_lived_stale_time.is_none() {
+            return None;
+        }
+        let usual = self.graceful();
+        Some(Graceful {
+            restart_time: (peer.max_restart_time).map_or(usual.restart_time, |Span(time)| time),
+            long_lived: (peer.long_lived_stale_time).map_or(usual.long_lived, lasting),
+            ..usual
+        })
     }
 
     pub(super) fn bfd(&self) -> Option<Bfd> {
@@ -143,6 +165,11 @@ pub(super) fn is_reflector(node: &Resource<Node>) -> bool {
     bgp.is_some_and(|bgp| bgp.route_reflector_cluster_id.is_some())
 }
 
+/// A time of long-lived routes; none where it is nothing.
+fn lasting(Span(time): Span) -> Option<Duration> {
+    (!time.is_zero()).then_some(time)
+}
+
 /// A choice as the speaker takes it.
 pub(super) fn bfd(choice: Option<BfdChoice>) -> Option<Bfd> {
     match choice? {
@@ -154,5 +181,14 @@ pub(super) fn bfd(choice: Option<BfdChoice>) -> Option<Bfd> {
             interval: interval.0,
             multiplier,
         }),
+    }
+}
+
+/// How a restart is survived, for people.
+pub(super) fn describe(graceful: Graceful, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, " restart {}s", graceful.restart_time.as_secs())?;
+    match graceful.long_lived {
+        Some(time) => write!(f, " long-lived {}s", time.as_secs()),
+        None => Ok(()),
     }
 }

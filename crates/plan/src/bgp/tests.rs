@@ -35,10 +35,10 @@ fn planned(more: &str) -> HostPlan {
 
 /// What node a has learned from b.
 fn learned(settled: bool, prefixes: &[&str]) -> String {
-    let from = if settled { "[192.168.0.2]" } else { "[]" };
+    let from = if settled { ", from: 192.168.0.2" } else { "" };
     let routes: Vec<String> = prefixes
         .iter()
-        .map(|p| format!("{{prefix: {p}, nextHops: [{{address: 192.168.0.2}}], from: {from}}}"))
+        .map(|p| format!("{{prefix: {p}, nextHops: [{{address: 192.168.0.2{from}}}]}}"))
         .collect();
     format!(
         "{{apiVersion: tombolo.dev/v1, kind: Learned, metadata: {{name: a}}, spec: {{settled: {settled}, routes: [{}]}}}}\n",
@@ -152,11 +152,18 @@ fn a_filter_refuses_what_can_never_be_right() {
     assert!(comes_in(&open, "127.0.0.0/8").is_err());
 }
 
+fn node(name: &str, number: u8) -> String {
+    special_node(name, number, "{}")
+}
+
 fn reflector(name: &str, number: u8) -> String {
+    special_node(name, number, "{routeReflectorClusterID: 244.0.0.1}")
+}
+
+fn special_node(name: &str, number: u8, speaker: &str) -> String {
     format!(
         "{{apiVersion: tombolo.dev/v1, kind: Node, metadata: {{name: {name}}}, spec: {{
-  bgp: {{routeReflectorClusterID: 244.0.0.1}},
-  addresses: [{{address: 192.168.0.{number}/24, interface: eth0, mtu: 1500}}]}}}}\n"
+  bgp: {speaker}, addresses: [{{address: 192.168.0.{number}/24, interface: eth0, mtu: 1500}}]}}}}\n"
     )
 }
 
@@ -214,4 +221,72 @@ fn a_node_without_such_a_network_and_peer_has_no_speaker() {
     let world = parse::world("w.yaml", &text).unwrap_or_else(|e| panic!("{e}"));
     let plan = crate::plan(&world, &Name::new("a").unwrap()).unwrap();
     assert_eq!(plan.bgp, None);
+}
+
+/// What node a learned of b's block, each hop from a peer.
+fn told_by(peers: &[&str]) -> String {
+    let hops: Vec<String> = peers
+        .iter()
+        .map(|peer| format!("{{address: {peer}, interface: eth0, from: {peer}}}"))
+        .collect();
+    format!(
+        "{{apiVersion: tombolo.dev/v1, kind: Learned, metadata: {{name: a}}, spec: {{settled: true, routes: [
+  {{prefix: 10.244.2.0/26, nextHops: [{}]}}]}}}}\n",
+        hops.join(", ")
+    )
+}
+
+#[test]
+fn a_block_of_a_node_that_is_spoken_with_is_nobody_elses_to_tell() {
+    let way = |text: &str| {
+        let plan = planned(text);
+        let key = Key::Route {
+            table: MAIN_TABLE,
+            dst: "10.244.2.0/26".parse().unwrap(),
+            metric: BGP_METRIC,
+        };
+        let route = plan.objects.get(&Place::host(key));
+        let told: Vec<_> = plan
+            .problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.resource, problem.message))
+            .collect();
+        (
+            route.map(|planned| planned.object.to_string()),
+            told.join("\n"),
+        )
+    };
+    let (b, c, tor) = ("192.168.0.2", "192.168.0.3", "192.168.0.254");
+    let rack = "{apiVersion: tombolo.dev/v1, kind: BGPPeer, metadata: {name: rack}, spec: {
+  peerIP: 192.168.0.254, asNumber: 65001}}\n";
+    let with = |more: &str, peers: &[&str]| {
+        way(&format!(
+            "{}---\n{rack}---\n{more}---\n{}",
+            node("c", 3),
+            told_by(peers)
+        ))
+    };
+    let mesh = configuration("{}");
+    // The holder itself, with or without another that claims the block too.
+    let direct = with(&mesh, &[b]);
+    assert!(direct.0.as_ref().unwrap().contains(b), "{direct:?}");
+    assert_eq!(with(&mesh, &[b, c]).0, direct.0);
+    let (route, told) = with(&mesh, &[c]);
+    assert_eq!(route, None);
+    assert!(
+        told.contains("Node c: announces 10.244.2.0/26 of IPPool p, but its node is another"),
+        "{told}"
+    );
+    // A router may be the only way there is, and so may a node where the holder is not spoken with.
+    assert!(with(&mesh, &[tor]).0.unwrap().contains(tor));
+    let peering = "{apiVersion: tombolo.dev/v1, kind: BGPPeer, metadata: {name: c}, spec: {
+  node: a, peerIP: 192.168.0.3, asNumber: 64512}}\n";
+    let apart = format!(
+        "{}---\n{peering}",
+        configuration("{nodeToNodeMeshEnabled: false}")
+    );
+    assert!(with(&apart, &[c]).0.unwrap().contains(c));
+    // A reflector passes on what others told.
+    let reflected = format!("{}---\n{}", reflector("r", 9), told_by(&["192.168.0.9"]));
+    assert!(way(&reflected).0.unwrap().contains("192.168.0.9"));
 }

@@ -1,6 +1,6 @@
 //! The answer to a question, put together from what is planned and what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tombolo_model::{ResourceKey, World};
@@ -152,16 +152,24 @@ fn told_by(world: &World, place: &Place, origin: &Origin) -> Option<String> {
     if !origin.rule.starts_with("bgp: ") {
         return None;
     }
-    let mut routes = (world.learned.values()).flat_map(|learned| &learned.spec.routes);
+    let mut routes = (world.learned.values()).flat_map(|learned| learned.spec.routes.iter());
     let route = routes.find(|route| route.prefix == *dst)?;
-    let hops: Vec<String> = (route.next_hops.iter())
-        .map(|hop| hop.address.to_string())
+    let hops = route.next_hops.iter().map(|hop| hop.address);
+    let from: Vec<_> = (route.next_hops.iter())
+        .filter_map(|hop| hop.from.as_ref())
         .collect();
-    let tellers = match route.from.is_empty() {
+    let tellers = match from.is_empty() {
         true => "kept over a restart".to_owned(),
-        false => format!("told by {}", route.from.join(", ")),
+        false => format!("told by {}", listed(from)),
     };
-    Some(format!("{tellers}, next hop {}", hops.join(", ")))
+    Some(format!("{tellers}, next hop {}", listed(hops)))
+}
+
+/// Each of them once.
+fn listed(all: impl IntoIterator<Item = impl Ord + ToString>) -> String {
+    let all: BTreeSet<_> = all.into_iter().collect();
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    all.join(", ")
 }
 
 /// Of the routes of the main table, the one that a packet to an address takes: of the longest

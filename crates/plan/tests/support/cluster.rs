@@ -257,14 +257,12 @@ impl Cluster {
                 let family = Family::of_net(*prefix);
                 let far = &self.hosts[*from].underlay;
                 let next = far.iter().find(|address| Family::of(**address) == family);
-                let mut hop = serde_json::json!({ "address": next });
+                let mut hop = serde_json::json!({ "address": next, "from": far[0] });
                 if self.shape.subnets[*from] != self.shape.subnets[index] {
                     hop["via"] = router(self.shape.subnets[index], family).to_string().into();
                     hop["interface"] = "eth0".into();
                 }
-                let route = serde_json::json!({
-                    "prefix": prefix, "nextHops": [hop], "from": [far[0]],
-                });
+                let route = serde_json::json!({ "prefix": prefix, "nextHops": [hop] });
                 routes.insert(*prefix, route);
             }
         }

@@ -24,6 +24,10 @@ pub struct BgpConfiguration {
     /// How long peers wait for a node's return; 120 s if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_mesh_max_restart_time: Option<Span>,
+    /// How long routes of a peer that has not come back in time are kept as a last resort (RFC 9494); not at
+    /// all if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_lived_stale_time: Option<Span>,
     /// The port that speakers listen on; 179 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen_port: Option<u16>,
@@ -251,6 +255,9 @@ impl BgpConfiguration {
         if let Some(message) = self.node_mesh_max_restart_time.and_then(restart_fault) {
             fault("nodeMeshMaxRestartTime".into(), message);
         }
+        if let Some(message) = self.long_lived_stale_time.and_then(stale_fault) {
+            fault("longLivedStaleTime".into(), message);
+        }
         if self.listen_port == Some(0) {
             fault("listenPort".into(), "0 is no port; 1 to 65535".into());
         }
@@ -289,6 +296,11 @@ impl BgpConfiguration {
 /// What is wrong with a restart time: it has twelve bits (RFC 4724 section 3).
 pub(super) fn restart_fault(span: Span) -> Option<String> {
     (span.0.as_secs() > 4095).then(|| format!("{span} is not allowed: at most 4095s"))
+}
+
+/// What is wrong with a long-lived stale time: it has twenty-four bits (RFC 9494 section 3.1).
+pub(super) fn stale_fault(span: Span) -> Option<String> {
+    (span.0.as_secs() >= 1 << 24).then(|| format!("{span} is not allowed: at most 16777215s"))
 }
 
 fn masked_fault(cidr: IpNet) -> Option<String> {

@@ -2,12 +2,17 @@
 //!
 //! Never in a store: each agent puts its own node's into its World, under the node's name, so that the
 //! planner reads them as it reads everything else. Nobody writes one but for tests.
+//!
+//! There may be a hundred thousand routes, and a World is copied now and then: copies share them, and
+//! routes with the same next hops share those.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::PeerIp;
 use crate::names::IfName;
 use crate::resource::FieldError;
 
@@ -20,8 +25,8 @@ pub struct Learned {
     #[serde(default)]
     pub settled: bool,
     /// The routes, each prefix once, in order of their prefixes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<LearnedRoute>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub routes: Arc<[LearnedRoute]>,
 }
 
 /// A route that came from peers.
@@ -31,10 +36,7 @@ pub struct LearnedRoute {
     /// The destination.
     pub prefix: IpNet,
     /// Where packets go next: several where they are equally good.
-    pub next_hops: Vec<LearnedHop>,
-    /// The peers that told it, by their addresses.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub from: Vec<String>,
+    pub next_hops: Arc<[LearnedHop]>,
 }
 
 /// Where packets go next.
@@ -52,6 +54,9 @@ pub struct LearnedHop {
     /// The gateway is on the link though no address of the node says so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub onlink: bool,
+    /// The peer that told it; none of one that was kept over a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PeerIp>,
 }
 
 impl Learned {

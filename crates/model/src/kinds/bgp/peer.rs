@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::configuration::restart_fault;
+use super::configuration::{restart_fault, stale_fault};
 use super::{AsNumber, BfdChoice, BgpPassword, PeerIp, Span};
 use crate::names::Name;
 use crate::resource::FieldError;
@@ -39,9 +39,12 @@ pub struct BgpPeer {
     /// Which address our end has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_address: Option<SourceAddress>,
-    /// How long it waits for a node's return. One time is told to all: the longest that is asked for.
+    /// How long it waits for a node's return, where that is another time than with other peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_restart_time: Option<Span>,
+    /// How long routes are kept as a last resort after that, on both sides (RFC 9494): 0s for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_lived_stale_time: Option<Span>,
     /// How often our own system may be in a path that comes from it.
     #[serde(
         default,
@@ -153,6 +156,9 @@ impl BgpPeer {
         }
         if let Some(message) = self.max_restart_time.and_then(restart_fault) {
             fault("maxRestartTime", message);
+        }
+        if let Some(message) = self.long_lived_stale_time.and_then(stale_fault) {
+            fault("longLivedStaleTime", message);
         }
         for (field, hops) in [
             ("ttlSecurity", self.ttl_security),
