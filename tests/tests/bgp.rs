@@ -9,19 +9,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tombolo_tests::network::default_network;
 use tombolo_tests::traffic::Traffic;
 use tombolo_tests::{Cluster, Shape};
-
-fn network(transport: &str) -> String {
-    format!(
-        "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec: {{driver: routed, transport: {transport}, pools: [default-v4, default-v6]}}\n"
-    )
-}
 
 /// Hosts whose network goes by BGP, all sessions of the mesh standing.
 fn mesh(name: &str, hosts: usize) -> Cluster {
     let cluster = Cluster::up(name, &Shape::hosts(hosts));
-    cluster.apply("a", &network("{type: bgp}"));
+    cluster.apply("a", &default_network("transport: {type: bgp}"));
     standing(&cluster, hosts - 1);
     cluster
 }
@@ -30,13 +25,18 @@ fn mesh(name: &str, hosts: usize) -> Cluster {
 fn standing(cluster: &Cluster, sessions: usize) {
     cluster.settle();
     for host in cluster.lab.hosts() {
-        cluster.until(&format!("all sessions of {host} stand"), || {
-            let states = states(cluster, host);
-            let all = states.iter().all(|state| state == "Established");
-            (all && states.len() == sessions).then_some(())
-        });
+        stand(cluster, host, sessions);
     }
     cluster.settle();
+}
+
+/// Waits until a host has so many sessions, and all stand.
+fn stand(cluster: &Cluster, host: &str, sessions: usize) {
+    cluster.until(&format!("all sessions of {host} stand"), || {
+        let states = states(cluster, host);
+        let all = states.iter().all(|state| state == "Established");
+        (all && states.len() == sessions).then_some(())
+    });
 }
 
 fn states(cluster: &Cluster, host: &str) -> Vec<String> {
@@ -87,6 +87,14 @@ fn a_mesh_carries_both_families_whole() {
         .unwrap();
     assert_eq!(table.matches("Established").count(), 2, "{table}");
     assert_eq!(table.matches("Node ").count(), 2, "{table}");
+    let metrics = cluster.sh("a", "curl -s localhost:7463/metrics");
+    for sign in [
+        "tombolo_bgp_session_up{peer=\"192.168.50.12\"} 1",
+        "tombolo_bgp_prefixes{peer=\"192.168.50.13\",family=\"ipv6\",what=\"best\"} 1",
+        "tombolo_bgp_announced 2",
+    ] {
+        assert!(metrics.contains(sign), "{sign}: {metrics}");
+    }
     // Somebody removes a route: it is back.
     let route = cluster.sh("a", "ip route show proto 84 | grep via | head -n 1");
     assert!(route.contains("via 192.168.50."), "{route}");
@@ -121,6 +129,42 @@ fn an_agent_that_ends_loses_no_packet() {
 }
 
 #[test]
+fn a_reflector_and_all_others_restart_one_after_the_other_without_loss() {
+    let cluster = mesh("bgproll", 3);
+    cluster.apply(
+        "a",
+        "apiVersion: tombolo.dev/v1\nkind: Node\nmetadata: {name: c}\nspec: {bgp: {routeReflectorClusterID: 244.0.0.1}}\n",
+    );
+    let all_stand = || {
+        cluster.settle();
+        for (host, sessions) in [("a", 1), ("b", 1), ("c", 2)] {
+            stand(&cluster, host, sessions);
+        }
+        cluster.settle();
+    };
+    all_stand();
+    let containers = containers(&cluster);
+    cluster.until_all_reach_all(&containers);
+    let traffic = Traffic::between(
+        &cluster,
+        ("a/c1", &containers[0].1),
+        ("b/c1", &containers[1].1),
+    );
+    for host in ["c", "a", "b"] {
+        cluster.lab.kill_agent(host).unwrap();
+        cluster.lab.start_agent(host, &[]).unwrap();
+        all_stand();
+    }
+    for host in ["c", "a", "b"] {
+        cluster.lab.stop_agent(host).unwrap();
+        cluster.lab.start_agent(host, &[]).unwrap();
+        all_stand();
+    }
+    traffic.end_without_loss("a reflector and its clients were killed and stopped in turn");
+    cluster.until_all_reach_all(&containers);
+}
+
+#[test]
 fn the_transport_changes_to_bgp_and_back_without_loss() {
     let cluster = Cluster::up("bgpchange", &Shape::hosts(2));
     let traffic = Traffic::begin(&cluster);
@@ -134,15 +178,15 @@ fn the_transport_changes_to_bgp_and_back_without_loss() {
         cluster.settle();
     };
     let by_bgp = |see: &str| see.matches("metric 2000").count() == 2 && !see.contains("tbx");
-    cluster.apply("a", &network("{type: bgp}"));
+    cluster.apply("a", &default_network("transport: {type: bgp}"));
     goes_by("packets go by BGP", &by_bgp);
-    cluster.apply("a", &network("{type: direct}"));
+    cluster.apply("a", &default_network("transport: {type: direct}"));
     goes_by("packets go by static routes", &|see| {
         !see.contains("metric 2000") && see.contains("via")
     });
-    cluster.apply("a", &network("{type: bgp}"));
+    cluster.apply("a", &default_network("transport: {type: bgp}"));
     goes_by("packets go by BGP again", &by_bgp);
-    cluster.apply("a", &network("{type: vxlan}"));
+    cluster.apply("a", &default_network("transport: {type: vxlan}"));
     goes_by("packets go by the tunnel", &|see| {
         !see.contains("metric 2000") && see.contains("dev tbx")
     });

@@ -1,17 +1,12 @@
 //! Containers on several hosts, one network.
 
 use tombolo_lab::Topology;
+use tombolo_tests::network::default_network;
 use tombolo_tests::{Cluster, Shape};
 
 const VXLAN: &str = "transport: {type: vxlan}";
 const CROSS_SUBNET: &str = "transport: {type: vxlan, crossSubnet: true}";
 const DIRECT: &str = "transport: {type: direct}";
-
-fn network(transport: &str) -> String {
-    format!(
-        "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec:\n  driver: routed\n  {transport}\n  pools: [default-v4, default-v6]\n"
-    )
-}
 
 /// Two containers on each host, on the network `default`.
 fn containers(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
@@ -31,7 +26,7 @@ fn containers(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
 /// the largest packet is as large as it can be.
 fn reach(name: &str, shape: &Shape, transport: &str, mtu: u32) {
     let cluster = Cluster::up(name, shape);
-    cluster.apply("a", &network(transport));
+    cluster.apply("a", &default_network(transport));
     cluster.settle();
     let containers = containers(&cluster);
     cluster.all_reach_all(&containers);
@@ -89,7 +84,7 @@ fn vxlan_through_a_router() {
 #[test]
 fn vxlan_only_across_subnets() {
     let cluster = Cluster::up("cross", &Shape::hosts(3).topology(Topology::Subnets));
-    cluster.apply("a", &network(CROSS_SUBNET));
+    cluster.apply("a", &default_network(CROSS_SUBNET));
     cluster.settle();
     cluster.all_reach_all(&containers(&cluster));
     // Hosts alternate between the subnets: c is beside a, b is behind the router.
@@ -107,7 +102,7 @@ fn vxlan_only_across_subnets() {
 #[test]
 fn direct_cannot_cross_a_router_and_says_so() {
     let cluster = Cluster::up("nodirect", &Shape::hosts(2).topology(Topology::Subnets));
-    cluster.apply("a", &network(DIRECT));
+    cluster.apply("a", &default_network(DIRECT));
     cluster.settle();
     let problems = cluster.until("the problem is told", || {
         let problems = cluster.status("a")["problems"].to_string();

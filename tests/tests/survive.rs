@@ -1,5 +1,6 @@
 //! What survives what: restarts, drift, a change of transport, all under running traffic.
 
+use tombolo_tests::network::default_network;
 use tombolo_tests::traffic::Traffic;
 use tombolo_tests::{Cluster, Shape};
 
@@ -50,11 +51,7 @@ fn a_restart_changes_nothing() {
 fn the_transport_changes_without_loss() {
     let cluster = Cluster::up("change", &Shape::hosts(2));
     let traffic = Traffic::begin(&cluster);
-    let network = |transport: &str| {
-        format!(
-            "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec: {{driver: routed, transport: {transport}, pools: [default-v4, default-v6]}}\n"
-        )
-    };
+    let network = |transport: &str| default_network(&format!("transport: {transport}"));
     cluster.apply("a", &network("{type: direct}"));
     cluster.until("the tunnel is gone", || {
         let links = cluster.sh("a", "ip -o link") + &cluster.sh("b", "ip -o link");

@@ -5,13 +5,8 @@
 
 use serde_json::json;
 use tombolo_lab::{Lab, Topology};
+use tombolo_tests::network::default_network;
 use tombolo_tests::{Cluster, Shape, machine};
-
-fn network(words: &str) -> String {
-    format!(
-        "apiVersion: tombolo.dev/v1\nkind: Network\nmetadata: {{name: default}}\nspec:\n  driver: routed\n  {words}\n  pools: [default-v4, default-v6]\n"
-    )
-}
 
 /// Whether the kernel makes such devices, as `ip` sees it, in a namespace where nobody has one.
 fn has(cluster: &Cluster, device: &str) -> bool {
@@ -26,7 +21,7 @@ fn lack_is_named(cluster: &Cluster, module: &str) {
         let told = cluster.status("a").to_string();
         told.contains(&format!("modprobe {module}")).then_some(())
     });
-    cluster.apply("a", &network("transport: {type: vxlan}"));
+    cluster.apply("a", &default_network("transport: {type: vxlan}"));
     cluster.settle();
     cluster.until("nothing is wrong any more", || {
         let told = cluster.status("a").to_string();
@@ -38,7 +33,7 @@ fn lack_is_named(cluster: &Cluster, module: &str) {
 /// kernel lacks is named, which `devices` say with their modules.
 fn reach(name: &str, shape: &Shape, words: &str, mtu: u32, devices: &[(&str, &str)]) {
     let cluster = Cluster::up(name, shape);
-    cluster.apply("a", &network(words));
+    cluster.apply("a", &default_network(words));
     if let Some((_, module)) = devices.iter().find(|(device, _)| !has(&cluster, device)) {
         return lack_is_named(&cluster, module);
     }
@@ -116,7 +111,10 @@ fn one_transport_after_the_other() {
         ("ipip", IPIP),
         ("vxlan", &[]),
     ] {
-        cluster.apply("a", &network(&format!("transport: {{type: {words}}}")));
+        cluster.apply(
+            "a",
+            &default_network(&format!("transport: {{type: {words}}}")),
+        );
         match devices.iter().find(|(device, _)| !has(&cluster, device)) {
             Some((_, module)) => lack_is_named(&cluster, module),
             None => cluster.settle(),

@@ -27,6 +27,8 @@ use requests::Request;
 const FULL_PASS: Duration = Duration::from_secs(30);
 /// What could not be done is tried again after this long, then twice as long, up to the above.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// So many operations of a pass are told one by one: a peer may announce a hundred thousand routes.
+const TOLD: usize = 200;
 
 /// Starts the passes, and the listening to the kernel. Both end with the process.
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
@@ -257,15 +259,21 @@ impl Applier {
             !owed.contains(place)
                 && (last.as_ref()).is_some_and(|last| wanted(last, place) == wanted(plan, place))
         };
-        for op in &done.done {
+        for (number, op) in done.done.iter().enumerate() {
             let kind = order::kind(&op.place().key);
             if is_repair(op.place()) {
                 tracing::warn!(kind, "repaired: {op}");
                 self.refiltered += u64::from(kind.starts_with("nft "));
                 self.shared.metrics.repaired(kind);
-            } else {
+            } else if number < TOLD {
                 tracing::info!(kind, "{op}");
+            } else {
+                tracing::debug!(kind, "{op}");
             }
+        }
+        if done.done.len() > TOLD {
+            let more = done.done.len() - TOLD;
+            tracing::info!("and {more} more operations, told where the log's level is debug");
         }
         let failed = done.failed.iter().map(|(op, _)| op.place());
         self.owed = failed.filter(|place| !is_repair(place)).cloned().collect();

@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use tombolo_api::BgpState;
+use tombolo_bgp::SessionState;
 use tombolo_plan::{HostPlan, order};
 
 type ByKind = Vec<(&'static str, String)>;
@@ -26,6 +28,16 @@ pub(crate) struct Metrics {
     attachments: Family<ByKind, Counter>,
     cut: Counter,
     denied: Family<ByKind, Counter>,
+    sessions: Sessions,
+}
+
+/// BGP, as it is when somebody asks.
+#[derive(Default)]
+struct Sessions {
+    up: Family<ByKind, Gauge>,
+    flaps: Family<ByKind, Gauge>,
+    prefixes: Family<ByKind, Gauge>,
+    announced: Gauge,
 }
 
 impl Metrics {
@@ -43,6 +55,7 @@ impl Metrics {
             attachments: Family::default(),
             cut: Counter::default(),
             denied: Family::default(),
+            sessions: Sessions::default(),
             registry: Mutex::new(Registry::default()),
         };
         registry.register(
@@ -83,6 +96,7 @@ impl Metrics {
             metrics.attachments.clone(),
         );
         metrics.register_policy(&mut registry);
+        metrics.sessions.register(&mut registry);
         Metrics {
             registry: Mutex::new(registry),
             ..metrics
@@ -108,10 +122,9 @@ impl Metrics {
 
     pub fn passed(&self, time: Duration, plan: &HostPlan) {
         self.pass_seconds.observe(time.as_secs_f64());
-        self.problems
-            .set(i64::try_from(plan.problems.len()).unwrap_or(i64::MAX));
+        self.problems.set(count_of(plan.problems.len()));
         for (kind, count) in count(plan) {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let count = count_of(count);
             self.objects.get_or_create(&vec![("kind", kind)]).set(count);
         }
     }
@@ -154,6 +167,44 @@ impl Metrics {
         self.denied.get_or_create(&labels).inc_by(packets);
     }
 
+    /// Takes how the BGP speaker is; none where there is none. Peers that are gone are not told any more.
+    pub fn bgp(&self, state: Option<&BgpState>) {
+        let told = &self.sessions;
+        for family in [&told.up, &told.flaps, &told.prefixes] {
+            family.clear();
+        }
+        told.announced
+            .set(state.map_or(0, |state| count_of(state.announced)));
+        for session in state.into_iter().flat_map(|state| &state.sessions) {
+            let status = &session.status;
+            let peer = ("peer", status.peer.to_string());
+            let is_up = status.state == SessionState::Established;
+            let labels = vec![peer.clone()];
+            told.up.get_or_create(&labels).set(i64::from(is_up));
+            told.flaps
+                .get_or_create(&labels)
+                .set(count_of(status.flaps));
+            for (family, counts) in [
+                ("ipv4", status.prefixes.ipv4),
+                ("ipv6", status.prefixes.ipv6),
+            ] {
+                for (what, number) in [
+                    ("received", counts.received),
+                    ("accepted", counts.accepted),
+                    ("best", counts.best),
+                    ("advertised", counts.advertised),
+                ] {
+                    let labels = vec![
+                        peer.clone(),
+                        ("family", family.to_owned()),
+                        ("what", what.to_owned()),
+                    ];
+                    told.prefixes.get_or_create(&labels).set(count_of(number));
+                }
+            }
+        }
+    }
+
     /// Everything, in the text format of OpenMetrics.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -167,13 +218,43 @@ impl Metrics {
     }
 }
 
+impl Sessions {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "bgp_session_up",
+            "Whether the session with a BGP peer stands: 1 or 0",
+            self.up.clone(),
+        );
+        registry.register(
+            "bgp_session_flaps",
+            "How often a session with a BGP peer ended that had stood",
+            self.flaps.clone(),
+        );
+        registry.register(
+            "bgp_prefixes",
+            "Prefixes of a BGP peer: received, accepted, best, and advertised to it",
+            self.prefixes.clone(),
+        );
+        registry.register(
+            "bgp_announced",
+            "Prefixes that this node announces of its own",
+            self.announced.clone(),
+        );
+    }
+}
+
+fn count_of(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
 /// Planned objects of each kind.
 pub(crate) fn count(plan: &HostPlan) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for place in plan.objects.keys() {
-        *counts
-            .entry(order::kind(&place.key).to_owned())
-            .or_default() += 1;
+        *counts.entry(order::kind(&place.key)).or_default() += 1;
     }
+    let counts = counts.into_iter();
     counts
+        .map(|(kind, count)| (kind.to_owned(), count))
+        .collect()
 }

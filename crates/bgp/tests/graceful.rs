@@ -463,3 +463,36 @@ fn rfc9494_the_long_time_is_not_begun_anew_by_a_peer_that_never_says_all() {
     stage.pass(seconds(100));
     assert_eq!(stage.routes(), NOTHING);
 }
+
+#[test]
+fn each_peer_waits_as_long_as_it_is_told_to() {
+    let mut network = Network::new(5, Wire::default());
+    let [a, b, c] = [1, 2, 3].map(|number| network.add(number, Asn(64512)));
+    for other in [b, c] {
+        network.join(a, other, Peer::new("a node", Asn(64512)));
+    }
+    let of_c = tombolo_bgp::PeerKey::from(network.address(c));
+    network.configure(a, |config| {
+        let own = Graceful {
+            restart_time: seconds(10),
+            ..Graceful::default()
+        };
+        config.peers.get_mut(&of_c).unwrap().graceful = Some(own);
+    });
+    // It holds from the next session on.
+    network.cut(a, c);
+    let block = "10.1.0.0/24".parse().unwrap();
+    network.originate(a, [block]);
+    network.run(seconds(30));
+    network.kill(a);
+    network.run(seconds(9));
+    assert!(network.table(b).contains_key(&block) && network.table(c).contains_key(&block));
+    network.run(seconds(10));
+    assert!(network.table(b).contains_key(&block), "120 s are not over");
+    assert!(!network.table(c).contains_key(&block), "10 s are over");
+    // Who was told longest is waited for after the return.
+    network.start(a, true);
+    network.run(seconds(30));
+    assert_eq!(network.established(a), 2);
+    assert!(network.table(c).contains_key(&block));
+}

@@ -6,7 +6,7 @@
 //! this.
 
 use tombolo_model::IfName;
-use tombolo_plan::diff::above;
+use tombolo_plan::diff::{above, is_on};
 use tombolo_plan::objects::{Link, LinkKind, NftName};
 use tombolo_plan::{Key, Netns, Object, Observed, Op, Place};
 
@@ -89,7 +89,7 @@ fn forget_link(observed: &mut Observed, netns: &Netns, name: &IfName, object: &O
             forget_link(observed, &netns, &name, &object);
         }
     }
-    observed.retain(|at, object| at.netns != *netns || !is_on(&at.key, object, name));
+    observed.retain(|at, object| at.netns != *netns || !is_on(name, &at.key, object));
     if let Object::Link(Link {
         kind: LinkKind::Veth(peer),
         ..
@@ -101,23 +101,7 @@ fn forget_link(observed: &mut Observed, netns: &Netns, name: &IfName, object: &O
         };
         if observed.remove(&end).is_some() {
             observed
-                .retain(|at, object| at.netns != peer.netns || !is_on(&at.key, object, &peer.name));
+                .retain(|at, object| at.netns != peer.netns || !is_on(&peer.name, &at.key, object));
         }
-    }
-}
-
-/// Whether an object goes when a link of its namespace goes.
-fn is_on(key: &Key, object: &Object, name: &IfName) -> bool {
-    match (key, object) {
-        (
-            Key::Address { link, .. }
-            | Key::Neighbour { link, .. }
-            | Key::Fdb { link, .. }
-            | Key::Station { bridge: link, .. },
-            _,
-        ) if link == name => true,
-        (_, Object::Station(port)) => port == name,
-        (_, Object::Route(route)) => route.next.links().contains(&name),
-        _ => false,
     }
 }

@@ -329,8 +329,9 @@ pub fn above(netns: &Netns, name: &IfName, observed: &Observed) -> Vec<(Netns, I
     above.collect()
 }
 
-/// Whether an object is the link, or exists only while it does.
-fn is_on(name: &IfName, key: &Key, object: &Object) -> bool {
+/// Whether an object is the link, or exists only while it does, in the link's namespace.
+#[must_use]
+pub fn is_on(name: &IfName, key: &Key, object: &Object) -> bool {
     match (key, object) {
         (Key::Link(link), _)
         | (Key::Address { link, .. }, _)

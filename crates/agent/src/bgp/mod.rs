@@ -58,6 +58,8 @@ struct Inner {
     handle: Option<Handle>,
     /// Why it is not as the plan says, by what is to be mended.
     problems: Vec<String>,
+    /// What the kernel does not let it do, as it last said.
+    refused: Vec<String>,
     /// Whether there was one before this agent's start, whose peers wait for its return.
     spoke: bool,
 }

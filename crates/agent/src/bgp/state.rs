@@ -9,10 +9,14 @@ use tombolo_speaker::Status;
 
 use crate::shared::Shared;
 
-/// How the speaker is; none where there is none to be.
+/// How the speaker is; none where there is none to be. What the kernel does not let it do is noted, for
+/// [`problems`].
 pub(crate) async fn state(shared: &Shared) -> Option<BgpState> {
     let plan = Arc::clone(&shared.applied.borrow().plan);
-    let bgp = plan.bgp.as_ref()?;
+    let Some(bgp) = plan.bgp.as_ref() else {
+        shared.speaking.inner(|inner| inner.refused.clear());
+        return None;
+    };
     let reply = shared
         .speaking
         .inner(|inner| inner.handle.as_ref().map(|handle| handle.status()));
@@ -20,12 +24,19 @@ pub(crate) async fn state(shared: &Shared) -> Option<BgpState> {
         Some(reply) => reply.await.ok(),
         None => None,
     };
+    let refused = status.as_ref().map(|status| status.problems.clone());
+    shared
+        .speaking
+        .inner(|inner| inner.refused = refused.unwrap_or_default());
     Some(told(bgp, status))
 }
 
 /// What keeps the speaker from what the plan says, in words.
 pub(crate) fn problems(shared: &Shared) -> Vec<String> {
-    shared.speaking.inner(|inner| inner.problems.clone())
+    shared.speaking.inner(|inner| {
+        let refused = inner.refused.iter().map(|why| format!("BGP: {why}"));
+        inner.problems.iter().cloned().chain(refused).collect()
+    })
 }
 
 fn told(bgp: &BgpPlan, status: Option<Status>) -> BgpState {

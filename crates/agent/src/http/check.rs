@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn facts(State(shared): Agent) -> Json<NodeFacts> {
     let store = store(&shared).await;
+    // What the speaker cannot do is among the problems.
+    crate::bgp::state(&shared).await;
     let state = Arc::clone(&shared.applied.borrow());
     let store_error = shared.store_error.borrow().clone();
     let world = shared.world();

@@ -179,6 +179,9 @@ async fn metrics(State(shared): Agent) -> impl IntoResponse {
     shared.count(COUNT).await;
     let connected = shared.store_error.borrow().is_none();
     shared.metrics.store(connected);
+    shared
+        .metrics
+        .bgp(crate::bgp::state(&shared).await.as_ref());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (
         [(axum::http::header::CONTENT_TYPE, kind)],

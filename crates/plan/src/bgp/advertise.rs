@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use tombolo_bgp::{Community, LargeCommunity, Origination};
-use tombolo_model::Family;
+use tombolo_model::{Block, Family, Resource};
 
 use super::{Advertised, Site};
 use crate::host_plan::Origin;
@@ -14,22 +14,24 @@ use crate::host_plan::Origin;
 pub(super) fn of(site: &Site) -> BTreeMap<IpNet, Advertised> {
     let mut found = BTreeMap::new();
     let me = site.me.name();
-    for speaking in &site.networks {
-        for block in speaking.ways.blocks() {
-            let origin = |rule| Origin {
-                resource: block.key(),
-                rule,
-            };
-            let is_own = block.spec.node.as_ref() == Some(me);
-            if is_own {
-                let rule = "bgp: a block of this node is announced";
-                site.announce(block.spec.cidr, origin(rule), &mut found);
-            }
-            let foreign = (block.spec.in_use()).filter(|(_, held)| !is_own && held.node == *me);
-            for (address, _) in foreign {
-                let rule = "bgp: an address that is here, of no block of this node, is announced";
-                site.announce(Family::host_net(address), origin(rule), &mut found);
-            }
+    let routed = site
+        .networks
+        .iter()
+        .flat_map(|speaking| speaking.ways.blocks());
+    for block in routed.chain(site.shared_blocks()) {
+        let origin = |rule| Origin {
+            resource: block.key(),
+            rule,
+        };
+        let is_own = block.spec.node.as_ref() == Some(me);
+        if is_own {
+            let rule = "bgp: a block of this node is announced";
+            site.announce(block.spec.cidr, origin(rule), &mut found);
+        }
+        let foreign = (block.spec.in_use()).filter(|(_, held)| !is_own && held.node == *me);
+        for (address, _) in foreign {
+            let rule = "bgp: an address that is here, of no block of this node, is announced";
+            site.announce(Family::host_net(address), origin(rule), &mut found);
         }
     }
     for own in site
@@ -56,7 +58,22 @@ pub(super) fn of(site: &Site) -> BTreeMap<IpNet, Advertised> {
     found
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// Blocks of containers that share the interface by which others reach this node. Packets for them
+    /// must come in by that one: what comes by another is not handed over.
+    fn shared_blocks(&self) -> impl Iterator<Item = &'a Resource<Block>> {
+        let blocks = self.world.blocks.values();
+        blocks.filter(|block| {
+            let family = Family::of_net(block.spec.cidr);
+            let own = self.me.spec.address(family);
+            self.sharing.iter().any(|(network, spec)| {
+                network.spec.pools.contains(&block.spec.pool)
+                    && spec.vlan.is_none()
+                    && own.is_some_and(|own| own.interface == spec.parent)
+            })
+        })
+    }
+
     fn announce(&self, prefix: IpNet, origin: Origin, found: &mut BTreeMap<IpNet, Advertised>) {
         let mut origination = Origination::default();
         for word in self.settings.communities(prefix) {

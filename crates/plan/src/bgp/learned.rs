@@ -185,7 +185,7 @@ impl<'a> Site<'a> {
         if let Some(block) = block.filter(|block| block.spec.cidr.contains(&prefix)) {
             match holder(block, prefix) {
                 Held::By(node) | Held::AtHome(node) if node == self.me.name() => return None,
-                Held::By(_) if self.speaking(pool.name()).is_none() => {
+                Held::By(_) if !self.is_told(pool.name()) => {
                     why = "none of its networks goes by bgp here";
                 }
                 Held::By(node)

@@ -16,13 +16,15 @@ mod filters;
 mod learned;
 mod peers;
 mod settings;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use ipnet::IpNet;
 use tombolo_bgp::{Config, Filter, Origination, PeerKey, RouterId};
-use tombolo_model::{Network, Node, Resource, ResourceKey, World};
+use tombolo_model::kinds::Physical;
+use tombolo_model::{Name, Network, Node, Resource, ResourceKey, World};
 
 use crate::driver::{self, Reach};
 use crate::host_plan::{HostPlan, Origin};
@@ -69,6 +71,8 @@ struct Site<'a> {
     me: &'a Resource<Node>,
     settings: Settings<'a>,
     networks: Vec<Speaking<'a>>,
+    /// Networks whose containers share a host's interface, and whose packets the host routes.
+    sharing: Vec<(&'a Resource<Network>, Physical)>,
 }
 
 /// Plans a host's speaker and the routes that it has learned.
@@ -78,6 +82,7 @@ pub(crate) fn plan(world: &World, me: &Resource<Node>, plan: &mut HostPlan) {
         me,
         settings: Settings::of(world, me.name()),
         networks: networks(world, me),
+        sharing: sharing(world),
     };
     let peers = peers::of(&site, plan);
     let Some(origin) = site.origin(&peers) else {
@@ -129,6 +134,13 @@ fn networks<'a>(world: &'a World, me: &'a Resource<Node>) -> Vec<Speaking<'a>> {
     found
 }
 
+/// Those with driver `ipvlan` in a mode in which a container's addresses are its alone.
+fn sharing(world: &World) -> Vec<(&Resource<Network>, Physical)> {
+    let networks = world.networks.values();
+    let physical = networks.filter_map(|network| Some((network, network.spec.physical()?)));
+    physical.filter(|(_, spec)| spec.sort.is_routed()).collect()
+}
+
 impl Site<'_> {
     /// Who asks that there is a speaker at all.
     fn origin(&self, peers: &peers::Peers) -> Option<Origin> {
@@ -146,9 +158,16 @@ impl Site<'_> {
     }
 
     /// The network of a pool, if its packets go by BGP.
-    fn speaking(&self, pool: &tombolo_model::Name) -> Option<&Speaking<'_>> {
+    fn speaking(&self, pool: &Name) -> Option<&Speaking<'_>> {
         let mut networks = self.networks.iter();
         networks.find(|speaking| speaking.network.spec.pools.contains(pool))
+    }
+
+    /// Whether the blocks of a pool are told by BGP.
+    fn is_told(&self, pool: &Name) -> bool {
+        let mut sharing = self.sharing.iter();
+        self.speaking(pool).is_some()
+            || sharing.any(|(network, _)| network.spec.pools.contains(pool))
     }
 }
 
@@ -180,12 +199,12 @@ impl fmt::Display for BgpPlan {
         let (port, multipath) = (config.port, config.multipath);
         write!(f, " port {port} multipath {multipath}")?;
         if let Some(graceful) = config.graceful {
-            settings::describe(graceful, f)?;
+            words::restart(graceful, f)?;
         }
         writeln!(f, "  # {}", self.origin)?;
         for (key, peer) in &config.peers {
             write!(f, "bgp peer {key}")?;
-            peers::describe(peer, f)?;
+            words::peer(peer, f)?;
             if let Some(file) = self.password_files.get(key) {
                 write!(f, " password in {file}")?;
             }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  nodeToNodeMeshEnabled   no node is a reflector         some are
-//!  not given               every node with every other    every node with all reflectors
+//!  not given               every node with every other    every node with all reflectors, and, where
+//!                                                         none is of its own system, with all of that
 //!  true                    every node with every other    the others with each other; reflectors
 //!                                                         only as BGPPeers say
 //!  false                   only as BGPPeers say
@@ -12,7 +13,6 @@
 //! before neither, and any of them before the mesh.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use tombolo_bgp::{AddPath, Families, NextHopMode, Password, Peer, PeerKey, Ttl};
 use tombolo_model::kinds::NodeAddress;
@@ -68,10 +68,18 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
             others().collect(),
             "bgp: a reflector speaks with every node",
         ),
-        None => (
-            others().filter(|n| settings::is_reflector(n)).collect(),
-            "bgp: every node speaks with the reflectors",
-        ),
+        None => {
+            // A reflector of another system tells no system of its own routes: they would be a loop.
+            let system = |node: &Resource<Node>| settings::asn(site.world, node);
+            let is_of_mine = |node: &&Resource<Node>| system(node) == system(site.me);
+            let is_reflected = others().any(|n| is_of_mine(&n) && settings::is_reflector(n));
+            let wanted =
+                others().filter(|n| settings::is_reflector(n) || (!is_reflected && is_of_mine(n)));
+            (
+                wanted.collect(),
+                "bgp: every node speaks with the reflectors",
+            )
+        }
     };
     if rule == "bgp: the mesh of all nodes" {
         advise_reflectors(site, wanted.len() + 1, plan);
@@ -85,13 +93,7 @@ fn mesh(site: &Site, peers: &mut Peers, plan: &mut HostPlan) {
             resource: node.key(),
             rule,
         };
-        let Some((key, peer)) = node_peer(site, node) else {
-            // A node that says nothing of itself yet is waited for.
-            if !node.spec.addresses.is_empty() {
-                let message = "no session with it: the nodes have no underlay addresses of the same \
-                               family";
-                plan.problem(node.key(), message);
-            }
+        let Some((key, peer)) = node_peer(site, node).or_else(|| no_way_to(node, plan)) else {
             continue;
         };
         let mut neighbour = Neighbour {
@@ -119,6 +121,15 @@ fn advise_reflectors(site: &Site, nodes: usize, plan: &mut HostPlan) {
         );
         plan.problem(site.networks[0].network.key(), message);
     }
+}
+
+/// Says that a node cannot be spoken with. One that says nothing of itself yet is waited for.
+fn no_way_to<T>(node: &Resource<Node>, plan: &mut HostPlan) -> Option<T> {
+    if !node.spec.addresses.is_empty() {
+        let message = "no session with it: the nodes have no underlay addresses of the same family";
+        plan.problem(node.key(), message);
+    }
+    None
 }
 
 /// Another node as a peer: by the preferred family that both have.
@@ -162,7 +173,9 @@ fn families(site: &Site, session: Family) -> Families {
 fn told(site: &Site, told: &Resource<BgpPeer>, peers: &mut Peers, plan: &mut HostPlan) {
     let spec = &told.spec;
     let found: Vec<_> = match (&spec.peer_ip, &spec.peer_selector) {
-        (Some(_), _) if selects(spec, site.me) => router(site, spec, told).into_iter().collect(),
+        (Some(_), _) if selects(spec, site.me) => {
+            router(site, spec, told, plan).into_iter().collect()
+        }
         (None, Some(selector)) => {
             // Both ends speak, whichever of them was named first.
             let here = selects(spec, site.me);
@@ -170,8 +183,10 @@ fn told(site: &Site, told: &Resource<BgpPeer>, peers: &mut Peers, plan: &mut Hos
             let wanted = |node: &&Resource<Node>| {
                 (here && selector.matches(&node.metadata.labels)) || (there && selects(spec, node))
             };
-            let nodes = site.others().filter(wanted);
-            nodes.filter_map(|node| node_peer(site, node)).collect()
+            let nodes: Vec<_> = site.others().filter(wanted).collect();
+            let peer =
+                |node: &Resource<Node>| node_peer(site, node).or_else(|| no_way_to(node, plan));
+            nodes.into_iter().filter_map(peer).collect()
         }
         _ => return,
     };
@@ -214,7 +229,12 @@ fn selects(spec: &BgpPeer, node: &Resource<Node>) -> bool {
 }
 
 /// A router, by its address.
-fn router(site: &Site, spec: &BgpPeer, told: &Resource<BgpPeer>) -> Option<(PeerKey, Peer)> {
+fn router(
+    site: &Site,
+    spec: &BgpPeer,
+    told: &Resource<BgpPeer>,
+    plan: &mut HostPlan,
+) -> Option<(PeerKey, Peer)> {
     let at = spec.peer_ip.as_ref()?;
     // Where all nodes are told to speak with one of them, that one is not to speak with itself.
     if own_addresses(site).contains(&at.address) {
@@ -224,12 +244,18 @@ fn router(site: &Site, spec: &BgpPeer, told: &Resource<BgpPeer>) -> Option<(Peer
     let family = Family::of(at.address);
     let on_link = |own: &&NodeAddress| at.interface.is_some() || own.address.contains(&at.address);
     let is_near = site.me.spec.addresses.iter().any(|own| on_link(&own));
-    let own = site
-        .me
-        .spec
-        .address(family)
-        .filter(|_| at.interface.is_none());
-    let local = own.filter(|_| spec.source_address != Some(SourceAddress::None));
+    let is_chosen_here = at.interface.is_none() && spec.source_address != Some(SourceAddress::None);
+    let local = site.me.spec.address(family).filter(|_| is_chosen_here);
+    if is_chosen_here && local.is_none() {
+        let message = format!(
+            "no session with {}: node {} has no {family} address on the underlay to speak from; give \
+             it one, or set sourceAddress: None to let its kernel choose",
+            at.address,
+            site.me.name()
+        );
+        plan.problem(told.key(), message);
+        return None;
+    }
     let internal = asn == settings::asn(site.world, site.me);
     let peer = Peer {
         port: at.port.unwrap_or(179),
@@ -343,66 +369,4 @@ impl Neighbour {
             None => {}
         }
     }
-}
-
-/// What is not as usual of a peer, for people.
-pub(super) fn describe(peer: &Peer, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, " as {}", peer.asn)?;
-    if peer.port != 179 {
-        write!(f, " port {}", peer.port)?;
-    }
-    if let Some(local) = peer.local_address {
-        write!(f, " from {local}")?;
-    }
-    if let Some(local) = peer.local_asn {
-        write!(f, " local-as {local}")?;
-    }
-    if !peer.families.ipv6 {
-        write!(f, " ipv4 only")?;
-    }
-    let hops = peer.next_hops.iter().map(ToString::to_string);
-    // Where our end is the kernel's choice, its link says what we are known by.
-    let link = if peer.local_address.is_none() {
-        "its-link,"
-    } else {
-        ""
-    };
-    write!(f, " next-hops {link}{}", hops.collect::<Vec<_>>().join(","))?;
-    match peer.next_hop {
-        NextHopMode::Default => {}
-        NextHopMode::Own => write!(f, " always")?,
-        NextHopMode::Keep => write!(f, " kept")?,
-    }
-    match peer.ttl {
-        Ttl::Default => {}
-        Ttl::Multihop(hops) => write!(f, " multihop {hops}")?,
-        Ttl::Security(hops) => write!(f, " ttl-security {hops}")?,
-    }
-    let hold = peer.hold_time.as_secs();
-    if hold != 90 {
-        write!(f, " hold {hold}s")?;
-    }
-    for (word, given) in [
-        (" outside", peer.outside),
-        (" client", peer.client),
-        (" passive", peer.passive),
-        (" add-path send", peer.add_path.send),
-        (" add-path receive", peer.add_path.receive),
-        (" password", peer.password.is_some()),
-    ] {
-        f.write_str(if given { word } else { "" })?;
-    }
-    if peer.allow_own_asn > 0 {
-        write!(f, " own-as {}", peer.allow_own_asn)?;
-    }
-    if let Some(most) = peer.max_prefixes {
-        write!(f, " at most {most} prefixes")?;
-    }
-    if let Some(bfd) = peer.bfd {
-        write!(f, " bfd {}ms x{}", bfd.interval.as_millis(), bfd.multiplier)?;
-    }
-    if let Some(graceful) = peer.graceful {
-        settings::describe(graceful, f)?;
-    }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! What holds for a node's speaker: BGPConfiguration `node.NAME` before `default`, and the node itself.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -181,14 +180,5 @@ pub(super) fn bfd(choice: Option<BfdChoice>) -> Option<Bfd> {
             interval: interval.0,
             multiplier,
         }),
-    }
-}
-
-/// How a restart is survived, for people.
-pub(super) fn describe(graceful: Graceful, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, " restart {}s", graceful.restart_time.as_secs())?;
-    match graceful.long_lived {
-        Some(time) => write!(f, " long-lived {}s", time.as_secs()),
-        None => Ok(()),
     }
 }

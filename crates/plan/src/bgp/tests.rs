@@ -290,3 +290,71 @@ fn a_block_of_a_node_that_is_spoken_with_is_nobody_elses_to_tell() {
     let reflected = format!("{}---\n{}", reflector("r", 9), told_by(&["192.168.0.9"]));
     assert!(way(&reflected).0.unwrap().contains("192.168.0.9"));
 }
+
+#[test]
+fn blocks_of_containers_that_share_the_underlays_interface_are_told() {
+    let plan = |parent: &str, mode: &str| {
+        planned(&format!(
+            "{{apiVersion: tombolo.dev/v1, kind: IPPool, metadata: {{name: q}}, spec: {{cidr: 10.99.0.0/16}}}}
+---
+{{apiVersion: tombolo.dev/v1, kind: Network, metadata: {{name: shared}}, spec: {{
+  driver: ipvlan, ipvlan: {{parent: {parent}, mode: {mode}}}, pools: [q]}}}}
+---
+{{apiVersion: tombolo.dev/v1, kind: Block, metadata: {{name: 10.99.1.0-26}}, spec: {{
+  cidr: 10.99.1.0/26, pool: q, node: a, generation: 1}}}}
+---
+{{apiVersion: tombolo.dev/v1, kind: Block, metadata: {{name: 10.99.2.0-26}}, spec: {{
+  cidr: 10.99.2.0/26, pool: q, node: b, generation: 1}}}}
+---
+{}",
+            learned(true, &["10.99.2.0/26"])
+        ))
+    };
+    for (parent, mode, announced, let_in) in [
+        ("eth0", "l3", true, true),
+        ("eth0", "l3s", true, true),
+        // What comes in by another interface is not handed over.
+        ("eth1", "l3", false, true),
+        // Containers are stations of the segment, and answer for themselves.
+        ("eth0", "l2", false, false),
+    ] {
+        let plan = plan(parent, mode);
+        let told = &plan.bgp.as_ref().unwrap().advertise;
+        let own = "10.99.1.0/26".parse().unwrap();
+        assert_eq!(told.contains_key(&own), announced, "{parent} {mode}");
+        assert_eq!(has_route(&plan, "10.99.2.0/26"), let_in, "{parent} {mode}");
+    }
+}
+
+#[test]
+fn peers_that_cannot_be_spoken_with_are_told() {
+    let far = "{apiVersion: tombolo.dev/v1, kind: Node, metadata: {name: v6}, spec: {
+  addresses: [{address: 'fd00::7/64', interface: eth0, mtu: 1500}]}}";
+    let router = |more: &str| {
+        format!(
+            "{{apiVersion: tombolo.dev/v1, kind: BGPPeer, metadata: {{name: rack}}, spec: {{
+  peerIP: 'fd00::fe', asNumber: 65001{more}}}}}"
+        )
+    };
+    let told = |text: &str| {
+        let plan = planned(text);
+        let lines = plan.problems.iter();
+        let lines: Vec<_> = lines
+            .map(|p| format!("{}: {}", p.resource, p.message))
+            .collect();
+        (lines.join("\n"), peers(&plan))
+    };
+    let (problems, peers) = told(&format!("{far}\n---\n{}", router("")));
+    assert!(
+        problems.contains("Node v6: no session with it: the nodes have no underlay addresses"),
+        "{problems}"
+    );
+    assert!(
+        problems.contains("BGPPeer rack: no session with fd00::fe: node a has no ipv6 address"),
+        "{problems}"
+    );
+    assert_eq!(peers, ["Node b"]);
+    let (problems, peers) = told(&router(", sourceAddress: None"));
+    assert_eq!(problems, "");
+    assert_eq!(peers, ["Node b", "BGPPeer rack"]);
+}

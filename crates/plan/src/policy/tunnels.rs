@@ -1,6 +1,9 @@
 //! Nobody but a node sends to a node's tunnels: what comes out of one is taken for another node's word.
 //!
-//! That goes for all that comes from links of ours, tunnels among them.
+//! That goes for all that comes from links of ours, tunnels among them, and for whatever comes with an
+//! address that is no node's: containers on a physical network (macvlan, ipvlan, vlan) do not pass their
+//! host, and others on the underlay are strangers, too. Addresses that are forged there are for the
+//! underlay to stop; containers cannot forge them ([`super::spoof`]).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -50,7 +53,7 @@ pub(super) fn plan(world: &World, plan: &mut HostPlan) {
         let mut here = signs.iter().filter(|sign| sign.is_of(family)).peekable();
         if here.peek().is_some() && nodes.iter().any(|address| Family::of(*address) == family) {
             let set = want_nodes(&nodes, family, &origin, plan);
-            rules.extend(here.map(|sign| guard(family, *sign, &set)));
+            rules.extend(here.flat_map(|sign| guard(family, *sign, &set)));
         }
     }
     let chain = Chain {
@@ -155,19 +158,26 @@ fn want_nodes(nodes: &[IpAddr], family: Family, origin: &Origin, plan: &mut Host
     name
 }
 
-fn guard(family: Family, sign: Sign, nodes: &str) -> Rule {
-    let from = Match::InInterface(InterfaceMatch {
+/// What is not taken for a node's: what comes from a link of ours, and what comes from no node's address.
+fn guard(family: Family, sign: Sign, nodes: &str) -> [Rule; 2] {
+    let in_set = |not| AddressMatch {
+        family,
+        addresses: Addresses::Set(nodes.to_owned()),
+        not,
+    };
+    let from_ours = Match::InInterface(InterfaceMatch {
         name: naming::LINK_PREFIX.to_owned(),
         prefix: true,
         not: false,
     });
-    let to = Match::Destination(AddressMatch {
-        family,
-        addresses: Addresses::Set(nodes.to_owned()),
-        not: false,
-    });
-    let mut matches = vec![from];
-    matches.extend(sign.matches());
-    matches.push(to);
-    dropped(matches)
+    let drop = |first: Option<Match>, last: Option<Match>| {
+        let mut matches: Vec<Match> = first.into_iter().chain(sign.matches()).collect();
+        matches.push(Match::Destination(in_set(false)));
+        matches.extend(last);
+        dropped(matches)
+    };
+    [
+        drop(Some(from_ours), None),
+        drop(None, Some(Match::Source(in_set(true)))),
+    ]
 }
