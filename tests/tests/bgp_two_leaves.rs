@@ -186,6 +186,9 @@ fn nodes_with_addresses_of_their_own_keep_their_store_when_a_leaf_dies() {
         assert_eq!(problems, serde_json::json!([]), "on {host}");
     }
     assert!(cluster.fits("a/c1", &all[2].1[0], 1500));
+    let check = cluster.try_sh("a", "tombolo check");
+    let found = String::from_utf8_lossy(&check.stdout);
+    assert!(check.status.success(), "{found}");
     let to_store = cluster.sh("c", "ip route get 10.255.0.11; ip route get fd00:255::11");
     assert!(to_store.contains("src 10.255.0.13"), "{to_store}");
     assert!(to_store.contains("src fd00:255::13"), "{to_store}");
