@@ -7,6 +7,8 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use super::Timers;
 use crate::Moment;
 use crate::packet::State;
@@ -129,34 +131,24 @@ fn wanted(timers: &Timers, state: State) -> Intervals {
     (transmit, timers.required_min_rx.max(SHORTEST))
 }
 
-/// Numbers that look random and follow from a seed (SplitMix64).
+/// Numbers that look random and follow from a seed.
 #[derive(Debug, Clone)]
-pub(super) struct Jitter(u64);
+pub(super) struct Jitter(Rng);
 
 impl Jitter {
     pub(super) fn new(seed: u64) -> Jitter {
-        Jitter(seed)
+        Jitter(Rng::with_seed(seed))
     }
 
     /// The interval less up to a quarter; at least a tenth less if one missed packet is enough to
     /// be given up (§6.8.7).
     pub(super) fn of(&mut self, interval: Duration, multiplier: NonZeroU8) -> Duration {
         let most = if multiplier.get() == 1 { 900 } else { 1000 };
-        interval * (750 + self.below(most - 750)) / 1000
+        interval * (750 + self.0.u32(..most - 750)) / 1000
     }
 
     /// When to begin: anywhere within the interval, so that a host's sessions do not march in step.
     pub(super) fn start(&mut self, interval: Duration) -> Duration {
-        interval * self.below(1000) / 1000
-    }
-
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        // The remainder is below `bound`.
-        (mixed % u64::from(bound)) as u32
+        interval * self.0.u32(..1000) / 1000
     }
 }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use crate::types::Moment;
 
 /// How long the peer has for its OPEN: the "large value" of RFC 4271 section 8.2.2.
@@ -97,32 +99,29 @@ impl Timers {
     }
 }
 
-/// Dice from a seed (`splitmix64`): for jitter only, nothing here has to be hard to guess.
+/// Dice from a seed: for jitter only, nothing here has to be hard to guess.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(Rng);
 
 impl Random {
     /// The same seed gives the same dice.
     pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(Rng::with_seed(seed))
     }
 
     /// Other dice, that depend on these.
     pub(crate) fn fork(&mut self) -> Random {
-        Random(self.next())
+        Random(self.0.fork())
     }
 
     /// The next number.
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     /// A number below another one, which is not 0.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.0.u64(..limit.max(1))
     }
 
     /// From three quarters to the whole of a time (RFC 4271 section 10).
