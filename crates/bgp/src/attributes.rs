@@ -135,6 +135,11 @@ impl AsPath {
         }
     }
 
+    /// Takes out what is of a confederation, which nobody outside of it may see (RFC 5065 section 4).
+    pub fn drop_confederations(&mut self) {
+        self.0.retain(|segment| !segment.is_confederation());
+    }
+
     /// Puts a system in front. A segment holds 255 (RFC 4271 section 5.1.2).
     pub fn prepend(&mut self, asn: Asn) {
         match self.0.first_mut() {

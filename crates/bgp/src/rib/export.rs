@@ -128,6 +128,7 @@ impl Exporter<'_> {
     /// Our system comes in front, and what is only for our own goes off. The MED that another system
     /// gave is not for third ones (RFC 4271 section 5.1.4).
     fn to_other_system(&self, attributes: &mut Attributes, source: Option<&Role>) {
+        attributes.as_path.drop_confederations();
         attributes.as_path.prepend(self.role.local_asn);
         attributes.local_pref = None;
         attributes.originator_id = None;

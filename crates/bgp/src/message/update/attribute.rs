@@ -124,12 +124,16 @@ impl Collected {
             self.faults.push(format!("{} {why}", kind.name));
             return Ok(());
         }
-        let read = check_flags(kind, raw.flags).and_then(|()| self.read(kind, raw, context));
-        let Err(wrong) = read else {
-            return Ok(());
+        let (wrong, class) = match check_flags(kind, raw.flags) {
+            // Of whatever attribute, they count for more than a value (RFC 7606 section 3 c).
+            Err(wrong) => (wrong, kind.class.max(Class::Withdraw)),
+            Ok(()) => match self.read(kind, raw, context) {
+                Err(wrong) => (wrong, kind.class),
+                Ok(()) => return Ok(()),
+            },
         };
         let fault = wrong.fault(kind.name, raw.whole);
-        match kind.class {
+        match class {
             Class::Reset => return Err(fault),
             Class::Withdraw => self.withdraw(fault),
             Class::Discard => self.faults.push(fault.message),

@@ -31,7 +31,8 @@ pub(super) mod code {
     pub const LARGE_COMMUNITIES: u8 = 32;
 }
 
-/// What is done where an attribute is malformed, the mildest first.
+/// What is done where the value of an attribute is malformed, the mildest first. Flags that are not the
+/// attribute's are never milder than to withdraw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     /// It counts as not told.

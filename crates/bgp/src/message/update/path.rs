@@ -96,8 +96,9 @@ pub(super) fn needs_four_octets(path: &AsPath) -> bool {
 
 /// The path without what is of confederations: what AS4_PATH may hold (RFC 6793 section 3).
 pub(super) fn outside_confederations(path: &AsPath) -> AsPath {
-    let segments = path.0.iter().filter(|segment| !segment.is_confederation());
-    AsPath(segments.cloned().collect())
+    let mut path = path.clone();
+    path.drop_confederations();
+    path
 }
 
 /// What the path really was (RFC 6793 section 4.2.3): that which speakers of four octets kept, after
