@@ -107,10 +107,10 @@ impl Speaking {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().build().expect("a runtime is made");
         let in_time = runtime.block_on(async {
-            let waiting = routes.wait_for(|routes| wanted(routes));
+            let waiting = routes.wait_for(wanted);
             tokio::time::timeout(DEADLINE, waiting).await.is_ok()
         });
-        let known: Vec<IpNet> = routes.borrow().best.keys().take(20).copied().collect();
+        let known: Vec<IpNet> = routes.now().best.keys().take(20).copied().collect();
         assert!(
             in_time,
             "in vain waited for routes: {what}; known: {known:?}; {:#?}",
@@ -131,7 +131,7 @@ impl Speaking {
             runtime.expect("a runtime is made").block_on(async {
                 let mut gone = false;
                 while routes.changed().await.is_ok() {
-                    let best = &routes.borrow_and_update().best;
+                    let best = &routes.take().best;
                     gone |= !prefixes.iter().all(|prefix| best.contains_key(prefix));
                 }
                 gone
@@ -156,9 +156,9 @@ impl Speaking {
     /// The paths to a prefix.
     #[must_use]
     pub fn paths(&self, prefix: &str) -> Vec<Path> {
-        let routes = self.handle.routes();
-        let paths = routes.borrow().best.get(&net(prefix)).cloned();
-        paths.unwrap_or_default()
+        let routes = self.handle.routes().now();
+        let paths = routes.best.get(&net(prefix));
+        paths.map(|paths| paths.to_vec()).unwrap_or_default()
     }
 
     /// Tells of these prefixes, and of no others.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ipnet::{IpNet, Ipv4Net};
 use tombolo_bgp::message::{self, Message, Negotiated};
 use tombolo_bgp::rib::{Local, NextHops, PeerId, Rib, Role};
+use tombolo_bgp::simulate::agreement;
 use tombolo_bgp::{
     AsPath, AsSegment, Asn, Attributes, Community, Families, Family, NextHop, Nlri, PathId, Peer,
     PeerKey, RouterId,
@@ -78,21 +79,9 @@ fn role(number: u8) -> Role {
         key: PeerKey::from(address),
         peer: Peer::new(format!("peer {number}"), asn),
         negotiated: Negotiated {
-            peer_asn: asn,
-            peer_id: RouterId([1, 1, 1, number].into()),
-            local_address: [10, 0, 0, 100].into(),
             peer_address: address,
-            internal: false,
             families: Families::from_iter([Family::Ipv4]),
-            four_octet: true,
-            extended_next_hop: false,
-            add_path_send: Families::default(),
-            add_path_receive: Families::default(),
-            refresh: true,
-            enhanced_refresh: true,
-            hold_time: 90,
-            graceful: None,
-            long_lived: Vec::new(),
+            ..agreement(asn, RouterId([1, 1, 1, number].into()))
         },
         local_asn: OURS,
     }

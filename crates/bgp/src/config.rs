@@ -24,8 +24,8 @@ pub struct Config {
     pub cluster_id: Option<RouterId>,
     /// At most so many equally good paths are used at once; 1 for none but the best.
     pub multipath: u8,
-    /// How a restart is survived, with peers that say nothing else; none to have their routes go with the
-    /// session.
+    /// How a restart is survived, with each peer that has no other word of its own; none to have every
+    /// session's routes go with it.
     pub graceful: Option<Graceful>,
     /// With whom it speaks. Connections of others are refused.
     pub peers: BTreeMap<PeerKey, Peer>,
@@ -87,7 +87,8 @@ pub struct Peer {
     pub export: Filter,
     /// Fast detection that it is gone (RFC 5880).
     pub bfd: Option<Bfd>,
-    /// How a restart is survived with it, where that is otherwise than with the others.
+    /// How a restart of either side is survived, where it is otherwise than with the others.
+    #[serde(default)]
     pub graceful: Option<Graceful>,
 }
 

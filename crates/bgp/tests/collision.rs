@@ -191,8 +191,9 @@ proptest! {
             let session = network.speaker(node).sessions(network.now()).remove(0);
             prop_assert_eq!(session.state, SessionState::Established, "{:?}", session);
             let prefix = format!("10.{}.0.0/16", 2 - node).parse().unwrap();
-            let paths = network.table(node).get(&prefix);
-            prop_assert!(paths.is_some_and(|paths| !paths[0].stale), "{:?}", paths);
+            prop_assert!(network.table(node).contains_key(&prefix));
+            let mut rows = network.speaker(node).rib().table();
+            prop_assert!(rows.all(|row| !row.stale));
             prop_assert!(network.speaker(node).settled());
         }
         let flaps = |network: &Network| network.speaker(0).sessions(network.now())[0].flaps;

@@ -206,7 +206,7 @@ impl Play {
                 stage.drive(|speaker, now| speaker.reset(&stage::key(), *hard, now));
             }
             Deed::BfdDown => {
-                stage.drive(|speaker, now| speaker.bfd_failed(&stage::key(), now, now))
+                stage.drive(|speaker, now| _ = speaker.bfd_failed(&stage::key(), now, now))
             }
             Deed::Filter(client) => {
                 let config = stage::config(|peer| peer.client = *client);

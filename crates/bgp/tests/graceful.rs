@@ -163,7 +163,7 @@ fn rfc8538_a_peer_that_is_silent_keeps_its_routes_only_if_both_said_so() {
 #[test]
 fn what_bfd_says_is_gone_is_not_kept() {
     let (mut stage, conn) = helping(open_graceful(false, true, true));
-    stage.drive(|speaker, now| speaker.bfd_failed(&key(), now, now));
+    stage.drive(|speaker, now| _ = speaker.bfd_failed(&key(), now, now));
     assert_eq!(stage.routes(), NOTHING);
     let farewell = stage.farewell(conn);
     assert_eq!((farewell.code, farewell.subcode), (6, 9), "a hard reset");
@@ -174,7 +174,7 @@ fn what_bfd_says_is_gone_is_not_kept() {
 fn bfd_that_stops_with_a_peer_that_restarts_changes_nothing() {
     let (mut stage, conn) = helping(open_graceful(false, true, true));
     stage.lose(conn);
-    stage.drive(|speaker, now| speaker.bfd_failed(&key(), now, now));
+    stage.drive(|speaker, now| _ = speaker.bfd_failed(&key(), now, now));
     assert_eq!(stage.routes().len(), 2);
 }
 
@@ -186,10 +186,10 @@ fn bfd_of_before_a_restart_does_not_end_the_session_after_it() {
     stage.pass(seconds(1));
     let conn = stage.accept().unwrap();
     stage.establish(conn, open_graceful(true, true, true));
-    stage.drive(|speaker, now| speaker.bfd_failed(&key(), heard, now));
+    stage.drive(|speaker, now| _ = speaker.bfd_failed(&key(), heard, now));
     assert_eq!(stage.state(), SessionState::Established);
     assert_eq!(stage.routes().len(), 2);
-    stage.drive(|speaker, now| speaker.bfd_failed(&key(), now, now));
+    stage.drive(|speaker, now| _ = speaker.bfd_failed(&key(), now, now));
     assert_eq!(stage.routes(), NOTHING);
 }
 
@@ -254,6 +254,31 @@ fn a_fresh_speaker_does_not_say_that_it_forwarded_and_one_that_had_a_session_doe
         second.families,
         [(Family::Ipv4, true), (Family::Ipv6, true)]
     );
+}
+
+#[test]
+fn a_peer_may_have_another_word_on_restarts_than_the_others() {
+    let own = |restart, stale, long| Graceful {
+        restart_time: seconds(restart),
+        stale_time: seconds(stale),
+        long_lived: Some(seconds(long)),
+    };
+    let mut config = config(|peer| peer.graceful = Some(own(30, 90, 50)));
+    config.graceful = None;
+    let mut stage = Stage::with(config, true);
+    assert!(!stage.speaker.settled(), "it waits for the peer");
+    let conn = stage.answer();
+    assert_eq!(graceful_of(&our_open(&mut stage, conn)).time, 30);
+    stage.establish(conn, open_long(100_000, true));
+    stage.tell(conn, &["10.1.0.0/24"]);
+    stage.tell_end(conn);
+    assert!(stage.speaker.settled());
+    stage.lose(conn);
+    // The peer's restart time is 60 seconds, and its long time is bounded by ours.
+    stage.pass(seconds(60 + 48));
+    assert_eq!(stage.routes().len(), 1);
+    stage.pass(seconds(4));
+    assert_eq!(stage.routes(), NOTHING);
 }
 
 #[test]
@@ -363,8 +388,8 @@ fn nobody_notices_that_a_node_of_a_mesh_restarts() {
             "seed {seed}"
         );
         assert!(network.speaker(2).settled(), "seed {seed}");
-        let fresh = (0..4).flat_map(|node| network.table(node).values());
-        assert!(fresh.flatten().all(|path| !path.stale), "seed {seed}");
+        let mut rows = (0..4).flat_map(|node| network.speaker(node).rib().table());
+        assert!(rows.all(|row| !row.stale), "seed {seed}");
     }
 }
 

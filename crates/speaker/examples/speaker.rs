@@ -101,7 +101,7 @@ fn fulfil(handle: &Handle, wish: Wish) -> Result<Value, Failure> {
     match wish {
         Wish::Status => return Ok(serde_json::to_value(handle.status().wait()?)?),
         Wish::Routes => {
-            let routes = handle.routes().borrow().clone();
+            let routes = handle.routes().now();
             let shown = (routes.best.iter()).map(|(prefix, paths)| {
                 let paths = paths.iter().map(show).collect::<Vec<_>>();
                 (prefix.to_string(), Value::from(paths))
@@ -131,7 +131,6 @@ fn show(path: &Path) -> Value {
     json!({
         "peer": path.peer.to_string(),
         "nextHop": format!("{:?}", path.next_hop),
-        "stale": path.stale,
         "asPath": format!("{:?}", attributes.as_path),
         "localPref": attributes.local_pref,
         "med": attributes.med,

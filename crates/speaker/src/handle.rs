@@ -14,13 +14,13 @@ use std::task::{Context, Poll};
 
 use ipnet::IpNet;
 use nix::sys::eventfd::EventFd;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tombolo_bgp::rib::NextHops;
 use tombolo_bgp::{Config, Origination, PeerKey, Stop};
 
 use crate::driver::{Command, Driver};
 use crate::error::SpeakerError;
-use crate::routes::{Publisher, Routes};
+use crate::routes::{Publisher, RoutesWatch};
 use crate::status::Status;
 
 /// What a speaker is started with.
@@ -63,7 +63,7 @@ pub struct Handle {
     /// None once it is dropped.
     commands: Option<Sender<Command>>,
     waker: Arc<EventFd>,
-    routes: watch::Receiver<Arc<Routes>>,
+    routes: RoutesWatch,
 }
 
 /// Starts a speaker in a thread of its own, in the network namespace of the calling thread. Needs no
@@ -128,7 +128,7 @@ impl Handle {
 
     /// The best routes of all peers, as they change.
     #[must_use]
-    pub fn routes(&self) -> watch::Receiver<Arc<Routes>> {
+    pub fn routes(&self) -> RoutesWatch {
         self.routes.clone()
     }
 

@@ -44,21 +44,21 @@ pub struct BfdStatus {
 /// Asks a speaker, and BFD for each peer.
 pub(crate) fn status_of(
     speaker: &Speaker,
-    problems: &[String],
+    problems: Vec<String>,
+    bfd: &BTreeMap<PeerKey, tombolo_bfd::Status>,
     now: Moment,
-    detection: impl Fn(&PeerKey) -> Option<tombolo_bfd::Status>,
 ) -> Status {
     let sessions = speaker.sessions(now);
     let bfd = (sessions.iter())
         .filter_map(|session| {
-            let status = detection(&session.peer)?;
-            Some((session.peer.clone(), BfdStatus::of(&status, now)))
+            let status = bfd.get(&session.peer)?;
+            Some((session.peer.clone(), BfdStatus::of(status, now)))
         })
         .collect();
     Status {
         sessions,
         bfd,
-        problems: problems.to_vec(),
+        problems,
         settled: speaker.settled(),
     }
 }

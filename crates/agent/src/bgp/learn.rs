@@ -37,7 +37,7 @@ impl Reader {
     /// The routes of a speaker. Those with no next hop that leads anywhere are kept as they are: the
     /// planner says so.
     pub fn read(&mut self, routes: &Routes) -> Learned {
-        let read = |(prefix, paths): (&IpNet, &Vec<Path>)| LearnedRoute {
+        let read = |(prefix, paths): (&IpNet, &Arc<[Path]>)| LearnedRoute {
             prefix: *prefix,
             next_hops: self.next_hops(paths),
         };

@@ -21,14 +21,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ipnet::IpNet;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tombolo_bgp::rib::NextHops;
 use tombolo_bgp::{Config, Origination, Password};
 use tombolo_kernel::{NetnsHandle, Ownership, underlay};
 use tombolo_model::kinds::bgp::{Learned, LearnedRoute};
 use tombolo_plan::bgp::BgpPlan;
-use tombolo_speaker::{Handle, Options, Routes, Stop};
+use tombolo_speaker::{Handle, Options, RoutesWatch, Stop};
 use tombolo_store::Revision;
 
 use crate::shared::Shared;
@@ -139,9 +138,9 @@ pub(crate) async fn stop(shared: &Shared) {
 }
 
 /// Waits until a speaker has other routes; for ever where there is none.
-async fn news(routes: &mut Option<watch::Receiver<Arc<Routes>>>) {
-    if let Some(receiver) = routes
-        && receiver.changed().await.is_ok()
+async fn news(routes: &mut Option<RoutesWatch>) {
+    if let Some(routes) = routes
+        && routes.changed().await.is_ok()
     {
         return;
     }
@@ -158,7 +157,7 @@ struct Task<'a> {
     /// What the speaker last took.
     config: Option<Config>,
     originate: BTreeMap<IpNet, Origination>,
-    routes: Option<watch::Receiver<Arc<Routes>>>,
+    routes: Option<RoutesWatch>,
     /// What the kernel held at the start, until the speaker has settled.
     kept: Arc<[LearnedRoute]>,
     /// Whether a speaker that starts now is one that returns.
@@ -216,11 +215,7 @@ impl<'a> Task<'a> {
         let told = plan.advertise.into_iter();
         let originate = told.map(|(net, told)| (net, told.origination)).collect();
         // One whose thread has died: the kernel goes on with what it told.
-        if self
-            .routes
-            .as_ref()
-            .is_some_and(|routes| routes.has_changed().is_err())
-        {
+        if self.routes.as_ref().is_some_and(RoutesWatch::has_ended) {
             tracing::error!("the BGP speaker has died; starting another one");
             self.shared.speaking.inner(|inner| inner.handle = None);
             self.routes = None;
@@ -329,7 +324,7 @@ impl<'a> Task<'a> {
         let Some(routes) = &mut self.routes else {
             return;
         };
-        let routes = Arc::clone(&routes.borrow_and_update());
+        let routes = routes.take();
         let known = self.reader.read(&routes);
         // Whoever keeps them keeps the speaker from changing them in place.
         drop(routes);

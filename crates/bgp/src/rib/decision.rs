@@ -10,7 +10,7 @@ use std::cmp::{Ordering, Reverse};
 use super::PeerId;
 use super::paths::Held;
 use super::peers::Peers;
-use crate::attributes::Origin;
+use crate::attributes::{NextHop, Origin};
 use crate::config::PeerKey;
 use crate::types::{Asn, RouterId};
 
@@ -211,13 +211,26 @@ impl Judge<'_> {
         }
         equals.sort_by(|a, b| self.break_tie(&paths[*a], &paths[*b]));
         for index in equals {
-            let hop = paths[index].attributes.next_hop;
-            let known = |chosen: &usize| paths[*chosen].attributes.next_hop == hop;
+            let hop = self.hop(&paths[index]);
+            let known = |chosen: &usize| self.hop(&paths[*chosen]) == hop;
             if chosen.len() < usize::from(self.multipath) && !chosen.iter().any(known) {
                 chosen.push(index);
             }
         }
         chosen
+    }
+
+    /// Where packets go by a path: an address of the link means another one on each.
+    fn hop<'p>(&'p self, path: &Held) -> (NextHop, Option<&'p str>) {
+        let hop = path.attributes.next_hop;
+        let of_link = match hop {
+            NextHop::V4(_) => false,
+            NextHop::V6 { global, link_local } => {
+                link_local.is_some() || global.is_unicast_link_local()
+            }
+        };
+        let key = self.key(path).filter(|_| of_link);
+        (hop, key.and_then(|key| key.interface.as_deref()))
     }
 
     fn break_tie(&self, a: &Held, b: &Held) -> Ordering {

@@ -11,6 +11,7 @@
 //! be told is a position in the [`journal`], so a peer costs next to nothing. What is chosen and told
 //! depends on what is known, never on how it came to be known.
 
+mod chunks;
 mod decision;
 mod export;
 mod import;
@@ -18,7 +19,6 @@ mod journal;
 mod local;
 mod next_hops;
 mod paths;
-mod peer_set;
 mod peers;
 mod pool;
 mod report;
@@ -193,7 +193,7 @@ impl Rib {
         for (mut attributes, prefixes) in update.announced {
             import::clean(&mut attributes, role);
             let verdict = import::judge(&attributes, role, local);
-            let metric = resolver.metric(attributes.next_hop, &role.key);
+            let metric = resolver.metric(attributes.next_hop, role);
             let attributes = pool.share(attributes);
             for nlri in prefixes.iter().filter(is_spoken) {
                 let path = Held {

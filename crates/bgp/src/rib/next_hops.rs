@@ -6,11 +6,15 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
+use super::Role;
 use crate::attributes::NextHop;
 use crate::config::PeerKey;
 
 /// The metric of what cannot be reached.
 pub(super) const UNREACHABLE: u32 = u32::MAX;
+/// The metric of what can be, and is farther away than a peer on a link of ours may name (RFC 4271 section
+/// 6.3). Whatever is less can be used.
+pub(super) const FAR: u32 = u32::MAX - 1;
 
 /// At most so many answers are remembered: a peer may name any number of next hops.
 const REMEMBERED: usize = 65_536;
@@ -60,9 +64,22 @@ impl Resolver {
         differs
     }
 
-    /// How far a next hop is. One of the link only is on the link of the peer that named it, if that is
-    /// on one.
-    pub fn metric(&mut self, hop: NextHop, peer: &PeerKey) -> u32 {
+    /// How far a next hop is for who told it: a peer of another system that is one hop away may name
+    /// itself, and who shares a link with us.
+    pub fn metric(&mut self, hop: NextHop, role: &Role) -> u32 {
+        let metric = self.distance(hop, &role.key);
+        let own = hop.address() == role.negotiated.peer_address;
+        let linked = matches!(hop, NextHop::V6 { link_local, .. } if link_local.is_some());
+        match metric {
+            0 | UNREACHABLE => metric,
+            _ if own || linked || !role.is_neighbour() => metric.min(FAR - 1),
+            _ => FAR,
+        }
+    }
+
+    /// How far it is for whomever. One of the link only is on the link of the peer that named it, if
+    /// that is on one.
+    fn distance(&mut self, hop: NextHop, peer: &PeerKey) -> u32 {
         let address = hop.address();
         if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
             return if peer.interface.is_some() {
@@ -90,7 +107,7 @@ mod tests {
         let far = PeerKey::from("10.0.0.9".parse::<IpAddr>().unwrap());
         let near: PeerKey = "fe80::9%eth0".parse().unwrap();
         let hop = |text: &str| NextHop::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(resolver.metric(hop("10.0.0.1"), &far), UNREACHABLE);
+        assert_eq!(resolver.distance(hop("10.0.0.1"), &far), UNREACHABLE);
         let range = |net: &str, metric| (net.parse().unwrap(), metric);
         let ranges = vec![
             range("10.0.0.0/8", 20),
@@ -108,12 +125,12 @@ mod tests {
             ("fd01::1", UNREACHABLE),
             ("fe80::1", UNREACHABLE),
         ] {
-            assert_eq!(resolver.metric(hop(address), &far), metric, "{address}");
+            assert_eq!(resolver.distance(hop(address), &far), metric, "{address}");
         }
-        assert_eq!(resolver.metric(hop("fe80::1"), &near), 0);
+        assert_eq!(resolver.distance(hop("fe80::1"), &near), 0);
         assert!(!resolver.replace(NextHops(ranges.into_iter().rev().collect())));
         assert!(resolver.replace(NextHops::everywhere()));
-        assert_eq!(resolver.metric(hop("fd01::1"), &far), 0);
-        assert_eq!(resolver.metric(hop("11.0.0.1"), &far), 0);
+        assert_eq!(resolver.distance(hop("fd01::1"), &far), 0);
+        assert_eq!(resolver.distance(hop("11.0.0.1"), &far), 0);
     }
 }

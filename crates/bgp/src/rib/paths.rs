@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::PeerId;
 use super::import::Verdict;
-use super::next_hops::UNREACHABLE;
+use super::next_hops::FAR;
 use crate::attributes::Attributes;
 use crate::types::{Community, PathId};
 
@@ -31,13 +31,16 @@ pub(super) enum Paths {
     #[default]
     None,
     One(Held),
-    Many(Vec<Held>),
+    // Boxed, so that the few prefixes of many paths cost those of one nothing.
+    Many(Box<Several>),
 }
+
+type Several = Vec<Held>;
 
 impl Held {
     /// Whether it can be chosen at all.
     pub fn is_usable(&self) -> bool {
-        self.verdict == Verdict::Accepted && self.metric != UNREACHABLE
+        self.verdict == Verdict::Accepted && self.metric < FAR
     }
 
     /// Whether its session is long gone, here or with whom we have it from (RFC 9494).
@@ -69,13 +72,18 @@ impl Paths {
     }
 
     pub fn has(&self, source: PeerId) -> bool {
-        self.as_slice().iter().any(|path| path.source == source)
+        self.count(source) > 0
+    }
+
+    pub fn count(&self, source: PeerId) -> usize {
+        let paths = self.as_slice().iter();
+        paths.filter(|path| path.source == source).count()
     }
 
     pub fn push(&mut self, path: Held) {
         *self = match std::mem::take(self) {
             Paths::None => Paths::One(path),
-            Paths::One(first) => Paths::Many(vec![first, path]),
+            Paths::One(first) => Paths::Many(Box::new(vec![first, path])),
             Paths::Many(mut paths) => {
                 paths.push(path);
                 Paths::Many(paths)
@@ -106,8 +114,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_only_path_to_a_prefix_takes_five_words() {
+    fn the_only_path_to_a_prefix_takes_four_words() {
         assert!(size_of::<Held>() <= 32);
-        assert!(size_of::<Paths>() <= 40);
+        assert!(size_of::<Paths>() <= 32);
     }
 }

@@ -1,6 +1,6 @@
 //! The peers that a routing table knows.
 
-use crate::config::{Peer, PeerKey};
+use crate::config::{Peer, PeerKey, Ttl};
 use crate::message::Negotiated;
 use crate::types::Asn;
 
@@ -39,6 +39,17 @@ impl PeerId {
 
     pub(super) fn index(self) -> usize {
         usize::from(self.0)
+    }
+}
+
+impl Role {
+    /// Whether it is of another system and on a link of ours.
+    pub(super) fn is_neighbour(&self) -> bool {
+        let near = match self.peer.ttl {
+            Ttl::Default => true,
+            Ttl::Multihop(hops) | Ttl::Security(hops) => hops <= 1,
+        };
+        near && !self.negotiated.internal
     }
 }
 

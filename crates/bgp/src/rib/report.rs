@@ -1,15 +1,17 @@
 //! What the routing table holds, for whoever installs routes and whoever looks at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::decision::Judge;
 use super::export::Exporter;
-use super::next_hops::UNREACHABLE;
+use super::next_hops::FAR;
 use super::paths::Held;
+use super::peers::Peers;
 use super::table::{Entry, Table};
 use super::{PeerId, Rib};
 use crate::attributes::{Attributes, NextHop};
@@ -23,8 +25,6 @@ pub struct Path {
     pub next_hop: NextHop,
     /// Who told it.
     pub peer: PeerKey,
-    /// Whether its session is gone and it is kept until that returns.
-    pub stale: bool,
     /// All that was told of it.
     pub attributes: Arc<Attributes>,
 }
@@ -55,7 +55,7 @@ pub enum Standing {
     Beside,
     /// Another is better.
     Spare,
-    /// Its next hop cannot be reached.
+    /// Its next hop cannot be reached, or is farther away than that of such a peer may be.
     Unreachable,
     /// It was not let in: why, in words.
     Refused(String),
@@ -71,6 +71,14 @@ pub struct Counts {
     pub ipv6: FamilyCounts,
     /// Paths that were refused, by the reason in words.
     pub refused: BTreeMap<String, u64>,
+    /// Paths that the peer told beyond the 32 to one prefix that are held of it, in this session. They
+    /// count nowhere else.
+    #[serde(default)]
+    pub left_out: u64,
+    /// How often the peer was not told of a path, in this session, since its attributes are more than a
+    /// message can hold.
+    #[serde(default)]
+    pub too_long: u64,
 }
 
 /// How many routes there are of a family.
@@ -101,25 +109,49 @@ impl Counts {
 impl Rib {
     /// The prefixes whose paths in use changed since the last call, with those; none if the prefix is
     /// gone or begins here now. Nothing while it is [held](Rib::hold).
-    pub fn changes(&mut self) -> Vec<(IpNet, Vec<Path>)> {
-        if self.held {
-            return Vec::new();
-        }
+    pub fn changes(&mut self) -> Vec<(IpNet, Arc<[Path]>)> {
         let mut changes = Vec::new();
-        for family in Family::ALL {
-            let changed = self.tables[family as usize].take_changed();
-            let table = &self.tables[family as usize];
-            let entry = |prefix| table.find(prefix).and_then(|index| table.entry(index));
-            let paths = |prefix| entry(prefix).map_or_else(Vec::new, |entry| self.used(entry));
-            changes.extend(changed.into_iter().map(|prefix| (prefix, paths(prefix))));
-        }
+        self.take_changes(|prefix, paths| changes.push((prefix, paths)));
+        changes.sort_unstable_by_key(|(prefix, _)| *prefix);
         changes
     }
 
+    /// As [`Rib::changes`], one after the other and in no order. Prefixes of the same single path mostly
+    /// share it.
+    pub fn take_changes(&mut self, mut each: impl FnMut(IpNet, Arc<[Path]>)) {
+        if self.held {
+            return;
+        }
+        let Rib { tables, peers, .. } = self;
+        let mut shared: HashMap<(*const Attributes, PeerId), Arc<[Path]>, FixedState> =
+            HashMap::default();
+        for table in tables {
+            table.take_changed(|entry| {
+                let paths = match entry.in_use() {
+                    _ if entry.is_local() => Arc::default(),
+                    [path] => {
+                        // The address is that of the path while it is held, and it is until the end.
+                        let key = (Arc::as_ptr(&path.attributes), path.source);
+                        let paths = shared.entry(key).or_insert_with(|| used(entry, peers));
+                        Arc::clone(paths)
+                    }
+                    _ => used(entry, peers),
+                };
+                each(entry.prefix, paths);
+            });
+        }
+    }
+
+    /// Whether [`Rib::changes`] has something to give.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.held && self.tables.iter().any(Table::has_changed)
+    }
+
     /// All prefixes that peers' paths are used for, with those, in no order.
-    pub fn routes(&self) -> impl Iterator<Item = (IpNet, Vec<Path>)> + '_ {
+    pub fn routes(&self) -> impl Iterator<Item = (IpNet, Arc<[Path]>)> + '_ {
         let entries = self.tables.iter().flat_map(Table::entries);
-        let routes = entries.map(|entry| (entry.prefix, self.used(entry)));
+        let routes = entries.map(|entry| (entry.prefix, used(entry, &self.peers)));
         routes.filter(|(_, paths)| !paths.is_empty())
     }
 
@@ -143,10 +175,14 @@ impl Rib {
             Standing::Best => "the best".to_owned(),
             Standing::Beside => "as good as the best, and used beside it".to_owned(),
             Standing::Unreachable => {
-                format!(
-                    "its next hop {} cannot be reached",
-                    row.attributes.next_hop.address()
-                )
+                let address = row.attributes.next_hop.address();
+                match paths[index].metric {
+                    FAR => format!(
+                        "its next hop {address} is neither the peer, which is one hop away, nor on a \
+                         link of ours"
+                    ),
+                    _ => format!("its next hop {address} cannot be reached"),
+                }
             }
             Standing::Refused(reason) => format!("refused: {reason}"),
             Standing::Spare => match contest.beaten.iter().find(|(who, ..)| *who == index) {
@@ -209,6 +245,8 @@ impl Rib {
                 let reason = verdict.reason(&role.peer.import).unwrap_or_default();
                 *counts.refused.entry(reason.into_owned()).or_default() += count;
             }
+            counts.left_out += side.left_out;
+            counts.too_long += side.too_long;
             let of_family = FamilyCounts {
                 received: side.received,
                 accepted: side.received - refused.map(|(_, count)| count).sum::<u64>(),
@@ -223,19 +261,6 @@ impl Rib {
         counts
     }
 
-    fn used(&self, entry: &Entry) -> Vec<Path> {
-        let paths = entry.in_use().iter().filter(|_| !entry.is_local());
-        let path = |held: &Held| {
-            Some(Path {
-                next_hop: held.attributes.next_hop,
-                peer: self.peers.role(held.source)?.key.clone(),
-                stale: held.stale,
-                attributes: held.attributes.clone(),
-            })
-        };
-        paths.filter_map(path).collect()
-    }
-
     fn rows(&self, entry: &Entry) -> Vec<Row> {
         let paths = entry.paths.as_slice().iter().enumerate();
         let row = |(index, held): (usize, &Held)| {
@@ -247,7 +272,7 @@ impl Rib {
                 path: held.received,
                 standing: match reason {
                     Some(reason) => Standing::Refused(reason.into_owned()),
-                    None if held.metric == UNREACHABLE => Standing::Unreachable,
+                    None if held.metric >= FAR => Standing::Unreachable,
                     None if index == 0 => Standing::Best,
                     None if index < usize::from(entry.chosen) => Standing::Beside,
                     None => Standing::Spare,
@@ -270,4 +295,17 @@ impl Rib {
             multipath: self.local.multipath,
         }
     }
+}
+
+/// The paths of an entry that are used; none if it begins here.
+fn used(entry: &Entry, peers: &Peers) -> Arc<[Path]> {
+    let paths = entry.in_use().iter().filter(|_| !entry.is_local());
+    let path = |held: &Held| {
+        Some(Path {
+            next_hop: held.attributes.next_hop,
+            peer: peers.role(held.source)?.key.clone(),
+            attributes: held.attributes.clone(),
+        })
+    };
+    paths.filter_map(path).collect()
 }

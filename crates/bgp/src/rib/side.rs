@@ -27,8 +27,12 @@ pub(super) struct Side {
     pub refused: BTreeMap<Verdict, u64>,
     /// Prefixes whose best path is its.
     pub best: u64,
+    /// Paths that it told beyond those that are held to a prefix, in this session.
+    pub left_out: u64,
     /// Paths that it was told.
     pub advertised: u64,
+    /// Paths that it was not told since no message can hold them, in this session.
+    pub too_long: u64,
 }
 
 impl Table {

@@ -44,7 +44,7 @@ impl Table {
             // What begins here has no role.
             let mut metric = |path: &Held| match judge.peers.role(path.source) {
                 None => path.metric,
-                Some(role) => resolver.metric(path.attributes.next_hop, &role.key),
+                Some(role) => resolver.metric(path.attributes.next_hop, role),
             };
             let Some(entry) = self.entry(index) else {
                 continue;
@@ -79,6 +79,8 @@ impl Table {
         }
         let side = self.side_mut(peer);
         side.advertised = 0;
+        side.left_out = 0;
+        side.too_long = 0;
         side.end_of_rib = false;
         side.refresh_begins = false;
         side.refresh_ends = false;

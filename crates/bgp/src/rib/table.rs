@@ -8,13 +8,15 @@
 //! the outcome differs it writes the entry at the end of the journal, whence peers are told, and notes
 //! the prefix for whoever installs routes.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use ipnet::IpNet;
 
 use super::PeerId;
+use super::chunks::Chunks;
 use super::decision::Judge;
 use super::journal::Journal;
 use super::paths::{Held, Paths};
@@ -23,6 +25,10 @@ use super::told::Told;
 use crate::attributes::Attributes;
 use crate::types::{Family, PathId};
 
+/// So many paths to a prefix are held of one peer. The standard names no limit (RFC 7911), but each is
+/// held against all others.
+pub(super) const MOST_PATHS: usize = 32;
+
 /// The position of an entry that stands for no prefix now.
 const VACANT: u32 = u32::MAX;
 
@@ -30,13 +36,14 @@ const VACANT: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Table {
     pub family: Family,
-    index: HashMap<IpNet, u32, FixedState>,
-    entries: Vec<Entry>,
+    /// The places of entries, by their prefixes: these stand in the entries alone.
+    index: HashTable<u32>,
+    entries: Chunks<Entry>,
     vacant: Vec<u32>,
     pub journal: Journal,
     sides: Vec<Side>,
-    /// Prefixes whose paths in use changed since they were last asked for.
-    changed: Vec<IpNet>,
+    /// The entries whose paths in use changed since they were last asked for. They stay until then.
+    changed: Vec<u32>,
     /// How many peers are told several paths.
     pub several: usize,
 }
@@ -69,8 +76,8 @@ impl Table {
     pub fn new(family: Family) -> Table {
         Table {
             family,
-            index: HashMap::default(),
-            entries: Vec::new(),
+            index: HashTable::new(),
+            entries: Chunks::new(),
             vacant: Vec::new(),
             journal: Journal::default(),
             sides: Vec::new(),
@@ -80,17 +87,18 @@ impl Table {
     }
 
     pub fn find(&self, prefix: IpNet) -> Option<u32> {
-        self.index.get(&prefix).copied()
+        let is_it = |index: &u32| self.entries[*index].prefix == prefix;
+        self.index.find(hash(prefix), is_it).copied()
     }
 
     /// The entry at a place, if that is not vacant.
     pub fn entry(&self, index: u32) -> Option<&Entry> {
-        let entry = self.entries.get(index as usize);
+        let entry = self.entries.get(index);
         entry.filter(|entry| entry.position != VACANT)
     }
 
     pub fn entry_mut(&mut self, index: u32) -> &mut Entry {
-        &mut self.entries[index as usize]
+        &mut self.entries[index]
     }
 
     /// All places of entries; some are vacant.
@@ -115,11 +123,12 @@ impl Table {
         &mut self.sides[peer.index()]
     }
 
-    /// Takes a path in, in place of what its source told under the same name.
+    /// Takes a path in, in place of what its source told under the same name. One that is too many of its
+    /// source is left out.
     pub fn put(&mut self, prefix: IpNet, mut path: Held, judge: &Judge) {
         let index = self.find(prefix).unwrap_or_else(|| self.occupy(prefix));
         let (source, verdict) = (path.source, path.verdict);
-        let entry = &mut self.entries[index as usize];
+        let entry = &mut self.entries[index];
         let known = entry.paths.find_mut(source, path.received);
         let was = known.as_ref().map(|known| known.verdict);
         if let Some(known) = known {
@@ -129,6 +138,9 @@ impl Table {
                 known.stale = path.stale;
                 return;
             }
+        } else if entry.paths.count(source) >= MOST_PATHS {
+            self.side_mut(source).left_out += 1;
+            return;
         } else {
             path.sent = entry.free_name();
         }
@@ -150,7 +162,7 @@ impl Table {
         which: impl Fn(&Held) -> bool,
     ) {
         let goes = |path: &Held| path.source == source && which(path);
-        let paths = self.entries[index as usize].paths.as_slice().iter();
+        let paths = self.entries[index].paths.as_slice().iter();
         let gone: Vec<_> = paths
             .filter(|path| goes(path))
             .map(|path| path.verdict)
@@ -166,7 +178,7 @@ impl Table {
 
     /// Changes the paths of an entry and draws the consequences.
     pub fn alter(&mut self, index: u32, judge: &Judge, change: impl FnOnce(&mut Paths)) {
-        let entry = &mut self.entries[index as usize];
+        let entry = &mut self.entries[index];
         if entry.position == VACANT {
             return;
         }
@@ -186,7 +198,7 @@ impl Table {
         };
         if differs && !entry.is_changed && !(is_local(&before) && entry.is_local()) {
             entry.is_changed = true;
-            self.changed.push(entry.prefix);
+            self.changed.push(index);
         }
         if best_differs {
             let now = entry.best().map(|path| path.source);
@@ -204,7 +216,7 @@ impl Table {
 
     /// Writes an entry at the end of the journal.
     pub fn touch(&mut self, index: u32) {
-        let entry = &mut self.entries[index as usize];
+        let entry = &mut self.entries[index];
         self.journal.leave(entry.position);
         entry.position = self.journal.append(index);
         if self.journal.is_wasteful() {
@@ -212,30 +224,36 @@ impl Table {
         }
     }
 
-    /// Gives the place of an entry free that holds nothing and that nobody was told of.
+    /// Gives the place of an entry free that holds nothing and that nobody was told of, or knows not yet
+    /// that it is gone.
     pub fn vacate_if_idle(&mut self, index: u32) {
-        let entry = &mut self.entries[index as usize];
-        let told = !entry.told.is_empty() || entry.told_paths.is_some();
-        if !matches!(entry.paths, Paths::None) || told || entry.position == VACANT {
+        let entry = &mut self.entries[index];
+        let known = !entry.told.is_empty() || entry.told_paths.is_some() || entry.is_changed;
+        if !matches!(entry.paths, Paths::None) || known || entry.position == VACANT {
             return;
         }
-        self.index.remove(&entry.prefix);
         self.journal.leave(entry.position);
         entry.position = VACANT;
+        let hash = hash(entry.prefix);
+        if let Ok(place) = self.index.find_entry(hash, |other| *other == index) {
+            place.remove();
+        }
         self.vacant.push(index);
     }
 
-    /// The prefixes whose paths in use changed since the last call, in order.
-    pub fn take_changed(&mut self) -> Vec<IpNet> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
-        for prefix in &changed {
-            if let Some(index) = self.find(*prefix) {
-                self.entry_mut(index).is_changed = false;
-            }
+    /// Whether paths in use changed since [`Table::take_changed`].
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Shows each entry whose paths in use changed since the last call.
+    pub fn take_changed(&mut self, mut show: impl FnMut(&Entry)) {
+        for index in std::mem::take(&mut self.changed) {
+            let entry = self.entry_mut(index);
+            entry.is_changed = false;
+            show(entry);
+            self.vacate_if_idle(index);
         }
-        changed
     }
 
     /// Outdates the paths that changed; whether there are any, or others than there were.
@@ -272,19 +290,21 @@ impl Table {
             told: Told::default(),
             told_paths: None,
         };
-        match self.entries.get_mut(index as usize) {
+        match self.entries.get_mut(index) {
             Some(place) => *place = entry,
             None => self.entries.push(entry),
         }
-        self.index.insert(prefix, index);
+        let entries = &self.entries;
+        let rehash = |index: &u32| hash(entries[*index].prefix);
+        self.index.insert_unique(hash(prefix), index, rehash);
         index
     }
 
     fn compact(&mut self) {
         let moved = self.journal.compact();
         let place = |position: u32| moved.get(position as usize).copied().unwrap_or(0);
-        for index in self.index.values() {
-            let entry = &mut self.entries[*index as usize];
+        for index in self.index.iter() {
+            let entry = &mut self.entries[*index];
             entry.position = place(entry.position);
         }
         for side in &mut self.sides {
@@ -344,6 +364,10 @@ impl Entry {
             .flat_map(|told| told.iter().map(|(name, _)| name.0));
         PathId(names.chain(told).max().unwrap_or(0) + 1)
     }
+}
+
+fn hash(prefix: IpNet) -> u64 {
+    FixedState::default().hash_one(prefix)
 }
 
 fn is_same(path: &Held, (source, received, attributes): &Choice) -> bool {

@@ -190,6 +190,7 @@ impl Table {
             if encode_announced(&attributes, self.family, prefixes, context, &mut written).is_err()
             {
                 // No message can hold them: the peer is not told, and has nothing older of it.
+                self.side_mut(exporter.peer).too_long += prefixes.len() as u64;
                 for nlri in group.prefixes {
                     self.untell(nlri, exporter.peer);
                     withdrawn.push(nlri);

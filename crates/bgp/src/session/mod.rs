@@ -24,6 +24,8 @@ pub(crate) use timers::{Random, Timers};
 
 /// Octets of a header (RFC 4271 section 4.1); the last is the message's type.
 const HEADER: usize = 19;
+/// Room that is kept for what comes: the largest message (RFC 4271 section 4.1).
+const KEPT_INBOX: usize = 4096;
 
 /// A connection on which BGP is spoken.
 #[derive(Debug)]
@@ -134,16 +136,24 @@ impl Session {
 
     /// Takes bytes; [`next`](Self::next) says what they mean.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.inbox.extend_from_slice(bytes);
+    }
+
+    /// Keeps what is not read yet, and no room for more than a message: there may be many sessions.
+    fn tidy(&mut self) {
         self.inbox.drain(..self.read);
         self.read = 0;
-        self.inbox.extend_from_slice(bytes);
+        self.inbox.shrink_to(KEPT_INBOX);
     }
 
     /// The next message's meaning; none if there is no whole one.
     pub(crate) fn next(&mut self, now: Moment) -> Option<Step> {
         let rest = self.inbox.get(self.read..).unwrap_or_default();
         let step = match message::frame(rest) {
-            Ok(None) => return None,
+            Ok(None) => {
+                self.tidy();
+                return None;
+            }
             Err(fault) => Step::End(Ending::fault(fault)),
             Ok(Some(length)) => {
                 let frame = rest.get(..length).unwrap_or_default();

@@ -21,12 +21,14 @@
 //! assert!(network.table(a).contains_key(&"10.1.0.0/26".parse().unwrap()));
 //! ```
 
+mod agreement;
 mod line;
 mod shapes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -39,6 +41,7 @@ use crate::types::{Asn, Moment, RouterId};
 
 use line::{Event, Line};
 
+pub use agreement::agreement;
 pub use shapes::{SYSTEM, block};
 
 /// How the wire is.
@@ -70,7 +73,7 @@ struct Node {
     speaker: Speaker,
     config: Config,
     originated: BTreeMap<IpNet, Origination>,
-    table: BTreeMap<IpNet, Vec<Path>>,
+    table: BTreeMap<IpNet, Arc<[Path]>>,
     alarm: Option<Moment>,
     running: bool,
     /// How often it was started.
@@ -189,7 +192,7 @@ impl Network {
 
     /// The routes of peers that a node uses.
     #[must_use]
-    pub fn table(&self, node: usize) -> &BTreeMap<IpNet, Vec<Path>> {
+    pub fn table(&self, node: usize) -> &BTreeMap<IpNet, Arc<[Path]>> {
         &self.nodes[node].table
     }
 

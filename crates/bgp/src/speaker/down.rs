@@ -22,20 +22,25 @@ impl Speaker {
     }
 
     /// BFD has lost a peer that it last heard at a moment (RFC 5882). A session that stands ends at once,
-    /// and nothing of it is kept, unless it came to stand since: then the peer was restarted, and its BFD
-    /// with it. One that is restarting still is waited for as before (section 4.3.1).
-    pub fn bfd_failed(&mut self, peer: &PeerKey, heard: Moment, now: Moment) {
+    /// and nothing of it is kept, unless it came to stand since: then the peer was restarted, most likely,
+    /// and its BFD with it. One that is restarting still is waited for as before (section 4.3.1). Whether
+    /// such a session is left, to be asked about again when BFD has had its time to come up.
+    pub fn bfd_failed(&mut self, peer: &PeerKey, heard: Moment, now: Moment) -> bool {
         let Some(id) = self.ids.get(peer).copied() else {
-            return;
+            return false;
         };
         let connections = (self.peers.get(&id)).map(|peering| &peering.connections);
         let mut connections = connections.into_iter().flatten();
-        let stands = |c: &&Connection| c.stands_since().is_some_and(|since| since <= heard);
-        if let Some(conn) = connections.find(stands).map(|connection| connection.id) {
+        let standing = connections.find_map(|c| Some((c.id, c.stands_since()?)));
+        let Some((conn, since)) = standing else {
+            return false;
+        };
+        if since <= heard {
             let words = "BFD says that it cannot be reached";
             let ending = Ending::ceased(Cause::Unreachable, Cease::BfdDown, words);
             self.end(id, conn, ending, now);
         }
+        since > heard
     }
 
     /// Ends all sessions for good.

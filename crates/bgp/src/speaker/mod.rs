@@ -27,6 +27,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -172,12 +173,23 @@ impl Speaker {
     }
 
     /// The best routes that changed since this was last asked: none left where the list is empty.
-    pub fn changes(&mut self) -> Vec<(IpNet, Vec<Path>)> {
+    pub fn changes(&mut self) -> Vec<(IpNet, Arc<[Path]>)> {
         self.rib.changes()
     }
 
+    /// As [`changes`](Self::changes), one after the other and in no order.
+    pub fn take_changes(&mut self, each: impl FnMut(IpNet, Arc<[Path]>)) {
+        self.rib.take_changes(each);
+    }
+
+    /// Whether best routes changed since they were last asked for.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.rib.has_changes()
+    }
+
     /// All best routes that peers told.
-    pub fn routes(&self) -> impl Iterator<Item = (IpNet, Vec<Path>)> {
+    pub fn routes(&self) -> impl Iterator<Item = (IpNet, Arc<[Path]>)> {
         self.rib.routes()
     }
 

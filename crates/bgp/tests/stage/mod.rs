@@ -12,10 +12,11 @@ use tombolo_bgp::message::{
     Capability, GracefulRestart, Message, Negotiated, Notification, Open, Update, decode, encode,
     frame,
 };
-use tombolo_bgp::rib::NextHops;
+use tombolo_bgp::rib::{NextHops, Standing};
+use tombolo_bgp::simulate::agreement;
 use tombolo_bgp::{
-    Action, AsPath, AsSegment, Asn, Attributes, Config, ConnId, Families, Family, Graceful,
-    NextHop, Nlri, PathId, Peer, PeerKey, RouterId, SessionState, SessionStatus, Speaker,
+    Action, AsPath, AsSegment, Asn, Attributes, Config, ConnId, Family, Graceful, NextHop, Nlri,
+    PathId, Peer, PeerKey, RouterId, SessionState, SessionStatus, Speaker,
 };
 
 /// The speaker's system and address.
@@ -245,9 +246,10 @@ impl Stage {
     /// The prefixes that routes lead to, with a star where they are stale.
     pub fn routes(&self) -> Vec<String> {
         let name = |stale: bool| if stale { "*" } else { "" };
-        let routes = self.speaker.routes();
-        let mut routes: Vec<String> = routes
-            .map(|(prefix, paths)| format!("{prefix}{}", name(paths[0].stale)))
+        let rows = self.speaker.rib().table();
+        let best = rows.filter(|row| row.standing == Standing::Best && row.peer.is_some());
+        let mut routes: Vec<String> = best
+            .map(|row| format!("{}{}", row.prefix, name(row.stale)))
             .collect();
         routes.sort();
         routes
@@ -274,20 +276,8 @@ pub fn attributes() -> Attributes {
 /// As the peer understands what it reads and writes.
 pub fn context() -> Negotiated {
     Negotiated {
-        peer_asn: OURS,
-        peer_id: RouterId(Ipv4Addr::new(10, 0, 0, 5)),
         local_address: THEIR_ADDRESS,
         peer_address: OUR_ADDRESS,
-        internal: false,
-        families: Families::ALL,
-        four_octet: true,
-        extended_next_hop: false,
-        add_path_send: Families::default(),
-        add_path_receive: Families::default(),
-        refresh: true,
-        enhanced_refresh: true,
-        hold_time: 90,
-        graceful: None,
-        long_lived: Vec::new(),
+        ..agreement(OURS, RouterId(Ipv4Addr::new(10, 0, 0, 5)))
     }
 }

@@ -1,12 +1,13 @@
 //! What the tests of the codec share: a context, and values at random.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use tombolo_bgp::message::{Capability, GracefulRestart, Negotiated, Open};
+use tombolo_bgp::simulate::agreement;
 use tombolo_bgp::{
     AsPath, AsSegment, Asn, Attributes, Community, Families, Family, LargeCommunity, NextHop, Nlri,
     Origin, PathId, RouterId, Unknown,
@@ -18,21 +19,9 @@ pub const PEER: Asn = Asn(65010);
 /// An internal session of everything that there is.
 pub fn context() -> Negotiated {
     Negotiated {
-        peer_asn: PEER,
-        peer_id: RouterId(Ipv4Addr::new(192, 0, 2, 2)),
-        local_address: IpAddr::from([192, 0, 2, 1]),
-        peer_address: IpAddr::from([192, 0, 2, 2]),
         internal: true,
-        families: Families::ALL,
-        four_octet: true,
         extended_next_hop: true,
-        add_path_send: Families::default(),
-        add_path_receive: Families::default(),
-        refresh: true,
-        enhanced_refresh: true,
-        hold_time: 90,
-        graceful: None,
-        long_lived: Vec::new(),
+        ..agreement(PEER, RouterId(Ipv4Addr::new(192, 0, 2, 2)))
     }
 }
 

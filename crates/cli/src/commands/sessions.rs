@@ -38,10 +38,15 @@ fn row(session: &BgpSession) -> Vec<String> {
     let status = &session.status;
     let (ipv4, ipv6) = (status.prefixes.ipv4, status.prefixes.ipv6);
     let (received, accepted) = (ipv4.received + ipv6.received, ipv4.accepted + ipv6.accepted);
-    let incoming = match received - accepted {
-        0 => received.to_string(),
-        refused => format!("{received} ({refused} refused)"),
-    };
+    let incoming = with_notes(
+        received,
+        &[
+            (received - accepted, "refused"),
+            (status.prefixes.left_out, "left out"),
+        ],
+    );
+    let advertised = ipv4.advertised + ipv6.advertised;
+    let outgoing = with_notes(advertised, &[(status.prefixes.too_long, "too long")]);
     let trouble = status.trouble.as_ref().map(|trouble| {
         let ago = duration(trouble.seconds_ago);
         format!("{} ({ago} ago)", trouble.words)
@@ -53,10 +58,22 @@ fn row(session: &BgpSession) -> Vec<String> {
         status.state.to_string(),
         duration(status.seconds),
         incoming,
-        (ipv4.advertised + ipv6.advertised).to_string(),
+        outgoing,
         session.bfd.clone().unwrap_or_else(|| "-".to_owned()),
         trouble.unwrap_or_else(|| "-".to_owned()),
     ]
+}
+
+/// A number, and what is to be said of it, as `3 (1 refused)`.
+fn with_notes(number: u64, notes: &[(u64, &str)]) -> String {
+    let notes = notes.iter().filter(|(count, _)| *count > 0);
+    let notes: Vec<String> = notes
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    match notes.is_empty() {
+        true => number.to_string(),
+        false => format!("{number} ({})", notes.join(", ")),
+    }
 }
 
 /// The two largest units of a time, as `3d4h`, `5m10s`.

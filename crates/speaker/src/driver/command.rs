@@ -10,6 +10,7 @@ use tombolo_bgp::{Config, Moment, Origination, PeerKey, Stop};
 
 use super::{Driver, ENDING, listeners};
 use crate::error::SpeakerError;
+use crate::socket::listener::Listener;
 use crate::status::{Status, status_of};
 
 /// One wish, and where the answer goes.
@@ -47,9 +48,8 @@ impl Driver {
             Command::Reset(peer, hard) => self.speaker.reset(&peer, hard, now),
             Command::Refresh(peer) => self.speaker.refresh(&peer, now),
             Command::Status(reply) => {
-                let _ = reply.send(status_of(&self.speaker, &self.problems, now, |peer| {
-                    self.detection.status(peer)
-                }));
+                let bfd = self.detection.statuses();
+                let _ = reply.send(status_of(&self.speaker, self.problems(), &bfd, now));
             }
             Command::Stop(how, reply) => self.end(how, Some(reply), now),
         }
@@ -58,12 +58,18 @@ impl Driver {
     /// Follows another configuration. Where another port cannot be had, everything stays as it is.
     fn configure(&mut self, config: Config, now: Moment) -> Result<(), SpeakerError> {
         if config.port != self.config.port {
-            self.listeners = listeners(&self.listen, config.port, &self.poller)?;
+            self.listeners = listeners(&self.listen, &config, &self.poller)?;
         }
         self.speaker.configure(config.clone(), now);
         self.config = config;
-        self.follow(now);
+        self.follow();
         Ok(())
+    }
+
+    /// What the kernel does not let us do, in words.
+    fn problems(&self) -> Vec<String> {
+        let resting = self.listeners.iter().filter_map(Listener::trouble);
+        self.problems.iter().cloned().chain(resting).collect()
     }
 
     fn end(&mut self, how: Stop, reply: Option<oneshot::Sender<()>>, now: Moment) {
@@ -71,7 +77,7 @@ impl Driver {
             return;
         }
         self.listeners.clear();
-        self.detection.switch_off(now);
+        self.detection.switch_off();
         self.speaker.stop(how, now);
         self.ending = Some((now + ENDING, reply));
     }

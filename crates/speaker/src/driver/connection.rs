@@ -35,6 +35,8 @@ pub(super) struct Connection {
     /// What waits to be written, and how much of it is.
     out: Vec<u8>,
     written: usize,
+    /// The speaker may have more for it than was taken; not known before the socket takes more.
+    pub(super) has_more: bool,
     /// What epoll was last told to wait for.
     pub(super) interest: (bool, bool),
 }
@@ -58,6 +60,7 @@ impl Connection {
             phase,
             out: Vec::new(),
             written: 0,
+            has_more: false,
             interest: (true, false),
         }
     }
@@ -100,9 +103,11 @@ impl Connection {
         Some(&mut self.out)
     }
 
-    /// Whether something waits for the peer to read.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.written < self.out.len()
+    /// There is nothing more to write for now: room for it is not kept, since there may be many
+    /// connections.
+    pub(super) fn rest(&mut self) {
+        self.has_more = false;
+        self.out = Vec::new();
     }
 
     /// Writes what the socket takes.
@@ -132,7 +137,7 @@ impl Connection {
     pub(super) fn wants(&self) -> (bool, bool) {
         match self.phase {
             Phase::Dialling => (false, true),
-            Phase::Open | Phase::Closing(_) => (true, self.is_blocked()),
+            Phase::Open | Phase::Closing(_) => (true, self.has_more),
             Phase::Lingering(_) => (true, false),
         }
     }

@@ -1,19 +1,20 @@
-//! Connections: made, accepted, read, written, ended.
+//! Connections: made, read, written, ended.
 //!
 //! The speaker says what is to be done; here it is done, and the speaker is told how it went.
 
 use tombolo_bgp::{Action, ConnId, Moment, Peer, PeerKey};
 
 use super::connection::{Connection, Found, Phase};
-use super::poller::{Ready, Token};
 use super::{Driver, LAST_WORDS};
+use crate::poller::{Ready, Token};
 use crate::socket::dial;
-use crate::socket::listener::Accepted;
 
 /// As much is asked of the speaker at once.
 const WRITE_BYTES: usize = 64 * 1024;
-/// So many connections are taken at once, before others have their turn.
-const ACCEPTED_AT_ONCE: usize = 64;
+/// So often it is asked for one connection, before others have their turn.
+const WRITES_AT_ONCE: usize = 16;
+/// So many connections of a peer may wait for its end. Older ones are cut off.
+const LINGERING: usize = 4;
 
 impl Driver {
     /// Does what the speaker wants done, until it wants nothing more.
@@ -46,11 +47,11 @@ impl Driver {
         }
     }
 
-    fn is_internal(&self, peer: &Peer) -> bool {
+    pub(super) fn is_internal(&self, peer: &Peer) -> bool {
         peer.asn == peer.local_asn.unwrap_or(self.config.asn)
     }
 
-    fn keep(&mut self, conn: ConnId, connection: Connection) -> Result<(), String> {
+    pub(super) fn keep(&mut self, conn: ConnId, connection: Connection) -> Result<(), String> {
         let token = Token::Connection(conn);
         self.poller
             .add(&connection.socket, token)
@@ -58,59 +59,6 @@ impl Driver {
         self.connections.insert(conn, connection);
         self.mind(conn);
         Ok(())
-    }
-
-    /// Takes the connections that wait at a listener.
-    pub(super) fn accept(&mut self, place: usize, now: Moment) {
-        for _ in 0..ACCEPTED_AT_ONCE {
-            let Some(listener) = self.listeners.get(place) else {
-                return;
-            };
-            match listener.accept() {
-                Ok(Some(accepted)) => {
-                    let password = self.config.peers.get(&accepted.peer);
-                    let password = password.and_then(|peer| peer.password.as_ref());
-                    if listener.guards(accepted.peer.address, password) {
-                        self.admit(accepted, now);
-                    } else {
-                        tracing::warn!(peer = %accepted.peer, "a connection is not signed as it must be");
-                    }
-                }
-                Ok(None) => return,
-                // The peer was gone before we looked, or files have run out; either way the next
-                // one is looked at when epoll says so.
-                Err(error) => {
-                    tracing::debug!(%error, "a connection could not be taken");
-                    return;
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, accepted: Accepted, now: Moment) {
-        let Accepted {
-            peer,
-            local,
-            socket,
-        } = accepted;
-        let conn = match self.speaker.accepted(&peer, local, now) {
-            Ok(conn) => conn,
-            Err(why) => {
-                tracing::debug!(%peer, why, "a connection is refused");
-                return;
-            }
-        };
-        let dressed = match self.config.peers.get(&peer) {
-            Some(config) => dial::dress(&socket, peer.address, config, self.is_internal(config)),
-            None => Ok(()),
-        };
-        let connection = Connection::new(socket, peer, Phase::Open);
-        let kept = dressed
-            .map_err(|error| error.to_string())
-            .and_then(|()| self.keep(conn, connection));
-        if let Err(why) = kept {
-            self.speaker.closed(conn, &why, now);
-        }
     }
 
     /// A connection is ready.
@@ -168,7 +116,8 @@ impl Driver {
         if !matches!(connection.phase, Phase::Open | Phase::Closing(_)) {
             return;
         }
-        loop {
+        connection.has_more = true;
+        for _ in 0..WRITES_AT_ONCE {
             if let Err(why) = connection.write() {
                 return self.lose(conn, &why, now);
             }
@@ -177,14 +126,33 @@ impl Driver {
             };
             self.speaker.transmit(conn, out, WRITE_BYTES, now);
             if out.is_empty() {
+                connection.rest();
                 break;
             }
         }
-        if matches!(connection.phase, Phase::Closing(_)) && !connection.is_blocked() {
-            connection.shut(now + LAST_WORDS);
-            self.speaker.closed(conn, "closed", now);
+        if matches!(connection.phase, Phase::Closing(_)) && !connection.has_more {
+            self.shut(conn, now);
         }
         self.mind(conn);
+    }
+
+    /// Everything is said: our end is shut, and the peer's waited for.
+    fn shut(&mut self, conn: ConnId, now: Moment) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        connection.shut(now + LAST_WORDS);
+        let peer = connection.peer.clone();
+        self.speaker.closed(conn, "closed", now);
+        let lingers = |c: &Connection| c.peer == peer && matches!(c.phase, Phase::Lingering(_));
+        let waiting: Vec<ConnId> = (self.connections.iter())
+            .filter(|(_, connection)| lingers(connection))
+            .map(|(conn, _)| *conn)
+            .collect();
+        // The numbers of connections grow: the first is the oldest.
+        for oldest in waiting.iter().rev().skip(LINGERING) {
+            self.connections.remove(oldest);
+        }
     }
 
     fn begin_close(&mut self, conn: ConnId, now: Moment) {
@@ -235,7 +203,9 @@ impl Driver {
             connection.interest = connection.wants();
             let interest = connection.interest;
             // The descriptor is open and known to epoll, so that this fails only without memory.
-            let _ = self.poller.interest(&connection.socket, conn, interest);
+            let _ = self
+                .poller
+                .interest(&connection.socket, Token::Connection(conn), interest);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tombolo_bgp::rib::NextHops;
-use tombolo_bgp::{Asn, Config, Origination, Peer, RouterId, SessionState, SessionStatus};
+use tombolo_bgp::{Asn, Bfd, Config, Origination, Peer, RouterId, SessionState, SessionStatus};
 use tombolo_kernel::NetnsHandle;
 use tombolo_speaker::{Handle, Options, Routes, SpeakerError, start};
 
@@ -133,6 +133,23 @@ impl Speaking {
         });
     }
 
+    /// Waits until BFD is up with a peer, at the pace of [`with_bfd`], and was heard in the session.
+    pub fn detects(&self, peer: &str) {
+        until("BFD is up", || {
+            let status = self.handle.status().wait().unwrap();
+            match status.bfd.get(&peer.parse().unwrap()) {
+                Some(bfd)
+                    if bfd.state == "Up"
+                        && bfd.detection_time.is_some_and(|t| t < 0.2)
+                        && self.session(peer).seconds > 0.2 =>
+                {
+                    Ok(())
+                }
+                other => Err(format!("{other:?}")),
+            }
+        });
+    }
+
     /// Waits until what was last wrong with a peer says this.
     pub fn complains(&self, peer: &str, words: &str) {
         until(&format!("it complains of {peer}: {words}"), || {
@@ -152,14 +169,15 @@ impl Speaking {
             .build()
             .unwrap();
         let waited = runtime.block_on(async {
-            let waiting = routes.wait_for(|routes| wanted(routes));
+            let waiting = routes.wait_for(wanted);
             tokio::time::timeout(DEADLINE, waiting).await.is_ok()
         });
         let routes = self.handle.routes();
-        let known: Vec<IpNet> = routes.borrow().best.keys().take(20).copied().collect();
+        let known: Vec<IpNet> = routes.now().best.keys().take(20).copied().collect();
         assert!(
             waited,
-            "in vain waited for routes: {what}; known: {known:?}"
+            "in vain waited for routes: {what}; known: {known:?}; {:#?}",
+            self.handle.status().wait()
         );
     }
 
@@ -213,6 +231,16 @@ pub fn config(asn: u32, id: u8, peers: &[(&str, Peer)]) -> Config {
 pub fn peer(asn: u32) -> Peer {
     let mut peer = Peer::new(format!("of {asn}"), Asn(asn));
     peer.connect_retry = Duration::from_secs(1);
+    peer
+}
+
+/// A peer with BFD that takes 150 ms to find that it is gone.
+pub fn with_bfd(asn: u32) -> Peer {
+    let mut peer = peer(asn);
+    peer.bfd = Some(Bfd {
+        interval: Duration::from_millis(50),
+        multiplier: 3,
+    });
     peer
 }
 

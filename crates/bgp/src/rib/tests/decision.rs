@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::attributes::Origin;
+use crate::config::Ttl;
 use crate::types::Community;
 
 const NET: &str = "192.0.2.0/24";
@@ -64,6 +65,7 @@ fn cases() -> Vec<Case> {
     cases.push(external);
 
     let mut metric = case("metric", "a nearer next hop (0 over 7)");
+    metric.worse.0.peer.ttl = Ttl::Multihop(2);
     metric.worse.1.next_hop = NextHop::V4([172, 16, 0, 1].into());
     cases.push(metric);
 
@@ -124,7 +126,7 @@ fn what_begins_here_comes_first() {
     assert_eq!(rib.changes().len(), 1);
     rib.originate([(prefix(NET), Origination::default())].into());
     assert!(used(&rib, NET).is_empty());
-    assert_eq!(rib.changes(), [(prefix(NET), Vec::new())]);
+    assert_eq!(rib.changes(), [(prefix(NET), Arc::default())]);
     assert_eq!(
         rib.explain(prefix(NET))[1].1,
         "the path of our own is better: it begins here"
@@ -206,7 +208,7 @@ fn an_unreachable_next_hop_is_not_used_until_it_can_be_reached() {
     assert_eq!(used(&rib, NET), ["10.0.0.1"]);
     assert_eq!(rib.changes().len(), 1);
     rib.set_next_hops(NextHops::default());
-    assert_eq!(rib.changes(), [(prefix(NET), Vec::new())]);
+    assert_eq!(rib.changes(), [(prefix(NET), Arc::default())]);
 }
 
 #[test]
@@ -231,5 +233,25 @@ fn equals_are_used_side_by_side_up_to_the_limit() {
                 .unwrap();
         }
         assert_eq!(used(&rib, NET), expected);
+    }
+}
+
+#[test]
+fn one_address_on_two_links_is_two_next_hops() {
+    for (links, expected) in [(["one", "two"], 2), (["one", "one"], 1)] {
+        let mut rib = rib(Local {
+            multipath: 8,
+            ..LOCAL
+        });
+        for (number, link) in (0..).zip(links) {
+            let mut from = role(number as u8 + 1, 65001);
+            from.key.address = "fe80::9".parse().unwrap();
+            from.key.interface = Some(link.to_owned());
+            rib.peer_up(PeerId(number), from);
+            let mut told = attributes(1, &[65001]);
+            told.next_hop = NextHop::from("fe80::9".parse::<IpAddr>().unwrap());
+            rib.update(PeerId(number), announce(told, &[NET])).unwrap();
+        }
+        assert_eq!(used(&rib, NET).len(), expected);
     }
 }

@@ -366,5 +366,18 @@ fn attributes_that_fit_in_no_message_are_not_told() {
         .unwrap();
     ear.drain(&mut rib);
     assert!(ear.routes.is_empty());
-    assert_eq!(rib.counts(PeerId(1)).ipv4.advertised, 0);
+    let counts = rib.counts(PeerId(1));
+    assert_eq!((counts.ipv4.advertised, counts.too_long), (0, 2));
+}
+
+#[test]
+fn rfc5065_4_segments_of_a_confederation_do_not_leave_the_system() {
+    let mut told = attributes(1, &[65009]);
+    let inside = AsSegment::ConfederationSequence(vec![Asn(64512)]);
+    told.as_path.0.insert(0, inside.clone());
+    let kept = pass(role(1, OURS.0), told.clone(), client(2)).unwrap();
+    assert_eq!(kept.as_path.0[0], inside);
+    let left = pass(role(1, OURS.0), told, role(2, 65002)).unwrap();
+    let path = AsPath(vec![AsSegment::Sequence(vec![OURS, Asn(65009)])]);
+    assert_eq!(left.as_path, path);
 }

@@ -1,6 +1,7 @@
 //! What is let in, and what is said of the rest.
 
 use super::*;
+use crate::config::Ttl;
 use crate::filter::{Filter, FilterRule, Matching, Outcome};
 
 const NET: &str = "192.0.2.0/24";
@@ -181,4 +182,72 @@ fn families_that_were_not_agreed_on_are_ignored() {
     let told = announce(attributes(1, &[EXTERNAL]), &["2001:db8::/32", NET]);
     rib.update(PeerId(0), told).unwrap();
     assert_eq!(rib.table().count(), 1);
+}
+
+#[test]
+fn of_one_peer_only_so_many_paths_to_a_prefix_are_held() {
+    let mut rib = rib(LOCAL);
+    rib.peer_up(PeerId(0), role(1, 65001));
+    rib.peer_up(PeerId(1), role(2, 65002));
+    let tell = |rib: &mut Rib, peer: u16, paths: std::ops::Range<u32>| {
+        let told = attributes(peer as u8 + 1, &[65001 + u32::from(peer)]);
+        let update = Update {
+            announced: vec![(told, paths.map(|path| nlri(NET, path)).collect())],
+            ..Update::default()
+        };
+        rib.update(PeerId(peer), update).unwrap();
+        let counts = rib.counts(PeerId(peer));
+        (counts.ipv4.received, counts.left_out)
+    };
+    assert_eq!(tell(&mut rib, 0, 0..40), (32, 8));
+    // Those that are held may change, and what others tell is not counted among them.
+    assert_eq!(tell(&mut rib, 0, 0..32), (32, 8));
+    assert_eq!(tell(&mut rib, 1, 0..1), (1, 0));
+    let gone = Update {
+        withdrawn: vec![nlri(NET, 5), nlri(NET, 39)],
+        ..Update::default()
+    };
+    rib.update(PeerId(0), gone).unwrap();
+    assert_eq!(tell(&mut rib, 0, 39..40), (32, 8));
+    rib.peer_down(PeerId(0), Down::Forget);
+    assert_eq!(rib.counts(PeerId(0)), Counts::default());
+}
+
+#[test]
+fn rfc4271_6_3_7_a_neighbour_names_itself_or_who_shares_a_link_with_us() {
+    let far = [
+        ("10.0.0.1", true, "the peer"),
+        ("192.168.0.7", true, "somebody on a link of ours"),
+        ("172.16.0.1", false, "somebody behind a router"),
+    ];
+    for (hop, is_used, what) in far {
+        for (from, is_near) in [
+            (role(1, 65001), true),
+            (role(1, OURS.0), false),
+            (reached_by(Ttl::Multihop(2)), false),
+            (reached_by(Ttl::Security(1)), true),
+        ] {
+            let mut rib = Rib::new(LOCAL);
+            let ranges = [("10.0.0.0/24", 7), ("192.168.0.0/24", 0), ("0.0.0.0/0", 9)];
+            let ranges = ranges.map(|(net, metric)| (prefix(net), metric));
+            rib.set_next_hops(NextHops(ranges.to_vec()));
+            rib.peer_up(PeerId(0), from);
+            let mut told = attributes(1, &[65001]);
+            told.next_hop = NextHop::from(hop.parse::<IpAddr>().unwrap());
+            rib.update(PeerId(0), announce(told, &[NET])).unwrap();
+            let used = !used(&rib, NET).is_empty();
+            assert_eq!(used, is_used || !is_near, "{what}");
+            if !used {
+                let (row, why) = rib.explain(prefix(NET)).remove(0);
+                assert_eq!(row.standing, Standing::Unreachable);
+                assert!(why.contains("one hop away"), "{why}");
+            }
+        }
+    }
+}
+
+fn reached_by(ttl: Ttl) -> Role {
+    let mut role = role(1, 65001);
+    role.peer.ttl = ttl;
+    role
 }

@@ -10,11 +10,13 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::*;
 use crate::attributes::{AsPath, AsSegment, Attributes, NextHop};
 use crate::config::{Peer, PeerKey};
 use crate::message::{Message, Negotiated, RefreshKind, decode, frame};
+use crate::simulate::agreement;
 use crate::types::{Asn, RouterId};
 
 const OURS: Asn = Asn(65000);
@@ -36,21 +38,10 @@ fn role(number: u8, asn: u32) -> Role {
             ..Peer::new(format!("peer {number}"), asn)
         },
         negotiated: Negotiated {
-            peer_asn: asn,
-            peer_id: RouterId([1, 1, 1, number].into()),
             local_address: [10, 0, 0, 100].into(),
             peer_address: address,
             internal: asn == OURS,
-            families: Families::ALL,
-            four_octet: true,
-            extended_next_hop: false,
-            add_path_send: Families::default(),
-            add_path_receive: Families::default(),
-            refresh: true,
-            enhanced_refresh: true,
-            hold_time: 90,
-            graceful: None,
-            long_lived: Vec::new(),
+            ..agreement(asn, RouterId([1, 1, 1, number].into()))
         },
         local_asn: OURS,
     }
@@ -102,7 +93,7 @@ fn rib(local: Local) -> Rib {
 /// Who used paths to a prefix are of, the best first.
 fn used(rib: &Rib, text: &str) -> Vec<String> {
     let route = rib.routes().find(|(net, _)| *net == prefix(text));
-    let paths = route.map_or_else(Vec::new, |(_, paths)| paths);
+    let paths = route.map(|(_, paths)| paths).unwrap_or_default();
     paths.iter().map(|path| path.peer.to_string()).collect()
 }
 

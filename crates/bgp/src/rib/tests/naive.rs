@@ -132,13 +132,18 @@ impl Naive {
         let hop = attributes.next_hop.address();
         let ranges = self.hops.0.iter().filter(|(net, _)| net.contains(&hop));
         let nearest = ranges.max_by_key(|(net, _)| net.prefix_len());
-        let is_local = source == PeerId::LOCAL;
+        // Who is of another system is a neighbour, and names itself or who is on a link of ours.
+        let is_odd = |metric: u32| {
+            let agreed = &self.peers[&source].role.negotiated;
+            !agreed.internal && metric > 0 && agreed.peer_address != hop
+        };
+        let metric = match nearest {
+            _ if source == PeerId::LOCAL => 0,
+            Some((_, metric)) if !is_odd(*metric) => *metric,
+            _ => u32::MAX,
+        };
         Held {
-            metric: if is_local {
-                0
-            } else {
-                nearest.map_or(u32::MAX, |(_, metric)| *metric)
-            },
+            metric,
             attributes: attributes.into(),
             received: PathId(received),
             sent: PathId(0),

@@ -378,10 +378,11 @@ impl World {
     /// Takes over changes, as whoever installs routes does.
     fn install(&mut self) {
         for (prefix, paths) in self.rib.changes() {
-            match paths.into_iter().next() {
+            match paths.first() {
                 Some(path) => {
                     let attributes = Attributes::clone(&path.attributes);
-                    self.installed.insert(prefix, (path.peer, attributes));
+                    self.installed
+                        .insert(prefix, (path.peer.clone(), attributes));
                 }
                 None => _ = self.installed.remove(&prefix),
             }

@@ -1,12 +1,13 @@
-//! BFD beside BGP: a session with each peer that is configured for it.
+//! A session of BFD with each peer that is configured for it, over sockets.
 //!
-//! What the sessions find goes to the speaker as "this peer is up", "this peer is down". That a side
-//! switched its session off says nothing, so nothing is told (RFC 5882 section 3.2).
+//! What is told is that a peer is gone. That a side switched its session off says nothing of the way to
+//! it, so nothing is told (RFC 5882 section 3.2).
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
+use fastrand::Rng;
 use socket2::Socket;
 use tombolo_bfd::{
     Config as Pace, Event, Hops, MULTI_HOP_PORT, Moment, SINGLE_HOP_PORT, Session, Sessions,
@@ -14,8 +15,8 @@ use tombolo_bfd::{
 };
 use tombolo_bgp::{Bfd, Config, Peer, PeerKey, Ttl};
 
-use super::poller::{Poller, Token};
 use crate::error::SpeakerError;
+use crate::poller::{Poller, Token};
 use crate::socket::datagram::{Ear, mouth};
 use crate::socket::{address_of, peer_at};
 
@@ -29,13 +30,19 @@ const EARS: [(bool, Hops); 4] = [
 
 /// For how long a session that nobody wants any more says that it is switched off: once a second, so
 /// that the peer hears it although packets may be lost (RFC 5880 section 6.8.16).
-/// As many packets are heard at once.
-const HEARD_AT_ONCE: usize = 256;
 const FAREWELL: Duration = Duration::from_millis(3500);
+
+/// As many packets are heard at once, and for each session so many more: who sends a flood does not
+/// keep the thread from sending, and of a moment in which it could not run nothing is left over.
+const HEARD_AT_ONCE: usize = 256;
+const HEARD_OF_EACH: usize = 8;
+
+/// The sessions that there are to be.
+pub(super) type Wanted = BTreeMap<PeerKey, (Manner, Timers)>;
 
 /// How a session is made; another one is made when this changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Manner {
+pub(super) struct Manner {
     hops: Hops,
     local: Option<std::net::IpAddr>,
 }
@@ -51,38 +58,32 @@ struct Link {
     leaves: Option<Moment>,
 }
 
-/// All BFD sessions of a speaker.
+/// All sessions, with their sockets.
 #[derive(Debug)]
-pub(super) struct Detection {
+pub(super) struct Links {
     sessions: Sessions<PeerKey>,
     links: BTreeMap<PeerKey, Link>,
     ears: [Option<Ear>; 4],
-    seed: u64,
+    random: Rng,
 }
 
-impl Detection {
-    pub(super) fn new(seed: u64) -> Detection {
-        Detection {
+impl Links {
+    pub(super) fn new(seed: u64) -> Links {
+        Links {
             sessions: Sessions::default(),
             links: BTreeMap::new(),
             ears: [const { None }; 4],
-            seed,
+            random: Rng::with_seed(seed),
         }
     }
 
-    /// Follows the configuration. What could not be done, in words of the errors.
+    /// Makes the sessions those that are wanted. What could not be done, in words of the errors.
     pub(super) fn follow(
         &mut self,
-        config: &Config,
+        wanted: Wanted,
         poller: &Poller,
         now: Moment,
     ) -> Vec<SpeakerError> {
-        let wanted: BTreeMap<&PeerKey, (Manner, Timers)> = (config.peers.iter())
-            .filter_map(|(key, peer)| {
-                let timers = timers(peer.bfd?);
-                Some((key, (manner(peer, config), timers)))
-            })
-            .collect();
         let sessions = &mut self.sessions;
         self.links.retain(|key, link| match wanted.get(key) {
             Some((manner, _)) if *manner == link.manner && link.leaves.is_none() => true,
@@ -98,12 +99,9 @@ impl Detection {
                 true
             }
         });
-        let failed = self.open_ears(
-            wanted.iter().map(|(key, (manner, _))| (*key, manner)),
-            poller,
-        );
+        let failed = self.open_ears(&wanted, poller);
         for (key, (manner, timers)) in wanted {
-            self.meet(key, manner, timers, now);
+            self.meet(&key, manner, timers, now);
         }
         failed
     }
@@ -125,7 +123,7 @@ impl Detection {
                 discriminator,
                 timers,
                 hops: manner.hops,
-                seed: self.next_seed(),
+                seed: self.random.u64(..),
             },
             now,
         );
@@ -135,18 +133,14 @@ impl Detection {
             timers,
             mouth: None,
             leaves: None,
-            seed: self.next_seed(),
+            seed: self.random.u64(..),
         };
         self.links.insert(key.clone(), link);
     }
 
-    fn open_ears<'a>(
-        &mut self,
-        wanted: impl Iterator<Item = (&'a PeerKey, &'a Manner)>,
-        poller: &Poller,
-    ) -> Vec<SpeakerError> {
+    fn open_ears(&mut self, wanted: &Wanted, poller: &Poller) -> Vec<SpeakerError> {
         let mut needed = [false; 4];
-        for (key, manner) in wanted {
+        for (key, (manner, _)) in wanted {
             let kind = (key.address.is_ipv6(), manner.hops);
             for (needed, ear) in needed.iter_mut().zip(EARS) {
                 *needed |= ear == kind;
@@ -181,8 +175,7 @@ impl Detection {
         ) else {
             return;
         };
-        // Whoever sends more than that does not keep the thread from everything else.
-        for _ in 0..HEARD_AT_ONCE {
+        for _ in 0..HEARD_AT_ONCE + HEARD_OF_EACH * self.links.len() {
             let Ok(Some(heard)) = ear.hear() else {
                 break;
             };
@@ -229,11 +222,12 @@ impl Detection {
         self.sessions.get(peer).and_then(Session::heard_up)
     }
 
-    /// What an administrator wants to see of the session with a peer.
-    pub(super) fn status(&self, peer: &PeerKey) -> Option<Status> {
-        let link = self.links.get(peer)?;
-        let wanted = link.leaves.is_none();
-        (self.sessions.get(peer).filter(|_| wanted)).map(Session::status)
+    /// What an administrator wants to see of the sessions that are wanted.
+    pub(super) fn statuses(&self) -> BTreeMap<PeerKey, Status> {
+        let wanted = self.links.iter().filter(|(_, link)| link.leaves.is_none());
+        wanted
+            .filter_map(|(peer, _)| Some((peer.clone(), self.sessions.get(peer)?.status())))
+            .collect()
     }
 
     /// Says to everybody that the sessions are switched off, so that nobody takes our end for a
@@ -249,7 +243,7 @@ impl Detection {
 
     fn free_discriminator(&mut self) -> NonZeroU32 {
         loop {
-            let Some(candidate) = NonZeroU32::new((self.next_seed() >> 32) as u32) else {
+            let Some(candidate) = NonZeroU32::new(self.random.u32(..)) else {
                 continue;
             };
             let taken = |session: &Session| session.discriminator() == candidate;
@@ -257,15 +251,6 @@ impl Detection {
                 return candidate;
             }
         }
-    }
-
-    /// SplitMix64's next number.
-    fn next_seed(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 
@@ -285,6 +270,16 @@ impl Link {
             self.mouth = None;
         }
     }
+}
+
+/// The sessions that a configuration asks for.
+pub(super) fn wanted(config: &Config) -> Wanted {
+    let each = config.peers.iter();
+    each.filter_map(|(key, peer)| {
+        let timers = timers(peer.bfd?);
+        Some((key.clone(), (manner(peer, config), timers)))
+    })
+    .collect()
 }
 
 fn failed(peer: &PeerKey, event: Event) -> Option<PeerKey> {

@@ -15,7 +15,7 @@ const BATCH: usize = 256;
 
 /// Whose a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// Somebody calls.
     Waker,
     /// A socket that BFD is heard by, by its place.
@@ -28,21 +28,21 @@ pub(super) enum Token {
 
 /// What a descriptor is ready for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ready {
-    pub(super) token: Token,
-    pub(super) readable: bool,
-    pub(super) writable: bool,
+pub(crate) struct Ready {
+    pub(crate) token: Token,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
 }
 
 /// What to wait for.
 #[derive(Debug)]
-pub(super) struct Poller {
+pub(crate) struct Poller {
     epoll: Epoll,
     waker: Arc<EventFd>,
 }
 
 impl Poller {
-    pub(super) fn new() -> Result<(Poller, Arc<EventFd>), SpeakerError> {
+    pub(crate) fn new() -> Result<(Poller, Arc<EventFd>), SpeakerError> {
         let failed = |operation| move |errno| resources(operation, errno);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed("open an epoll"))?;
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
@@ -56,27 +56,27 @@ impl Poller {
     }
 
     /// Waits for a descriptor to be readable.
-    pub(super) fn add(&self, fd: impl AsFd, token: Token) -> Result<(), SpeakerError> {
+    pub(crate) fn add(&self, fd: impl AsFd, token: Token) -> Result<(), SpeakerError> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token.to_bits());
         (self.epoll.add(fd, event)).map_err(|errno| resources("wait for a socket", errno))
     }
 
-    /// Waits for a connection to be readable, writable, both or none.
-    pub(super) fn interest(
+    /// Waits for a descriptor to be readable, writable, both or none.
+    pub(crate) fn interest(
         &self,
         fd: impl AsFd,
-        conn: ConnId,
+        token: Token,
         (read, write): (bool, bool),
     ) -> Result<(), SpeakerError> {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, read);
         flags.set(EpollFlags::EPOLLOUT, write);
-        let mut event = EpollEvent::new(flags, Token::Connection(conn).to_bits());
+        let mut event = EpollEvent::new(flags, token.to_bits());
         (self.epoll.modify(fd, &mut event)).map_err(|errno| resources("wait for a socket", errno))
     }
 
-    /// Waits, and gives what is ready: calls first, then BFD, which has no time to lose.
-    pub(super) fn wait(&self, limit: Option<Duration>, ready: &mut Vec<Ready>) {
+    /// Waits, and gives what is ready: calls first.
+    pub(crate) fn wait(&self, limit: Option<Duration>, ready: &mut Vec<Ready>) {
         ready.clear();
         let mut events = [EpollEvent::empty(); BATCH];
         let count = match self.epoll.wait(&mut events, timeout(limit)) {
