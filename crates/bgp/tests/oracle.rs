@@ -127,6 +127,11 @@ proptest! {
             (attributes(family), vec(nlri(family, add_path), 1..1500), Just(context))
         }),
     ) {
+        let mut attributes = attributes;
+        // Of communities of EVPN (type 6, RFC 7153) it does not keep what is reserved in them.
+        for unknown in attributes.unknown.iter_mut().filter(|unknown| unknown.code == 16) {
+            unknown.value.chunks_mut(8).for_each(|each| each[0] |= u8::from(each[0] == 6) << 7);
+        }
         let family = Family::of(prefixes[0].prefix);
         let mut bytes = Vec::new();
         encode_announced(&attributes, family, &prefixes, &context, &mut bytes).unwrap();
