@@ -332,6 +332,23 @@ fn rfc4271_8_24_what_is_sent_puts_keepalives_off() {
 }
 
 #[test]
+fn rfc4271_4_4_3_keepalives_are_a_second_apart() {
+    let mut stage = Stage::new(|_| ());
+    let conn = stage.answer();
+    let mut open = open(true);
+    open.hold_time = 3;
+    stage.establish(conn, open);
+    stage.hear(conn);
+    for round in 0..20 {
+        stage.pass(seconds(1));
+        stage.say(conn, &Message::Keepalive);
+        let said = stage.hear(conn).len();
+        assert!(said <= 1, "{said} in second {round}");
+    }
+    assert_eq!(stage.state(), SessionState::Established);
+}
+
+#[test]
 fn rfc4271_8_25_without_a_hold_time_there_are_no_timers() {
     let mut stage = Stage::new(|_| ());
     let conn = stage.answer();

@@ -10,6 +10,8 @@ use fastrand::Rng;
 
 use crate::types::Moment;
 
+/// Two KEEPALIVEs are at least so far apart (RFC 4271 section 4.4).
+const LEAST_BETWEEN_KEEPALIVES: Duration = Duration::from_secs(1);
 /// How long the peer has for its OPEN: the "large value" of RFC 4271 section 8.2.2.
 const OPEN_HOLD: Duration = Duration::from_secs(240);
 
@@ -83,8 +85,9 @@ impl Timers {
 
     /// Something was said that shows that we are there.
     pub(crate) fn restart_keepalive(&mut self, now: Moment) {
+        let wait = self.random.jitter(self.hold_time / 3);
         self.keepalive_at =
-            (!self.hold_time.is_zero()).then(|| now + self.random.jitter(self.hold_time / 3));
+            (!self.hold_time.is_zero()).then(|| now + wait.max(LEAST_BETWEEN_KEEPALIVES));
     }
 
     /// When something is due.
