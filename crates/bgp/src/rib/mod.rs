@@ -30,6 +30,7 @@ mod table;
 mod tests;
 mod told;
 mod transmit;
+mod unreachable;
 
 pub use decision::Step;
 pub use export::Withheld;

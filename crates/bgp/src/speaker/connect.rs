@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::config::PeerKey;
+use crate::config::{Peer, PeerKey, Ttl};
 use crate::rib::PeerId;
 use crate::session::{Cause, Ending, Session, Step, Terms};
 use crate::types::Moment;
@@ -105,7 +105,8 @@ impl Speaker {
         for connection in &mut peering.connections {
             match &mut connection.stage {
                 Stage::Dialing(until) if *until <= now => {
-                    endings.push((connection.id, Ending::lost("could not connect: no answer")));
+                    let words = unanswered(&peering.config);
+                    endings.push((connection.id, Ending::lost(words)));
                 }
                 Stage::Dialing(_) => {}
                 Stage::Talking(session, _) => {
@@ -222,4 +223,20 @@ impl Speaker {
         self.connections.insert(conn, Owner::Peer(id));
         self.set_alarm(id, now);
     }
+}
+
+/// Why a connection may have come to nothing: kernels drop what is not signed as it should be, or has come
+/// too far, without a word.
+fn unanswered(peer: &Peer) -> String {
+    let password = match peer.password {
+        Some(_) => "its password may be another one",
+        None => "it may be that it asks for a password",
+    };
+    let mut words =
+        format!("could not connect: no answer; it may be down or behind a filter, {password}");
+    if let Ttl::Security(hops) = peer.ttl {
+        let plural = if hops == 1 { "" } else { "s" };
+        words += &format!(", or its packets come from farther away than {hops} hop{plural}");
+    }
+    words
 }

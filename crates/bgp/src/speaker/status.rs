@@ -1,5 +1,6 @@
 //! How it stands with each peer, for people and programs.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -61,6 +62,10 @@ pub struct SessionStatus {
     pub agreed: Option<Agreed>,
     /// Prefixes, by what became of them.
     pub prefixes: Counts,
+    /// Next hops of accepted paths that nothing leads to, so that these are not used, with how many
+    /// there are: eight at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreachable: BTreeMap<IpAddr, u64>,
     /// Messages, of all connections so far.
     pub messages: Traffic,
     /// Malformed attributes that were borne (RFC 7606).
@@ -107,8 +112,12 @@ impl Speaker {
             .ids
             .values()
             .filter_map(|id| Some((*id, self.peers.get(id)?)));
+        let mut unreachable = self.rib.unreachable();
         peers
-            .map(|(id, peering)| self.session_status(peering, self.rib.counts(id), now))
+            .map(|(id, peering)| SessionStatus {
+                unreachable: unreachable.remove(&id).unwrap_or_default(),
+                ..self.session_status(peering, self.rib.counts(id), now)
+            })
             .collect()
     }
 
@@ -140,6 +149,7 @@ impl Speaker {
             next_try: next.map(|at| seconds(at.saturating_sub(now))),
             agreed: agreed.map(describe),
             prefixes,
+            unreachable: BTreeMap::new(),
             messages,
             borne: history.borne,
             last_borne: history.last_borne.clone(),

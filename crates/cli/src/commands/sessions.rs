@@ -29,9 +29,37 @@ pub(super) fn summary(bgp: &BgpState) -> String {
     )
 }
 
-/// A row for each session.
+/// A row for each session, and below them what a row has no room for.
 pub(super) fn sessions(bgp: &BgpState) -> String {
-    table(&HEADER, bgp.sessions.iter().map(row))
+    let mut text = table(&HEADER, bgp.sessions.iter().map(row));
+    for note in bgp.sessions.iter().flat_map(notes) {
+        text.push('\n');
+        text.push_str(&note);
+    }
+    text
+}
+
+/// What of a peer is refused, not usable, malformed or kept, a line each.
+fn notes(session: &BgpSession) -> Vec<String> {
+    let status = &session.status;
+    let peer = &status.peer;
+    let mut notes = Vec::new();
+    for (reason, count) in &status.prefixes.refused {
+        notes.push(format!("{peer}: {count} refused: {reason}"));
+    }
+    for (hop, count) in &status.unreachable {
+        notes.push(format!(
+            "{peer}: {count} not used: nothing leads to next hop {hop}"
+        ));
+    }
+    if let Some(last) = &status.last_borne {
+        let borne = status.borne;
+        notes.push(format!(
+            "{peer}: {borne} malformed and borne, the last: {last}"
+        ));
+    }
+    notes.extend(status.kept.iter().map(|kept| format!("{peer}: {kept}")));
+    notes
 }
 
 fn row(session: &BgpSession) -> Vec<String> {
@@ -117,9 +145,10 @@ mod tests {
             "asn": 64512, "routerID": "10.0.0.1", "announced": 2, "settled": true,
             "sessions": [
                 {"peer": "10.0.0.2", "name": "b", "asn": 64512, "localAsn": 64512,
-                 "state": "Established", "seconds": 75.2, "flaps": 0, "messages": messages, "borne": 0,
+                 "state": "Established", "seconds": 75.2, "flaps": 0, "messages": messages, "borne": 2,
                  "prefixes": {"ipv4": {"received": 3, "accepted": 2, "best": 2, "advertised": 2},
                               "ipv6": none, "refused": {"a default route": 1}},
+                 "unreachable": {"192.0.2.9": 1}, "lastBorne": "COMMUNITIES with 3 bytes",
                  "askedBy": "Node b", "bfd": "Up"},
                 {"peer": "fe80::1%eth0", "name": "rack", "asn": 65001, "localAsn": 64512,
                  "state": "Active", "seconds": 4000.0, "flaps": 1, "messages": messages, "borne": 0,
@@ -137,6 +166,9 @@ mod tests {
         PEER           ASKED BY       AS      STATE         FOR     IN              OUT   BFD   LAST ERROR
         10.0.0.2       Node b         64512   Established   1m15s   3 (1 refused)   2     Up    -
         fe80::1%eth0   BGPPeer rack   65001   Active        1h6m    0               0     -     hold timer expired (1m1s ago)
+        10.0.0.2: 1 refused: a default route
+        10.0.0.2: 1 not used: nothing leads to next hop 192.0.2.9
+        10.0.0.2: 2 malformed and borne, the last: COMMUNITIES with 3 bytes
         ");
     }
 }
