@@ -33,6 +33,10 @@ pub struct Terms {
     pub graceful: bool,
     /// It sends and takes several paths to a prefix.
     pub add_path: bool,
+    /// What else it is told of each peer, in its own words; `PEER` stands for the peer's address.
+    pub words: &'static str,
+    /// The same of each family that it speaks with a peer, of ExaBGP of its capabilities.
+    pub family_words: &'static str,
 }
 
 /// A daemon of AS 65002 whose peer is host `a` of AS 65001.
@@ -44,6 +48,8 @@ pub const PLAIN: Terms = Terms {
     reflector: false,
     graceful: false,
     add_path: false,
+    words: "",
+    family_words: "",
 };
 
 /// How one of the daemons is started.
@@ -78,7 +84,7 @@ pub fn bird_config(terms: Terms) -> String {
         protocol static own6 {{ ipv6; route fd10:2::/64 blackhole; }}\n"
     );
     for (number, (peer, theirs)) in terms.peers.iter().enumerate() {
-        let mut more = String::new();
+        let mut more = terms.words.replace("PEER", peer);
         if let Some(password) = terms.password {
             more += &format!("password \"{password}\"; ");
         }
@@ -94,6 +100,7 @@ pub fn bird_config(terms: Terms) -> String {
             more += if set { words } else { "" };
         }
         let paths = if terms.add_path { "add paths on; " } else { "" };
+        let family = terms.family_words;
         // Of routes that only pass through a reflector, the next hop stays.
         let (hop4, hop6) = if terms.reflector {
             (String::new(), String::new())
@@ -107,8 +114,8 @@ pub fn bird_config(terms: Terms) -> String {
             "protocol bgp peer{number} {{
               local {} as {asn}; neighbor {peer} as {theirs}; {more}
               connect delay time 1; connect retry time 1; error wait time 1, 2;
-              ipv4 {{ import all; export all; extended next hop on; {paths}{hop4}}};
-              ipv6 {{ import all; export all; {paths}{hop6}}};
+              ipv4 {{ import all; export all; extended next hop on; {family} {paths}{hop4}}};
+              ipv6 {{ import all; export all; {family} {paths}{hop6}}};
             }}\n",
             own(peer)
         );
@@ -132,6 +139,7 @@ pub fn frr_config(terms: Terms) -> String {
             " neighbor {peer} remote-as {asn}\n neighbor {peer} timers connect 1\n \
              neighbor {peer} capability extended-nexthop\n"
         );
+        sessions += &terms.words.replace("PEER", peer);
         if let Some(password) = terms.password {
             sessions += &format!(" neighbor {peer} password {password}\n");
         }
@@ -140,6 +148,7 @@ pub fn frr_config(terms: Terms) -> String {
         }
         for family in [&mut v4, &mut v6] {
             *family += &format!("  neighbor {peer} activate\n");
+            *family += &terms.family_words.replace("PEER", peer);
             if terms.reflector {
                 *family += &format!("  neighbor {peer} route-reflector-client\n");
             }
@@ -176,6 +185,17 @@ router bgp {asn}
 /// GoBGP.
 #[must_use]
 pub fn gobgp(lab: &Lab, terms: Terms) -> Router<'_> {
+    let router = Router::gobgp(lab, "b", &gobgp_config(terms));
+    router.tell(&format!("global rib add 10.2.0.0/24 nexthop {OTHER}"));
+    router.tell(&format!(
+        "global rib add -a ipv6 fd10:2::/64 nexthop {OTHER6}"
+    ));
+    router
+}
+
+/// The text of its configuration.
+#[must_use]
+pub fn gobgp_config(terms: Terms) -> String {
     let mut text = format!(
         "[global.config]\n  as = {}\n  router-id = \"{OTHER}\"\n",
         terms.asn
@@ -192,6 +212,7 @@ pub fn gobgp(lab: &Lab, terms: Terms) -> Router<'_> {
              [neighbors.timers.config]\n    connect-retry = 1\n    idle-hold-time-after-reset = 1\n",
             own(peer)
         );
+        text += terms.words;
         for (set, words) in [
             (
                 terms.near,
@@ -220,14 +241,10 @@ pub fn gobgp(lab: &Lab, terms: Terms) -> Router<'_> {
                 text +=
                     "    [neighbors.afi-safis.mp-graceful-restart.config]\n      enabled = true\n";
             }
+            text += terms.family_words;
         }
     }
-    let router = Router::gobgp(lab, "b", &text);
-    router.tell(&format!("global rib add 10.2.0.0/24 nexthop {OTHER}"));
-    router.tell(&format!(
-        "global rib add -a ipv6 fd10:2::/64 nexthop {OTHER6}"
-    ));
-    router
+    text
 }
 
 /// ExaBGP. It reflects nothing and keeps nothing: it only says what it is told to.
@@ -235,14 +252,14 @@ pub fn gobgp(lab: &Lab, terms: Terms) -> Router<'_> {
 pub fn exabgp(lab: &Lab, terms: Terms) -> Router<'_> {
     let mut text = String::new();
     for (peer, asn) in terms.peers {
-        let mut more = String::new();
+        let mut more = terms.words.to_owned();
         if let Some(password) = terms.password {
             more += &format!("md5-password \"{password}\"; md5-base64 false; ");
         }
         if terms.near {
             more += "outgoing-ttl 255; incoming-ttl 255; ";
         }
-        let mut capability = String::new();
+        let mut capability = terms.family_words.to_owned();
         if terms.graceful {
             capability += "graceful-restart 30; ";
         }

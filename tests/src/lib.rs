@@ -26,6 +26,7 @@ pub mod machine;
 pub mod network;
 pub mod plugin;
 pub mod random;
+pub mod raw;
 pub mod router;
 pub mod speaker;
 pub mod stage;

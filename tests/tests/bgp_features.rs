@@ -219,7 +219,8 @@ fn either_side_may_ask_to_hear_everything_again() {
         match name {
             "bird" => other.tell("reload in peer0"),
             "frr" => other.tell(&format!("clear bgp ipv4 unicast {US} soft in")),
-            // The one has kept all that it was told, the other keeps nothing: neither asks.
+            "exabgp" => other.tell("announce route-refresh ipv4 unicast"),
+            // It has kept all that it was told, and does not ask.
             _ => continue,
         }
         ours.until(OTHER, "it asks", |session| {
@@ -231,6 +232,18 @@ fn either_side_may_ask_to_hear_everything_again() {
         assert_eq!(ours.session(OTHER).flaps, flaps, "{name}");
         other.knows("10.1.0.0/24");
         ours.knows("10.2.0.0/24");
+        if name == "bird" {
+            // Where all begins and ends is said (RFC 7313), by both.
+            let session = ours.session(OTHER);
+            let agreed = session.agreed.unwrap().capabilities;
+            assert!(agreed.contains(&"enhanced route refresh".to_owned()));
+            let (sent, received) = (session.messages.sent, session.messages.received);
+            assert!(sent.refresh >= before.sent.refresh + 2, "{sent:?}");
+            assert!(
+                received.refresh >= before.received.refresh + 2,
+                "{received:?}"
+            );
+        }
     }
 }
 
