@@ -20,6 +20,8 @@ test nft      nftables         judges what our encoder wrote
 test etcd     etcd-server      the store's contract against the real one
 test etcdctl  etcd-client      our etcd protocol against the real client
 test curl     curl             the local API over its socket
+test qperf    qperf            our measuring beside it
+test chromium chromium         what plots look like
 test tcpdump  tcpdump          what goes over the wire
 test socat    socat            servers and clients in containers
 test faketime faketime         agents under a clock that jumps

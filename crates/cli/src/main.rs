@@ -31,6 +31,13 @@ fn main() -> ExitCode {
     if let Some(code) = tombolo_lab::reexec(std::env::args_os()) {
         return code;
     }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == tombolo_bench::STATION)
+    {
+        let served = tombolo_bench::serve_station(std::io::stdin(), std::io::stdout());
+        return told(served.map(|()| ExitCode::SUCCESS).map_err(Into::into));
+    }
     let words = match Words::from_arg_matches(&words().get_matches()) {
         Ok(words) => words,
         Err(error) => error.exit(),
