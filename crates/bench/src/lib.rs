@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`study`] takes a list of contenders through a list of trials in turns, and sums up; [`Report`] is
-//! what it found, and `render` makes tables, plots and a page of one, purely.
+//! what it found, and [`render`] makes tables, plots and a page of one, purely.
 //!
 //! It knows nothing of containers, nodes or the lab: they bring it two places and get figures.
 
@@ -19,16 +19,21 @@ pub mod cpu;
 mod error;
 mod histogram;
 mod measured;
+pub mod render;
+mod report;
 mod server;
 mod socket;
 mod station;
+pub mod study;
 mod trial;
 mod wire;
 
 pub use client::Client;
 pub use error::{BenchError, Direction, Protocol};
 pub use measured::{Flow, Measured, RoundTrips};
+pub use report::{Entrant, Failure, Report, Row, Scene, Skipped, Spread, Which};
 pub use server::Server;
 pub use station::{STATION, Station, serve_station};
+pub use study::{Contender, Step, Study};
 pub use trial::{Kind, LARGEST, LARGEST_DATAGRAM, Trial, Window};
 pub use wire::VERSION;
