@@ -23,6 +23,7 @@ pub mod damage;
 pub mod docker;
 pub mod ground;
 pub mod machine;
+pub mod measuring;
 pub mod network;
 pub mod plugin;
 pub mod random;

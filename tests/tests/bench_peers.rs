@@ -7,15 +7,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tombolo_bench::{Kind, LARGEST, Measured, STATION, Station, Trial, Window};
+use tombolo_bench::{Kind, LARGEST, Measured};
 use tombolo_lab::{Lab, Running};
+use tombolo_tests::measuring::Measuring;
 use tombolo_tests::{Shape, lab};
 
-const TOKEN: &str = "peers";
 /// How long each turn measures: whole seconds, since qperf knows no less.
 const SECONDS: u32 = 1;
 const ROUNDS: usize = 5;
@@ -23,53 +22,24 @@ const MOST_ROUNDS: usize = 40;
 /// How far apart medians may be.
 const APART: f64 = 0.10;
 
-type Place = Station<std::process::ChildStdin, std::process::ChildStdout>;
-
 /// Two hosts, and what measures between them.
 struct Scene {
-    near: Place,
-    far: SocketAddr,
-    _programs: Vec<Running>,
-    _far: Place,
+    ours: Measuring,
     lab: Lab,
 }
 
 impl Scene {
     fn new(name: &str) -> Scene {
         let lab = lab(name, &Shape::hosts(2));
-        let mut programs = Vec::new();
-        let mut station = |host: &str| {
-            let program = tombolo_tests::programs().join("tombolo");
-            let program = program.to_str().expect("the path is text").to_owned();
-            let mut running = lab.spawn(host, &[program.as_str(), STATION]).unwrap();
-            let input = running.child.stdin.take().unwrap();
-            let output = running.child.stdout.take().unwrap();
-            programs.push(running);
-            Station::new(input, output)
-        };
-        let (near, mut far_station) = (station("a"), station("b"));
-        let far = far_station.serve(lab.address("b").unwrap(), TOKEN).unwrap();
         Scene {
-            near,
-            far,
-            _programs: programs,
-            _far: far_station,
+            ours: Measuring::between_hosts(&lab),
             lab,
         }
     }
 
     fn ours(&mut self, kind: Kind, message: u32) -> Measured {
-        let window = Window {
-            warm_up: 100,
-            measured: SECONDS * 1000,
-        };
-        let trial = Trial {
-            kind,
-            message,
-            streams: 1,
-            window,
-        };
-        self.near.measure(self.far, TOKEN, &trial).unwrap()
+        let measured = self.ours.try_once(kind, message, SECONDS * 1000);
+        measured.unwrap()
     }
 
     fn bandwidth(&mut self, kind: Kind, message: u32) -> f64 {
@@ -109,7 +79,7 @@ impl Scene {
     }
 
     fn qperf(&self, test: &str, message: u32) -> Vec<(String, f64)> {
-        let to = self.far.ip().to_string();
+        let to = self.ours.server.ip().to_string();
         let (time, message) = (SECONDS.to_string(), message.to_string());
         let argv = ["qperf", "-uu", "-t", &time, "-m", &message, &to, test];
         let text = self.lab.output("a", &argv).unwrap();
@@ -131,7 +101,7 @@ impl Scene {
     }
 
     fn iperf3(&self, words: &[&str], path: &str) -> f64 {
-        let to = self.far.ip().to_string();
+        let to = self.ours.server.ip().to_string();
         let time = SECONDS.to_string();
         let mut argv = vec!["iperf3", "-J", "-t", &time, "-c", &to];
         argv.extend(words);

@@ -129,6 +129,15 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("lab cut", "  tombolo lab cut b"),
     ("lab heal", "  tombolo lab heal b"),
     ("lab kill", "  tombolo lab kill b"),
+    (
+        "bench",
+        "\
+  tombolo bench                                    everything; some minutes
+  tombolo bench --quick --html report.html         fewer sizes; a page with plots
+  tombolo bench --list                             which networks there are to compare
+  tombolo bench --network routed-direct,routed-vxlan --only tcp-bandwidth
+  tombolo bench -o json",
+    ),
     ("lab demo", "  tombolo lab demo"),
     ("version", "  tombolo version"),
 ];

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod apply;
+mod bench;
 mod check;
 mod completion;
 mod describe;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// What could be wrong around this node, and what to do about it.
     Check(check::Check),
+    /// How fast containers reach each other here, by each way that this kernel has.
+    Bench(bench::Bench),
     /// Hosts made of namespaces on this machine, to try things out.
     #[command(subcommand)]
     Lab(lab::LabCommand),
@@ -97,6 +100,7 @@ pub(crate) fn run(command: Command, socket: PathBuf) -> Result<ExitCode> {
         Command::Check(words) => return words.run(&client),
         // It needs all words, which the program's root has.
         Command::Completion(_) => {}
+        Command::Bench(words) => return words.run(),
         Command::Lab(words) => return words.run(),
         Command::Version => println!("tombolo {}", env!("CARGO_PKG_VERSION")),
     }

@@ -5,7 +5,7 @@
 
 mod host;
 mod probe;
-mod trial;
+pub(crate) mod trial;
 
 use tombolo_check::{Facts, NodeFacts};
 use tombolo_kernel::NetnsHandle;

@@ -19,7 +19,7 @@ const SEGMENT: &str = include_str!("trial-segment.yaml");
 
 /// Why the kernel makes no macvlan interfaces, and why no VLANs; none where it does, and where
 /// nothing can be tried.
-pub(super) fn segments() -> (Option<String>, Option<String>) {
+pub(crate) fn segments() -> (Option<String>, Option<String>) {
     let lacks = |vlan: &str| {
         let told = tried(&SEGMENT.replace("VLAN}", &format!("{vlan}}}")));
         told.ok().and_then(|refused| refused.into_iter().next())
@@ -33,7 +33,7 @@ pub(super) fn segments() -> (Option<String>, Option<String>) {
 
 /// For each sort of device that not every kernel has, why this one makes none, if it does not; why
 /// that was not tried, if it was not.
-pub(super) fn features() -> Result<BTreeMap<String, Option<String>>, String> {
+pub(crate) fn features() -> Result<BTreeMap<String, Option<String>>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let name = |name: &str| IfName::new(name).map_err(|e| text(&e));
     let parent = name("tbunder")?;
@@ -93,6 +93,12 @@ pub(super) fn features() -> Result<BTreeMap<String, Option<String>>, String> {
 /// What the kernel refused, in words, each kind of object once; why it was not tried, if it was not.
 pub(super) fn refused() -> Result<Vec<String>, String> {
     tried(WORLD)
+}
+
+/// Why the kernel cannot do a transport, if it cannot, and if that could be tried.
+pub(crate) fn lacks_transport(name: &str) -> Option<String> {
+    let world = WORLD.replace("{type: vxlan}", &format!("{{type: {name}}}"));
+    tried(&world).ok()?.into_iter().next()
 }
 
 fn tried(world: &str) -> Result<Vec<String>, String> {
@@ -212,6 +218,14 @@ mod tests {
                 assert!(why.contains("the kernel has no"), "{kind}: {why}");
             }
         }
+    }
+
+    #[test]
+    fn a_transport_is_tried_by_its_name() {
+        assert_eq!(lacks_transport("direct"), None);
+        let lacks = features().expect("this test needs root");
+        let why = lacks_transport("gre");
+        assert_eq!(why.is_some(), lacks["gre"].is_some(), "{why:?}");
     }
 
     #[test]
