@@ -20,6 +20,7 @@ use tombolo_bgp::{
     RouterId,
 };
 
+use crate::install::now;
 use crate::scene::{OURS, Part, Scene};
 
 /// So many prefixes share their attributes.
@@ -58,6 +59,28 @@ pub fn run(scene: &Scene) -> Result<f64> {
     let end = spans.iter().map(|(_, end)| *end).max();
     let (start, end) = start.zip(end).context("the scene has no parts")?;
     Ok(end.duration_since(start).as_secs_f64() * 1000.0)
+}
+
+/// A peer that has told its table, and stays.
+pub struct Telling {
+    /// When it began, in milliseconds of the system's clock.
+    pub begun: f64,
+    /// Its end would take back all that it told.
+    _session: Session,
+}
+
+/// Lets the first peer of a scene tell what it has.
+pub fn tell(scene: &Scene) -> Result<Telling> {
+    listens(scene)?;
+    let part = scene.parts.first().context("the scene has no parts")?;
+    let told = table(part)?;
+    let mut session = connect(scene, part)?;
+    let begun = now()?;
+    session.stream.write_all(&told).context("tell prefixes")?;
+    Ok(Telling {
+        begun,
+        _session: session,
+    })
 }
 
 /// One peer from its connection to its last prefix: when it began to tell, and when it was done. It stays

@@ -1,10 +1,12 @@
 //! What a speaker costs: a table of 100,000 prefixes that goes in from one peer and out to ten, ours beside
 //! BIRD 2 and GoBGP, in time and in memory at the peak. Then what a reflector of 500 nodes takes that all
-//! come at once, and simulated nodes, at two reflectors and all with all. Last, whole nodes (`nodes.rs`).
+//! come at once, and simulated nodes, at two reflectors and all with all. Then the table once more, into the
+//! kernel (`install.rs`). Last, whole nodes (`nodes.rs`).
 //!
 //! The speaker runs on one host of a lab, all its peers on another: threads that tell and count. Nobody
-//! puts routes into the kernel. Each round has a fresh process for each speaker.
+//! puts routes into the kernel but where it is said. Each round has a fresh process for each speaker.
 
+mod install;
 mod load;
 mod nodes;
 mod scene;
@@ -12,6 +14,7 @@ mod simulated;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,8 @@ const SINKS: u8 = 10;
 const NODES: u16 = 500;
 /// As many nodes as a mesh is for, and what comes after.
 const MESHES: [u16; 2] = [100, 200];
+/// How long all nodes of the mesh that has as many as the reflectors may work.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the processes in the lab are asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +42,10 @@ enum Question {
     Speak(Scene),
     /// To be all its peers: how long did it take, in milliseconds?
     Play(Scene),
+    /// To be the first peer of a scene, and to stay: when did it begin to tell?
+    Tell(Scene),
+    /// Of the kernel: since when does it have all prefixes?
+    Installed(install::Awaited),
     /// Of a way that packets take.
     #[serde(untagged)]
     Path(path::Question),
@@ -50,12 +59,18 @@ struct Cost {
 
 fn main() -> ExitCode {
     let mut speaking: Option<Handle> = None;
+    let mut telling: Option<load::Telling> = None;
     let answer = |question| match question {
         Question::Speak(scene) => {
             speaking = Some(speak(&scene)?);
             Ok(0.0)
         }
         Question::Play(scene) => load::run(&scene),
+        Question::Tell(scene) => {
+            let begun = telling.insert(load::tell(&scene)?).begun;
+            Ok(begun)
+        }
+        Question::Installed(awaited) => install::wait(&awaited),
         Question::Path(question) => path::answer(&question),
     };
     if let Some(code) = serve(answer) {
@@ -92,6 +107,7 @@ fn measure() -> Result<()> {
     reflect(&lab, &Scene::reflector(speaker, NODES), &mut report)?;
     simulate(&mut report)?;
     drop(lab);
+    install::measure(&mut report)?;
     nodes::measure(&mut report)?;
     report.finish()
 }
@@ -167,8 +183,14 @@ fn ours(lab: &Lab, scene: &Scene) -> Result<Cost> {
     play(lab, scene, &name)
 }
 
-/// Writes a configuration, and starts a daemon with it.
 fn theirs(lab: &Lab, scene: &Scene, (name, command): (&str, &str), config: &str) -> Result<Cost> {
+    vacate(lab)?;
+    let _daemon = daemon(lab, (name, command), config)?;
+    play(lab, scene, name)
+}
+
+/// Writes a configuration, and starts a daemon with it.
+fn daemon(lab: &Lab, (name, command): (&str, &str), config: &str) -> Result<Running> {
     let file = format!("/run/bench/{name}.conf");
     let write = "mkdir -p /run/bench && cat > \"$0\"";
     let mut writing = lab.spawn("a", &["sh", "-c", write, &file])?;
@@ -176,10 +198,8 @@ fn theirs(lab: &Lab, scene: &Scene, (name, command): (&str, &str), config: &str)
     std::io::Write::write_all(&mut input, config.as_bytes()).context("write a configuration")?;
     drop(input);
     writing.finish()?;
-    vacate(lab)?;
     let command = format!("{command} >/dev/null 2>&1");
-    let _daemon: Running = lab.spawn("a", &["sh", "-c", &command, &file])?;
-    play(lab, scene, name)
+    Ok(lab.spawn("a", &["sh", "-c", &command, &file])?)
 }
 
 /// Waits until the speaker before has left the port: a process with much memory takes a while to end.
@@ -228,5 +248,14 @@ fn simulate(report: &mut Report) -> Result<()> {
             &times.1,
         ));
     }
+    let known = simulated::bounded_mesh(NODES, PATIENCE);
+    report.add(Figure::alone(
+        format!(
+            "{NODES} simulated nodes, full mesh: known after {} s of work",
+            PATIENCE.as_secs()
+        ),
+        "%",
+        &[known * 100.0],
+    ));
     Ok(())
 }

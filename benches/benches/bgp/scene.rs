@@ -53,6 +53,11 @@ impl Scene {
         }
     }
 
+    /// One peer tells a table to the speaker, and nobody else is there.
+    pub fn feed(speaker: Ipv4Addr, prefixes: u32) -> Scene {
+        Scene::table(speaker, prefixes, 0)
+    }
+
     /// The speaker is a reflector; each of its clients tells one prefix and waits for those of all others.
     pub fn reflector(speaker: Ipv4Addr, clients: u16) -> Scene {
         let part = |number: u16| Part {

@@ -13,6 +13,8 @@ use tombolo_bgp::{Asn, Peer, PeerKey};
 const SYSTEM: Asn = Asn(64512);
 const LIMIT: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_millis(20);
+/// Between two looks at the clock where the work of one step is much.
+const WINK: Duration = Duration::from_millis(1);
 
 /// How long nodes take until each knows the prefixes of all others: in virtual milliseconds, and in those of
 /// this machine.
@@ -52,6 +54,32 @@ pub fn mesh(nodes: u16, seed: u64) -> Result<Converged> {
         meet(&mut network, *node, &others, false);
     }
     converge(&mut network, &all, begun)
+}
+
+/// The same for so long on this machine: which share of all that there is to know is known then?
+pub fn bounded_mesh(nodes: u16, work: Duration) -> f64 {
+    let mut network = Network::new(0, Wire::default());
+    let all = add(&mut network, nodes);
+    let begun = Instant::now();
+    for node in &all {
+        let others: Vec<usize> = all.iter().copied().filter(|other| other != node).collect();
+        meet(&mut network, *node, &others, false);
+    }
+    let known = |network: &Network| {
+        all.iter()
+            .map(|node| network.table(*node).len())
+            .sum::<usize>()
+    };
+    let whole = all.len() * (all.len() - 1);
+    network.wait(LIMIT, WINK, |network| {
+        known(network) >= whole || begun.elapsed() >= work
+    });
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share is printed with few digits"
+    )]
+    let share = known(&network) as f64 / whole as f64;
+    share
 }
 
 /// Adds nodes, each with a block of its own to tell.
