@@ -10,6 +10,7 @@
 mod world;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -148,7 +149,7 @@ fn converge(shape: &Shape, world: &World) -> Network {
 
 /// Puts what a node has learned into a World.
 fn learn(world: &mut World, network: &Network, index: usize) {
-    let route = |(prefix, paths): (&IpNet, &Vec<tombolo_bgp::rib::Path>)| {
+    let route = |(prefix, paths): (&IpNet, &Arc<[tombolo_bgp::rib::Path]>)| {
         let hop = |path: &tombolo_bgp::rib::Path| {
             let address = path.next_hop.address();
             json!({"address": address, "interface": "eth0", "from": path.peer.to_string()})

@@ -124,7 +124,7 @@ impl Candidate {
         let found = DRIVERS.iter().find(|driver| driver.name == self.driver);
         match found {
             Some(driver) if is_physical(driver) => "stations of the physical network",
-            Some(driver::Driver {
+            Some(Driver {
                 reach: Reach::Segment,
                 ..
             }) => "one segment over both hosts",
