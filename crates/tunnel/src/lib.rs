@@ -18,13 +18,21 @@
 mod config;
 pub mod control;
 mod counters;
+mod datapath;
+mod device;
 mod error;
 pub mod header;
+pub mod packet;
+mod socket;
+mod sys;
 mod table;
 
 pub use config::{Config, Key, Network, NetworkId, NodeId, Peer, PeerId, overhead};
 pub use counters::{Counters, Reason, Sums, Traffic};
+pub use datapath::{ControlMessage, Datapath, Ports};
+pub use device::Device;
 pub use error::TunnelError;
+pub use socket::Socket;
 pub use table::{NetworkEntry, PeerEntry, Table};
 
 /// UDP port of a network that names none.

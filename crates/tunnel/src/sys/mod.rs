@@ -1,0 +1,42 @@
+//! The only unsafe code of the crate: system calls that no safe wrapper has as they are needed here, many
+//! messages in one call, from and to buffers that are there already.
+//!
+//! It decides nothing. Callers say by [`Piece`](crate::packet::Piece) which parts of which buffer are
+//! meant; here they become the kernel's vectors, after their bounds are checked.
+
+#![allow(unsafe_code)]
+
+mod address;
+mod receive;
+mod send;
+mod tun;
+
+pub(crate) use receive::{Received, Receiver};
+pub(crate) use send::{Outgoing, Vectors};
+pub(crate) use tun::{device_name, open_queue, persist, set_offloads};
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+/// Sets an integer option of a socket.
+pub(crate) fn set_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for as long as it is borrowed; the pointer and the size are
+    // those of one live integer, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size,
+        )
+    };
+    Errno::result(result).map(drop)
+}
