@@ -150,7 +150,7 @@ fn who_stays_away_for_long_is_a_last_resort() {
         let stale = |is: bool| {
             ours.routes("its routes are marked", |routes| {
                 let paths = routes.best.get(&"10.2.0.0/24".parse().unwrap());
-                let marked = |paths: &Vec<tombolo_bgp::rib::Path>| {
+                let marked = |paths: &[tombolo_bgp::rib::Path]| {
                     let communities = &paths[0].attributes.communities;
                     communities.contains(&Community::LLGR_STALE)
                 };

@@ -42,7 +42,7 @@ fn ip(v6: bool, protocol: u8, body: &[u8]) -> Vec<u8> {
 fn tcp(v6: bool, flags: u8, options: usize, segment: u16, payload: &[u8]) -> Whole {
     let mut body = vec![0; 20 + options];
     body[..8].copy_from_slice(&[0x12, 0x34, 0, 80, 0xff, 0xff, 0xff, 0]);
-    body[12] = ((20 + options) / 4 << 4) as u8;
+    body[12] = (((20 + options) / 4) << 4) as u8;
     body[13] = flags;
     put(&mut body, 14, 501);
     body[20..].fill(1);

@@ -1,9 +1,9 @@
 //! Which networks are compared: every driver that reaches other hosts, with every transport that it
 //! takes. What they are comes from the planner's own tables, so that a new one is compared, too.
 
+use tombolo_plan::check;
 use tombolo_plan::driver::{DRIVERS, Driver, Reach};
 use tombolo_plan::transport::{TRANSPORTS, Transport};
-use tombolo_plan::{check, driver};
 
 use crate::look::trial;
 

@@ -172,13 +172,17 @@ impl BgpPeer {
             let message = "given beside ttlSecurity, which says the same and more; remove it";
             fault("multihop", message.into());
         }
-        if let Some(hold) = self.hold_time {
-            let seconds = hold.0.as_secs();
-            if !(seconds == 0 || (3..=65535).contains(&seconds)) || hold.0.subsec_millis() > 0 {
-                let message = "is not allowed: whole seconds, 0s for never, or 3s to 65535s";
-                fault("holdTime", format!("{hold} {message}"));
-            }
+        if let Some(message) = self.hold_time.and_then(hold_fault) {
+            fault("holdTime", message);
         }
         faults
     }
+}
+
+/// What is wrong with a hold time (RFC 4271 section 4.2).
+fn hold_fault(hold: Span) -> Option<String> {
+    let seconds = hold.0.as_secs();
+    let is_allowed = seconds == 0 || (3..=65535).contains(&seconds);
+    (!is_allowed || hold.0.subsec_millis() > 0)
+        .then(|| format!("{hold} is not allowed: whole seconds, 0s for never, or 3s to 65535s"))
 }
