@@ -49,6 +49,17 @@ pub enum TunnelError {
         /// To whom.
         to: SocketAddr,
     },
+    /// The process that runs the tunnel cannot be asked.
+    #[error("cannot speak with the tunnel at {path}: {cause}; is `tombolo tunnel` running there?")]
+    Process {
+        /// The socket.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// The tunnel has ended.
+    #[error("the tunnel has stopped; start another one")]
+    Stopped,
     /// The kernel has no more of something.
     #[error("cannot {operation}: {errno}; the limit of processes or of open files may be too low")]
     Resources {

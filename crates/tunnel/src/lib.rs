@@ -23,6 +23,7 @@ mod device;
 mod error;
 pub mod header;
 pub mod packet;
+pub mod process;
 mod socket;
 mod sys;
 mod table;

@@ -6,7 +6,7 @@
 //!    ▲ one hello, then    │   │ hellos of the size in use: every 20 s, 5 s behind a translation,
 //!    │ the next later and │ ◄─┘ 2 s while packets are sent
 //!    │ later              │
-//!    └────────────────────┘ four hellos, small ones too, are not answered
+//!    └────────────────────┘ three hellos, small ones too, are not answered
 //! ```
 //!
 //! While it is down, hellos go in turn to its configured address and to the one that it was last at.
@@ -30,7 +30,7 @@ const TRANSLATED: Duration = Duration::from_secs(5);
 /// While packets are sent.
 const ACTIVE: Duration = Duration::from_secs(2);
 /// So often a hello is sent before it counts as not answered.
-const TRIES: u8 = 4;
+const TRIES: u8 = 3;
 /// How long an answer may take, whatever earlier ones took.
 const ANSWER: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(1));
 /// The pauses between hellos to who does not answer.
@@ -308,6 +308,7 @@ impl Peer {
             endpoint: self.endpoint,
             seen_as: self.seen_as(),
             mtu: self.search.in_use(),
+            limit: self.search.limit(),
             mtu_confirmed: self.search.is_confirmed(),
             round_trip: self.round_trip,
             heard: self.heard.map(|heard| now.saturating_sub(heard)),

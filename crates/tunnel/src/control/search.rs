@@ -2,14 +2,16 @@
 //! RFC 8899. Sizes are those of inner packets.
 //!
 //! ```text
-//!   limit ─ lost? ─► 1280 in use, then halves between what passed and what did not ─► found
+//!   limit ─ lost? ─► 1280, then halves between what passed and what did not ─► found, in use
 //!     ▲                                                                                │
 //!     └──────────── from time to time, whether more passes by now ◄────────────────────┘
 //! ```
 //!
 //! It begins with what the interfaces at both ends allow, because that is mostly right, and a packet
-//! that is answered "too big" makes its sender remember that for minutes. What is in use is asked for
-//! again and again: a way that silently swallows large packets says nothing by itself.
+//! that is answered "too big" makes its sender remember that for minutes. For the same reason nothing
+//! smaller is in use while it searches: some seconds without large packets are the lesser evil. What is
+//! in use is asked for again and again: a way that silently swallows large packets says nothing by
+//! itself.
 
 use std::time::Duration;
 
@@ -64,6 +66,11 @@ impl Search {
     /// The largest packet to be sent.
     pub fn in_use(&self) -> u16 {
         self.in_use
+    }
+
+    /// The largest that the interfaces at both ends allow.
+    pub fn limit(&self) -> u16 {
+        self.limit
     }
 
     /// Whether a packet of that size has passed.
@@ -138,7 +145,6 @@ impl Search {
             span.passes = FLOOR;
         }
         if size <= self.in_use {
-            self.in_use = if size > BASE { BASE } else { FLOOR.min(size) };
             self.confirmed = false;
             self.wait = RAISE_FIRST;
         }

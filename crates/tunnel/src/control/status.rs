@@ -32,6 +32,8 @@ pub struct PeerStatus {
     pub seen_as: Option<SocketAddr>,
     /// The largest packet that is sent to it, without the tunnel's own bytes.
     pub mtu: u16,
+    /// The largest that the interfaces at both ends allow.
+    pub limit: u16,
     /// Whether a packet of that size has been answered.
     pub mtu_confirmed: bool,
     /// How long an answer takes.

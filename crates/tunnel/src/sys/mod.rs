@@ -15,7 +15,7 @@ pub(crate) use receive::{Received, Receiver};
 pub(crate) use send::{Outgoing, Vectors};
 pub(crate) use tun::{device_name, open_queue, persist, set_offloads};
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -39,4 +39,10 @@ pub(crate) fn set_option(
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// Takes a descriptor that another process has just sent, and that nobody here has besides.
+pub(crate) fn own(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has made it for this process in this very call, whose result is used once.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
