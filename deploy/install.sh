@@ -49,7 +49,7 @@ fi
 install -D -m 0755 "$from/tombolo" "$root/usr/local/bin/tombolo"
 install -D -m 0755 "$from/tombolo-cni" "$root/opt/cni/bin/tombolo-cni"
 install -D -m 0755 "$from/tombolo-docker" "$root/usr/local/bin/tombolo-docker"
-for unit in tombolo.service tombolo-docker.service tombolo-docker.socket; do
+for unit in tombolo.service tombolo-tunnel.service tombolo-docker.service tombolo-docker.socket; do
     install -D -m 0644 "$here/$unit" "$root/etc/systemd/system/$unit"
 done
 # Completion, where distributions look for it; a shell that is not there does not mind.

@@ -125,6 +125,10 @@ impl Files {
     pub fn node_key(&self) -> PathBuf {
         self.dir.join("node.key")
     }
+    /// What this node signs its tunnel's messages with.
+    pub fn tunnel_key(&self) -> PathBuf {
+        self.dir.join("tunnel.key")
+    }
     /// What was done without the store.
     pub fn journal(&self) -> PathBuf {
         self.dir.join("journal")

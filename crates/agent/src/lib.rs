@@ -34,6 +34,7 @@ mod renew;
 mod run;
 mod shared;
 mod store;
+mod tunnel;
 mod underlay;
 
 pub use config::{AgentOptions, Config, DEFAULT_STATE_DIR, LogFormat};

@@ -1,18 +1,19 @@
 //! What this node tells the others: that it is there, where, alive, and what it does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tombolo_api::{Fault, FaultKind};
-use tombolo_model::kinds::{NodeAddress, NodeStatus};
+use tombolo_model::kinds::{NodeAddress, NodeNetworkStatus, NodeStatus};
 use tombolo_model::{AnyResource, Name, Node, Resource, World, Write};
+use tombolo_plan::HostPlan;
 use tombolo_store::{Compare, LeaseId, Op, Resources, Revision, StoreError, Txn};
 
 use crate::config::{Files, StoreConfig};
 use crate::shared::Shared;
-use crate::underlay;
+use crate::{tunnel, underlay};
 
 /// A node counts as absent so long after its last sign of life.
 const LEASE: Duration = Duration::from_secs(15);
@@ -180,15 +181,25 @@ fn changed(present: &Resource<Node>, node: Resource<Node>) -> Vec<Write> {
 /// Tells the others what this node does, whenever it does something else.
 pub(crate) async fn announce(shared: Arc<Shared>) {
     let mut applied = shared.news_of_applied();
-    while applied.changed().await.is_ok() {
+    let mut received = shared.tunnelling.news_of_received();
+    loop {
+        let news = tokio::select! {
+            news = applied.changed() => news,
+            news = received.changed() => news,
+        };
+        if news.is_err() {
+            return;
+        }
         let state = Arc::clone(&applied.borrow_and_update());
+        received.mark_unchanged();
         if state.revision == Revision::NONE || state.is_held_up() {
             continue;
         }
         let status = NodeStatus {
             boot_id: shared.boot_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            networks: state.plan.announce.clone(),
+            tunnel_key: shared.tunnel_key.clone(),
+            networks: networks(&shared, &state.plan),
         };
         let decide = |world: &World| {
             let Some(present) = world.nodes.get(shared.node()) else {
@@ -206,6 +217,14 @@ pub(crate) async fn announce(shared: Arc<Shared>) {
             tokio::time::sleep(RETRY).await;
         }
     }
+}
+
+/// What this node does for each network.
+fn networks(shared: &Shared, plan: &HostPlan) -> BTreeMap<Name, NodeNetworkStatus> {
+    let planned = plan.announce.iter();
+    planned
+        .map(|(name, status)| (name.clone(), tunnel::is_received(shared, name, status)))
+        .collect()
 }
 
 /// Keeps the node's underlay addresses as they are on the host.

@@ -18,7 +18,7 @@ use crate::config::{AgentOptions, Config, Files, LogFormat};
 use crate::shared::Shared;
 use crate::{
     addresses, admit, apply, attach, bgp, follow, http, listen, policy, publish, renew, store,
-    underlay,
+    tunnel, underlay,
 };
 
 /// How long the tasks may take to end.
@@ -133,8 +133,10 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     admit::serve_others(&shared, authority).await?;
     policy::start(&shared)?;
     bgp::recall(&shared)?;
+    tunnel::recall(&shared);
     apply::start(&shared)?;
     tokio::spawn(bgp::follow(Arc::clone(&shared)));
+    tokio::spawn(tunnel::follow(Arc::clone(&shared)));
     tokio::spawn(addresses::keep_tunnels(Arc::clone(&shared)));
     tokio::spawn(attach::alone::catch_up(Arc::clone(&shared)));
     tokio::spawn(addresses::sweep(Arc::clone(&shared)));
@@ -152,6 +154,7 @@ async fn serve_all(config: Config, files: Files) -> Result<()> {
     tracing::info!("stopping; the kernel stays as it is, and traffic goes on");
     tell_service_manager("STOPPING=1");
     bgp::stop(&shared).await;
+    tunnel::stop(&shared);
     let _ = stop.send(());
     let _ = tokio::time::timeout(END, api).await;
     let _ = std::fs::remove_file(&shared.config.socket);

@@ -5,6 +5,7 @@
 //! they need to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::config::{Config, Files};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::policy::denials::Denials;
+use crate::tunnel::Tunnelling;
 
 /// How long the World may take to show a revision that the store has.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -63,6 +65,10 @@ pub(crate) struct Shared {
     pub denials: Denials,
     /// The BGP speaker.
     pub speaking: Speaking,
+    /// The tunnel through user space.
+    pub tunnelling: Tunnelling,
+    /// What this node signs its tunnel's messages with.
+    pub tunnel_key: String,
     /// What was done without the store.
     pub journal: Journal,
     /// Whose turn it is to do something without the store.
@@ -154,6 +160,7 @@ impl Shared {
         boot_id: String,
     ) -> Result<Shared> {
         let journal = Journal::open(&files.journal())?;
+        let tunnel_key = crate::tunnel::key(&files)?;
         Ok(Shared {
             config,
             files,
@@ -172,6 +179,8 @@ impl Shared {
             cut: watch::Sender::default(),
             denials: Denials::default(),
             speaking: Speaking::default(),
+            tunnelling: Tunnelling::default(),
+            tunnel_key,
             journal,
             alone: tokio::sync::Mutex::default(),
             promised: std::sync::Mutex::default(),
@@ -209,11 +218,29 @@ impl Shared {
 
     /// Puts what this node has learned by BGP into the World, and answers its edition.
     pub fn learn(&self, learned: Learned) -> u64 {
-        let learned = Resource::new(self.node().clone(), learned);
+        self.find_out(|known| {
+            let passes = std::mem::take(&mut known.passes);
+            *known = Learned {
+                passes,
+                ..learned.clone()
+            };
+        })
+    }
+
+    /// Puts how large a packet passes to other nodes into the World.
+    pub fn learn_passes(&self, passes: &BTreeMap<SocketAddr, u32>) {
+        self.find_out(|known| known.passes.clone_from(passes));
+    }
+
+    fn find_out(&self, change: impl Fn(&mut Learned)) -> u64 {
         self.change(|view| {
             let base = view.base.as_mut();
             for world in base.into_iter().chain([&mut view.world]) {
-                world.learned.insert(self.node().clone(), learned.clone());
+                let known = world.learned.remove(self.node());
+                let mut known =
+                    known.unwrap_or_else(|| Resource::new(self.node().clone(), Learned::default()));
+                change(&mut known.spec);
+                world.learned.insert(self.node().clone(), known);
             }
         })
     }

@@ -39,6 +39,7 @@ mod bgp;
 mod client;
 mod error;
 mod flow;
+mod tunnel;
 mod types;
 mod words;
 
@@ -47,6 +48,7 @@ pub use client::{Client, ClientError, Lines};
 pub use error::{Fault, FaultKind};
 pub use flow::{Denial, FlowAnswer, FlowRequest};
 pub use tombolo_policy::Changes;
+pub use tunnel::{TunnelPeerView, TunnelState};
 pub use types::*;
 pub use words::named_port;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tombolo_model::kinds::policy::NamedPort;
 use tombolo_model::{ContainerId, IfName, MacAddr, Name, PortMapping, ResourceKey};
 
-use crate::BgpState;
+use crate::{BgpState, TunnelState};
 
 /// Plug a container into a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -349,6 +349,9 @@ pub struct Status {
     /// Its BGP speaker; none where it speaks no BGP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bgp: Option<BgpState>,
+    /// Its tunnel through user space; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelState>,
     /// What was repaired since the agent started, by kind.
     pub repaired: BTreeMap<String, u64>,
     /// What cannot be done as the resources ask, or failed, in words; empty if all is well.

@@ -44,6 +44,12 @@ const EXAMPLES: &[(&str, &str)] = &[
   tombolo agent --cleanup                          everything of ours leaves the kernel",
     ),
     (
+        "tunnel",
+        "\
+  tombolo tunnel                                   as the systemd unit runs it
+  tombolo tunnel --queues 8                        a faster one takes over; no packet is lost",
+    ),
+    (
         "status",
         "\
   tombolo status

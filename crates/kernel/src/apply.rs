@@ -194,6 +194,10 @@ impl<'a> Applier<'a> {
         if lost && matches!(op, Op::Remove { .. }) && on_a_link(&op.place().key) {
             return Ok(());
         }
+        if let Some(name) = tun(op) {
+            self.flush(netns);
+            link::create_tun(&self.session(netns)?.handle, name)?;
+        }
         let peer = self.peer_namespace(op)?;
         let protocol = self.kernel.ownership.route_protocol;
         let messages = encode(op, &self.session(netns)?.links, peer.as_ref(), protocol)?;
@@ -331,6 +335,20 @@ fn parent_outside(op: &Op) -> Option<&IfName> {
             },
             Netns::Sandbox(_),
         ) => link.kind.stands_on(),
+        _ => None,
+    }
+}
+
+/// The TUN device that an operation makes.
+fn tun(op: &Op) -> Option<&IfName> {
+    match (op, &op.place().key) {
+        (
+            Op::Create {
+                object: Object::Link(link),
+                ..
+            },
+            Key::Link(name),
+        ) => (link.kind == LinkKind::Tun).then_some(name),
         _ => None,
     }
 }

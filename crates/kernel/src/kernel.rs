@@ -525,4 +525,7 @@ mod random;
 mod segments;
 
 #[cfg(test)]
+mod tun;
+
+#[cfg(test)]
 mod tunnels;

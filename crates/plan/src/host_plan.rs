@@ -9,6 +9,7 @@ use tombolo_model::{Name, ResourceKey};
 
 use crate::bgp::BgpPlan;
 use crate::objects::{Object, Place};
+use crate::tunnel::TunnelPlan;
 
 /// Everything that one host should hold.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +23,8 @@ pub struct HostPlan {
     pub announce: BTreeMap<Name, NodeNetworkStatus>,
     /// What its BGP speaker is to be; none if it is to have none.
     pub bgp: Option<BgpPlan>,
+    /// What its tunnel through user space is to be; none if it is to have none.
+    pub tunnel: Option<TunnelPlan>,
     /// What cannot be done as the resources ask for.
     pub problems: Vec<Problem>,
 }
@@ -122,6 +125,9 @@ impl fmt::Display for HostPlan {
         }
         if let Some(bgp) = &self.bgp {
             write!(f, "{bgp}")?;
+        }
+        if let Some(tunnel) = &self.tunnel {
+            write!(f, "{tunnel}")?;
         }
         for problem in &self.problems {
             writeln!(f, "problem {}: {}", problem.resource, problem.message)?;

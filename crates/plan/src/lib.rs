@@ -33,6 +33,7 @@ pub mod policy;
 mod segment;
 mod traffic;
 pub mod transport;
+pub mod tunnel;
 pub mod underlay;
 mod ways;
 

@@ -120,6 +120,20 @@ pub(crate) fn short(words: &[&str]) -> String {
     hex::encode(&digest(words)[..6])
 }
 
+/// The TUN device of a network whose packets travel through user space: `tbu` and eight hexadecimal
+/// digits.
+#[must_use]
+pub fn tun(network: &Name) -> IfName {
+    hashed("tbu", 8, &[network.as_str()])
+}
+
+/// The number that tells a network's packets in a tunnel through user space.
+#[must_use]
+pub fn tun_number(network: &Name) -> u32 {
+    let digest = digest(&["tun", network.as_str()]);
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
 /// The VXLAN device of an identifier over one family of the underlay: `tbx4096`, `tbx4096-6`.
 #[must_use]
 pub fn vxlan(vni: Vni, underlay: Family) -> IfName {

@@ -47,6 +47,7 @@ pub(crate) fn plan(site: &Site, ways: &Ways, plan: &mut HostPlan) {
             want_neighbours(&namespace, endpoint, &bridge, plan);
         }
         let peer = Peer {
+            passes: None,
             node,
             path,
             tunnel: Vec::new(),

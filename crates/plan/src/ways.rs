@@ -5,6 +5,7 @@
 //! Which of them is taken, and when, is decided in [`choice`].
 
 mod choice;
+mod expected;
 mod peering;
 
 use std::collections::BTreeMap;
@@ -137,6 +138,7 @@ impl<'a> Ways<'a> {
                 continue;
             };
             let tunnel = tunnels.get(peer.name()).cloned().unwrap_or_default();
+            self.expect_all((peer, &nets), &tunnels, mtu, plan);
             for family in Family::ALL {
                 let of_family = |(net, _): &&(IpNet, Origin)| Family::of_net(*net) == family;
                 let nets: Vec<_> = nets.iter().filter(of_family).collect();
@@ -162,6 +164,7 @@ impl<'a> Ways<'a> {
                 let site = self.site(&now.spec, &tunnels, mtu);
                 let to = Peer {
                     node: peer,
+                    passes: self.passes(now.transport.port(&now.spec), &now.path),
                     path: now.path,
                     tunnel: tunnel.clone(),
                 };
@@ -380,7 +383,8 @@ fn send_all(
     let passes = to
         .path
         .mtu()
-        .saturating_sub(transport.overhead(site.spec, to.path.family()));
+        .saturating_sub(transport.overhead(site.spec, to.path.family()))
+        .min(to.passes.unwrap_or(u32::MAX));
     for (net, origin) in nets {
         let destination = Destination {
             net: *net,

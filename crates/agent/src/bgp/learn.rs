@@ -44,6 +44,7 @@ impl Reader {
         let learned = Learned {
             settled: routes.settled,
             routes: routes.best.iter().map(read).collect(),
+            ..Learned::default()
         };
         self.known.retain(|_, hops| Arc::strong_count(hops) > 1);
         learned

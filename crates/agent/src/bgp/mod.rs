@@ -81,6 +81,7 @@ pub(crate) fn recall(shared: &Shared) -> Result<()> {
     shared.learn(Learned {
         settled: false,
         routes,
+        ..Learned::default()
     });
     Ok(())
 }

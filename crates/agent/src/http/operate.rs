@@ -53,6 +53,7 @@ pub(super) async fn status(
     }
     let answer = ask_store(&shared).await;
     let bgp = crate::bgp::state(&shared).await;
+    let tunnel = crate::tunnel::state(&shared).await;
     let state = Arc::clone(&shared.applied.borrow());
     let world = shared.world();
     let followed = shared.store_error.borrow().clone();
@@ -80,6 +81,7 @@ pub(super) async fn status(
             .count(),
         objects: metrics::count(&state.plan),
         bgp,
+        tunnel,
         repaired: shared.metrics.repairs(),
         problems: problems(&shared, &state, store_error, read_only),
     }))

@@ -28,6 +28,7 @@ pub(super) fn problems(
     problems.extend(planned);
     problems.extend(rest);
     problems.extend(crate::bgp::problems(shared));
+    problems.extend(crate::tunnel::problems(shared));
     problems.extend(state.error.clone());
     let cut = shared.cut.borrow().error.clone();
     problems

@@ -57,6 +57,16 @@ const FEATURES: &[Feature] = &[
         is_used: |node| node.links.contains(&tunnel(&Tunnel::Ip6gre)),
     },
     Feature {
+        kind: "tun",
+        purpose: "transport udp",
+        module: "tun",
+        is_used: |node| {
+            node.links
+                .iter()
+                .any(|link| link.as_str().starts_with("tbu"))
+        },
+    },
+    Feature {
         kind: "ipvlan",
         purpose: "driver ipvlan",
         module: "ipvlan",

@@ -16,6 +16,7 @@ mod node;
 mod sessions;
 mod status;
 mod token;
+mod tunnel;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     Token(token::Token),
     /// Run the agent; `--cleanup` removes everything of ours from the kernel instead.
     Agent(node::Agent),
+    /// Run the tunnel of transport `udp` as a process of its own, so that packets go on while the agent
+    /// is restarted.
+    Tunnel(tunnel::Tunnel),
     /// How this node is.
     Status(status::Status),
     /// List resources, or show one.
@@ -85,6 +89,7 @@ pub(crate) fn run(command: Command, socket: PathBuf) -> Result<ExitCode> {
         Command::Join(words) => words.run(socket)?,
         Command::Token(words) => words.run(&client)?,
         Command::Agent(words) => words.run(socket)?,
+        Command::Tunnel(words) => words.run()?,
         Command::Status(words) => return words.run(&client),
         Command::Get(words) => words.run(&client)?,
         Command::Describe(words) => words.run(&client)?,

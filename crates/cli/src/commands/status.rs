@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use tombolo_api::{Client, ClientError, Status as Answer};
+use tombolo_api::{Client, ClientError, Status as Answer, TunnelState};
 
 use super::sessions;
 use crate::output::{Format, list, table};
@@ -86,6 +86,9 @@ fn report(status: &Answer) -> String {
     if let Some(bgp) = &status.bgp {
         text.push_str(&format!("bgp        {}\n", sessions::summary(bgp)));
     }
+    if let Some(tunnel) = &status.tunnel {
+        text.push_str(&format!("tunnel     {}\n", tunnel_summary(tunnel)));
+    }
     text.push_str(&format!("endpoints  {}\n", status.endpoints));
     let counts = |map: Vec<String>| list(map).replace(',', ", ");
     let objects = status
@@ -102,10 +105,7 @@ fn report(status: &Answer) -> String {
             .collect();
         text.push_str(&format!("repaired   {}\n", counts(repaired)));
     }
-    text.push_str(&format!("\n{}\n", nodes(status)));
-    if let Some(bgp) = status.bgp.as_ref().filter(|bgp| !bgp.sessions.is_empty()) {
-        text.push_str(&format!("\n{}\n", sessions::sessions(bgp)));
-    }
+    text.push_str(&tables(status));
     match status.problems.as_slice() {
         [] => text.push_str("\nno problems\n"),
         problems => {
@@ -116,6 +116,47 @@ fn report(status: &Answer) -> String {
         }
     }
     text
+}
+
+/// The nodes, and those that this one speaks with by itself.
+fn tables(status: &Answer) -> String {
+    let mut text = String::new();
+    text.push_str(&format!("\n{}\n", nodes(status)));
+    if let Some(bgp) = status.bgp.as_ref().filter(|bgp| !bgp.sessions.is_empty()) {
+        text.push_str(&format!("\n{}\n", sessions::sessions(bgp)));
+    }
+    if let Some(tunnel) = status
+        .tunnel
+        .as_ref()
+        .filter(|tunnel| !tunnel.peers.is_empty())
+    {
+        text.push_str(&format!("\n{}\n", tunnel_peers(tunnel)));
+    }
+    text
+}
+
+fn tunnel_summary(tunnel: &TunnelState) -> String {
+    let up = tunnel.peers.iter().filter(|peer| peer.up).count();
+    let by = match tunnel.process {
+        Some(process) => format!("process {process}"),
+        None => "the agent".to_owned(),
+    };
+    let mut text = format!(
+        "{up} of {} nodes answer, carried by {by}",
+        tunnel.peers.len()
+    );
+    let dropped = tunnel.dropped.iter();
+    let dropped: Vec<String> = dropped.map(|(why, n)| format!("{n} {why}")).collect();
+    if !dropped.is_empty() {
+        text.push_str(&format!("; packets dropped: {}", dropped.join(", ")));
+    }
+    text
+}
+
+fn tunnel_peers(tunnel: &TunnelState) -> String {
+    let rows = tunnel.peers.iter();
+    let rows = rows.map(|peer| vec![peer.node.clone(), peer.words.clone()]);
+    table(&["node", "through the tunnel"], rows)
 }
 
 fn nodes(status: &Answer) -> String {

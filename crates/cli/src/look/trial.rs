@@ -67,6 +67,7 @@ pub(crate) fn features() -> Result<BTreeMap<String, Option<String>>, String> {
         parent,
     };
     kinds.extend([("ipvlan", ipvlan), ("vlan", vlan), ("vxlan", vxlan)]);
+    kinds.insert("tun", LinkKind::Tun);
     let node = Name::new("a").map_err(|e| text(&e))?;
     let mut plan = HostPlan::default();
     want_underlay(&mut plan, &node).map_err(|e| text(&e))?;

@@ -28,6 +28,9 @@ pub(crate) fn create(
     links: &Links,
     peer: Option<&NetnsHandle>,
 ) -> Result<Vec<Message>, KernelError> {
+    if link.kind == LinkKind::Tun {
+        return Ok(vec![finish_tun(name, link)]);
+    }
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     // A port goes up when it is one, so that it never speaks outside of its bridge.
     let up = if link.up && link.port.is_none() && !link.kind.shares_parent() {
@@ -78,6 +81,15 @@ pub(crate) fn create(
     Ok(messages)
 }
 
+/// What is left to do to a TUN device, which is made by then.
+fn finish_tun(name: &IfName, link: &Link) -> Message {
+    set(name, if link.up { UP } else { 0 }, |message| {
+        if let Some(mtu) = link.mtu {
+            message.put_u32(a::MTU, mtu.get());
+        }
+    })
+}
+
 /// Says what sort of device it is.
 fn describe(
     message: &mut Message,
@@ -108,7 +120,7 @@ fn describe(
             info(message, "vxlan", |data| vxlan(data, &link.kind, index));
         }
         LinkKind::Tunnel(kind) => info(message, kind.name(), |data| tunnel::put(data, kind)),
-        LinkKind::VethEnd | LinkKind::Existing => {
+        LinkKind::VethEnd | LinkKind::Tun | LinkKind::Existing => {
             return Err(KernelError::Impossible {
                 operation: format!("create link {name}"),
                 reason: "it cannot be made by itself: whoever owns it has to make it",

@@ -10,12 +10,14 @@ mod parent;
 mod read;
 mod removal;
 mod sharing;
+mod tun;
 mod tunnel;
 
 pub(crate) use apply::{change, create, finish, remove, remove_numbered, up};
 pub(crate) use parent::{check, find_index};
 pub(crate) use read::{LinkInfo, decode, is_marked, object, read_links, read_numbered};
 pub(crate) use removal::remove_all;
+pub(crate) use tun::create as create_tun;
 
 /// `IFLA_*` of linux/if_link.h, as far as they are used here.
 mod attribute {

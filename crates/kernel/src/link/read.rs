@@ -7,7 +7,7 @@ use tombolo_plan::naming::LINK_PREFIX;
 use tombolo_plan::objects::{BridgePort, Link, LinkKind, Stations, Tunnel};
 
 use super::sharing::{self, Mode};
-use super::{TAGGED, attribute as a, header, tunnel};
+use super::{TAGGED, attribute as a, header, tun, tunnel};
 use crate::error::KernelError;
 use crate::netlink::{Attribute, Message, attributes};
 use crate::session::{Links, Session};
@@ -35,6 +35,8 @@ pub(crate) struct LinkInfo {
     pub vxlan: Option<Vxlan>,
     /// Which tunnel it is, as far as a plan could want it.
     pub tunnel: Option<Tunnel>,
+    /// Whether it is a TUN device as a plan could want it.
+    pub tun: bool,
     pub loopback: bool,
     /// Whether frames can leave and come (`IFF_LOWER_UP`).
     pub carrier: bool,
@@ -102,6 +104,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<LinkInfo> {
         stations: Stations::Learned,
         vxlan: None,
         tunnel: None,
+        tun: false,
         loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
         carrier: flags & LOWER_UP != 0,
         parent: None,
@@ -141,6 +144,7 @@ fn decode_info(info: &Attribute<'_>, link: &mut LinkInfo) {
             link.mode = data.and_then(|data| sharing::decode(kind, &data));
         }
         Some("vlan") => link.vlan = data.and_then(|data| decode_vlan(&data)),
+        Some("tun") => link.tun = data.is_some_and(|data| tun::is_ours(&data)),
         Some(kind) => link.tunnel = data.and_then(|data| tunnel::decode(kind, &data)),
         None => {}
     }
@@ -223,6 +227,7 @@ fn kind(link: &LinkInfo, links: &Links) -> LinkKind {
             .unwrap_or(LinkKind::Existing),
         Some("macvlan" | "ipvlan") => sharing::kind(link, links).unwrap_or(LinkKind::Existing),
         Some("vlan") => vlan_kind(link, links).unwrap_or(LinkKind::Existing),
+        Some("tun") if link.tun => LinkKind::Tun,
         _ => link.tunnel.map_or(LinkKind::Existing, LinkKind::Tunnel),
     }
 }

@@ -91,6 +91,32 @@ pub(crate) fn send_frame(fd: BorrowedFd<'_>, link: u32, frame: &[u8]) -> Result<
     Errno::result(sent).map(drop)
 }
 
+/// Makes a persistent TUN device of several queues, whose packets have a `virtio_net_hdr` before them, in
+/// the namespace of the calling thread (linux/if_tun.h). `control` is an open `/dev/net/tun`.
+pub(crate) fn make_tun(control: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: flags as libc::c_short,
+        },
+    };
+    if name.len() >= request.ifr_name.len() {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte.cast_signed();
+    }
+    // SAFETY: the descriptor is open for as long as it is borrowed; the kernel reads and writes the one
+    // live structure, whose name ends with a zero.
+    let made = unsafe { libc::ioctl(control.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    Errno::result(made)?;
+    let persist: libc::c_ulong = 1;
+    // SAFETY: the descriptor is open for as long as it is borrowed; the argument is a number.
+    let kept = unsafe { libc::ioctl(control.as_raw_fd(), libc::TUNSETPERSIST, persist) };
+    Errno::result(kept).map(drop)
+}
+
 /// Gives memory that is free by now back to the kernel. After a large list was taken apart that is
 /// more than the allocator gives back by itself. Does nothing where the C library cannot.
 pub fn give_back_memory() {

@@ -74,6 +74,9 @@ pub struct NodeStatus {
     /// Version of the agent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
+    /// What it signs the messages of its tunnel with, as 64 hexadecimal digits (transport `udp`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tunnel_key: String,
     /// What it does for each network.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<Name, NodeNetworkStatus>,

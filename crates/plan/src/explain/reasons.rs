@@ -117,6 +117,14 @@ const REASONS: &[(&str, &str)] = &[
         "who asks for the container's address is answered on this host, so that no question travels",
     ),
     (
+        "transport/udp: the device",
+        "packets for other nodes go to it, and a process carries them in UDP",
+    ),
+    (
+        "transport/udp: the node's own address in the network",
+        "the node's own packets to containers elsewhere carry it, so that answers come back through the tunnel",
+    ),
+    (
         "transport/vxlan: the segment's device",
         "frames for containers on other hosts leave and arrive by it",
     ),

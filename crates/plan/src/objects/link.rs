@@ -86,6 +86,9 @@ pub enum LinkKind {
     },
     /// A tunnel for packets.
     Tunnel(Tunnel),
+    /// A persistent device whose packets go to a process: of several queues, without Ethernet header,
+    /// with what the kernel knows of checksums and segments before each packet.
+    Tun,
     /// An interface of its own on another one, with a link-layer address of its own.
     Macvlan {
         /// The interface below it, in the host's namespace.
@@ -230,6 +233,7 @@ impl fmt::Display for LinkKind {
                 )
             }
             LinkKind::Tunnel(tunnel) => write!(f, "{tunnel}"),
+            LinkKind::Tun => f.write_str("tun"),
             LinkKind::Macvlan {
                 parent,
                 mode,

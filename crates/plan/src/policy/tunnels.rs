@@ -28,17 +28,15 @@ const UDP: u8 = 17;
 enum Sign {
     /// A UDP port.
     Port(u16),
+    /// A UDP port where nodes are known by what they say: they may be behind a translation.
+    Open(u16),
     /// A protocol, over one family of the underlay.
     Protocol(Family, u8),
 }
 
 /// Plans the guard of the host's tunnels, if it has any.
 pub(super) fn plan(world: &World, plan: &mut HostPlan) {
-    let signs: BTreeSet<Sign> = plan
-        .objects
-        .values()
-        .flat_map(|planned| signs(&planned.object))
-        .collect();
+    let signs = all_signs(plan);
     let Some(first) = world.nodes.values().next().filter(|_| !signs.is_empty()) else {
         return;
     };
@@ -68,12 +66,13 @@ pub(super) fn plan(world: &World, plan: &mut HostPlan) {
 pub(super) fn open(world: &World, direction: Direction, plan: &HostPlan) -> Vec<Rule> {
     let nodes = world.nodes.values().flat_map(|node| &node.spec.addresses);
     let families: BTreeSet<Family> = nodes.map(|own| Family::of_net(own.address)).collect();
-    let signs: BTreeSet<Sign> = (plan.objects.values())
-        .flat_map(|planned| signs(&planned.object))
+    let signs = all_signs(plan);
+    let ports = signs.iter().filter(|sign| matches!(sign, Sign::Open(_)));
+    let mut rules: Vec<Rule> = ports
+        .map(|sign| Rule::new(sign.matches(), Action::Accept))
         .collect();
-    let mut rules = Vec::new();
     for family in families {
-        for sign in signs.iter().filter(|sign| sign.is_of(family)) {
+        for sign in signs.iter().filter(|sign| sign.is_known_by_address(family)) {
             let addresses = AddressMatch {
                 family,
                 addresses: Addresses::Set(nodes_set(family)),
@@ -95,19 +94,34 @@ fn nodes_set(family: Family) -> String {
     format!("nodes-{family}")
 }
 
+/// What tells the packets of all tunnels of a host.
+fn all_signs(plan: &HostPlan) -> BTreeSet<Sign> {
+    let listens = plan.tunnel.iter().flat_map(|tunnel| &tunnel.listen);
+    let objects = plan.objects.values();
+    objects
+        .flat_map(|planned| signs(&planned.object))
+        .chain(listens.map(|address| Sign::Open(address.port())))
+        .collect()
+}
+
 impl Sign {
     fn is_of(self, underlay: Family) -> bool {
         match self {
-            Sign::Port(_) => true,
+            Sign::Port(_) | Sign::Open(_) => true,
             Sign::Protocol(family, _) => family == underlay,
         }
+    }
+
+    /// Whether its packets are known as nodes' by their addresses, over one family.
+    fn is_known_by_address(self, underlay: Family) -> bool {
+        self.is_of(underlay) && !matches!(self, Sign::Open(_))
     }
 
     fn matches(self) -> Vec<Match> {
         let protocol = |number| Match::ProtocolNumber { number, not: false };
         match self {
             Sign::Protocol(_, number) => vec![protocol(number)],
-            Sign::Port(port) => vec![
+            Sign::Port(port) | Sign::Open(port) => vec![
                 protocol(UDP),
                 Match::Ports {
                     side: Side::Destination,
@@ -158,8 +172,9 @@ fn want_nodes(nodes: &[IpAddr], family: Family, origin: &Origin, plan: &mut Host
     name
 }
 
-/// What is not taken for a node's: what comes from a link of ours, and what comes from no node's address.
-fn guard(family: Family, sign: Sign, nodes: &str) -> [Rule; 2] {
+/// What is not taken for a node's: what comes from a link of ours, and what comes from no node's address
+/// where nodes are known by theirs.
+fn guard(family: Family, sign: Sign, nodes: &str) -> Vec<Rule> {
     let in_set = |not| AddressMatch {
         family,
         addresses: Addresses::Set(nodes.to_owned()),
@@ -176,8 +191,9 @@ fn guard(family: Family, sign: Sign, nodes: &str) -> [Rule; 2] {
         matches.extend(last);
         dropped(matches)
     };
-    [
-        drop(Some(from_ours), None),
-        drop(None, Some(Match::Source(in_set(true)))),
-    ]
+    let mut rules = vec![drop(Some(from_ours), None)];
+    if sign.is_known_by_address(family) {
+        rules.push(drop(None, Some(Match::Source(in_set(true)))));
+    }
+    rules
 }

@@ -11,6 +11,7 @@ mod direct;
 mod gre;
 mod ipip;
 mod tunnel;
+mod udp;
 mod vxlan;
 
 use std::net::IpAddr;
@@ -28,6 +29,7 @@ pub const TRANSPORTS: &[&dyn Transport] = &[
     &ipip::Ipip,
     &gre::Gre,
     &bgp::Bgp,
+    &udp::Udp,
 ];
 
 /// How packets leave for another node.
@@ -72,6 +74,9 @@ pub trait Transport: Sync {
 
     /// What this host needs in order to receive.
     fn receive(&self, site: &Site, plan: &mut HostPlan);
+
+    /// What this host must know of a peer to take its packets, which may come before any go there.
+    fn expect(&self, _: &Site, _: &Peer, _: IpNet, _: &mut HostPlan) {}
 
     /// Whether it can carry the frames of a segment.
     fn carries_frames(&self) -> bool {
@@ -138,6 +143,8 @@ pub struct Peer<'a> {
     pub path: Path<'a>,
     /// Its own addresses inside the network, where a transport ends.
     pub tunnel: Vec<IpAddr>,
+    /// The largest packet that was found to pass, where the transport finds that out.
+    pub passes: Option<u32>,
 }
 
 /// A segment on this host, to be joined to its parts on others.

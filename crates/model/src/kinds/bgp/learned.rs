@@ -1,4 +1,4 @@
-//! Learned: the routes that a node has from its BGP peers.
+//! Learned: the routes that a node has from its BGP peers, and how large a packet passes to others.
 //!
 //! Never in a store: each agent puts its own node's into its World, under the node's name, so that the
 //! planner reads them as it reads everything else. Nobody writes one but for tests.
@@ -6,7 +6,8 @@
 //! There may be a hundred thousand routes, and a World is copied now and then: copies share them, and
 //! routes with the same next hops share those.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -16,7 +17,7 @@ use super::PeerIp;
 use crate::names::IfName;
 use crate::resource::FieldError;
 
-/// The routes that a node has from its BGP peers.
+/// What a node has found out, and nobody else knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Learned {
@@ -27,6 +28,10 @@ pub struct Learned {
     /// The routes, each prefix once, in order of their prefixes.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub routes: Arc<[LearnedRoute]>,
+    /// The largest packet that its tunnel carries to an address of another node, without what the
+    /// tunnel adds; where nothing is here, as large as the interfaces allow.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub passes: BTreeMap<SocketAddr, u32>,
 }
 
 /// A route that came from peers.
