@@ -23,6 +23,8 @@ use crate::{NetworkId, PeerEntry, Reason, Table};
 const SLOT: usize = OFFLOAD_BYTES + 65_536;
 /// Packets are read one behind the other into so much room, until less than a slot is left.
 const READ_BYTES: usize = 4 * SLOT;
+/// A packet of less bytes is no part of a stream that would come in larger ones.
+const SMALL: usize = 2048;
 /// Headers of segments are written behind it.
 const HEADS_BYTES: usize = 512 * (HEADER_BYTES + MAX_HEADER_BYTES);
 
@@ -102,6 +104,7 @@ impl Outward {
         let ports = Arc::clone(&self.ports);
         let device = &ports.devices[device];
         let queue = device.queues[self.index].as_fd();
+        let mut is_first = true;
         loop {
             let (table, is_new) = self.hold.renew();
             if is_new {
@@ -118,6 +121,10 @@ impl Outward {
                         }
                         // A packet begins on a cache line of its own.
                         at += length.next_multiple_of(64);
+                        if std::mem::take(&mut is_first) && length < SMALL {
+                            // Often it is alone, and somebody waits for it.
+                            self.flush(vectors);
+                        }
                     }
                     Err(Errno::EINTR) => {}
                     Err(Errno::EAGAIN) => more = false,
