@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_kernel_says_of_each_feature_whether_it_has_it() {
         let found = features().expect("this test needs root");
-        assert_eq!(found.len(), 8, "{found:?}");
+        assert_eq!(found.len(), 9, "{found:?}");
         assert_eq!(found["vxlan"], None);
         for (kind, why) in found {
             if let Some(why) = why {

@@ -32,7 +32,7 @@ pub(crate) fn create(host: &NetnsHandle, name: &IfName) -> Result<(), KernelErro
             operation: "open",
             path: DEVICE.to_owned(),
             errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-            hint: "load the module (modprobe tun), or use another transport than udp",
+            hint: "the kernel has no TUN devices: load their module (modprobe tun), or use another transport than udp",
         })?;
         sys::make_tun(file.as_fd(), name.as_str()).map_err(|errno| {
             let operation = format!("create link {name}");
