@@ -17,6 +17,10 @@ pub const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How much longer than its window a trial may take in which nothing has come through yet: a machine
+/// that is busy elsewhere, or a packet that has to be sent again.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// How often a client knocks before it says that datagrams do not come through.
 const KNOCKS: u32 = 10;
 

@@ -36,6 +36,10 @@ impl Histogram {
         self.max = self.max.max(nanoseconds);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The smallest value that so many of a thousand are not above, in nanoseconds; of nothing 0.
     pub fn per_mille(&self, share: u64) -> u64 {
         let rank = (self.count * share).div_ceil(1000).max(1);

@@ -10,11 +10,12 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 
-use super::{Client, Way, stream};
-use crate::socket::is_early;
+use super::{Client, GRACE, Way, stream};
+use crate::socket::{TICK, is_early};
 use crate::trial::BATCH;
 use crate::wire::Mark;
 use crate::{BenchError, Flow, Kind, Trial};
@@ -79,7 +80,12 @@ pub(super) fn measure(client: &mut Client, trial: &Trial, way: Way) -> Result<Fl
     std::thread::sleep(trial.window.before());
     let (first, busy) = client.mark()?;
     std::thread::sleep(trial.window.counted());
-    let (last, busy_then) = client.mark()?;
+    let late = Instant::now() + GRACE;
+    let (mut last, mut busy_then) = client.mark()?;
+    while last.bytes == first.bytes && Instant::now() < late {
+        std::thread::sleep(TICK);
+        (last, busy_then) = client.mark()?;
+    }
     let sent = pumps.stop().map_err(BenchError::lost("send to", way.to))?;
     let all = client.finish(sent)?;
     if last.bytes == first.bytes {

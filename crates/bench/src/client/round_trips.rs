@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use super::{CONNECT, Client, Way, stream};
+use super::{CONNECT, Client, GRACE, Way, stream};
 use crate::histogram::Histogram;
 use crate::socket::is_early;
 use crate::{BenchError, Kind, RoundTrips, Trial};
@@ -26,14 +26,25 @@ impl Clock {
         }
     }
 
-    /// One that began then and ends now; whether another is to begin.
+    /// One that began then and ends now; whether another is to begin. One that counts is waited for
+    /// even if it takes longer than the window.
     fn lap(&mut self, begun: Instant) -> bool {
         let now = Instant::now();
         if begun >= self.from {
             let taken = u64::try_from((now - begun).as_nanos()).unwrap_or(u64::MAX);
             self.times.add(taken);
         }
-        now < self.until
+        now < self.until || self.times.is_empty()
+    }
+
+    /// Whether the time for answers that do not come is over.
+    fn is_over(&self) -> bool {
+        let until = if self.times.is_empty() {
+            self.until + GRACE
+        } else {
+            self.until
+        };
+        Instant::now() >= until
     }
 }
 
@@ -102,7 +113,7 @@ fn by_datagrams(
             Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => lost += 1,
             Err(error) => return Err(failed(error)),
         }
-        if Instant::now() >= clock.until {
+        if clock.is_over() {
             return Ok((clock.times, lost));
         }
     }
