@@ -96,6 +96,10 @@ pub struct Spread {
     pub median: f64,
     /// The lowest.
     pub low: f64,
+    /// The lower quartile: at most a quarter of the rounds is below.
+    pub lower: f64,
+    /// The upper quartile.
+    pub upper: f64,
     /// The highest.
     pub high: f64,
     /// How many rounds have it.
@@ -111,6 +115,7 @@ impl Spread {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let half = sorted.len() / 2;
+        let last = sorted.len().saturating_sub(1);
         let median = match sorted.len() {
             0 => 0.0,
             odd if odd % 2 == 1 => sorted[half],
@@ -118,6 +123,8 @@ impl Spread {
         };
         Spread {
             median,
+            lower: sorted.get(last / 4).copied().unwrap_or_default(),
+            upper: sorted.get(last - last / 4).copied().unwrap_or_default(),
             low: sorted.first().copied().unwrap_or_default(),
             high: sorted.last().copied().unwrap_or_default(),
             rounds: sorted.len(),

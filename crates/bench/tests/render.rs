@@ -103,7 +103,7 @@ fn the_table_has_a_block_for_each_figure_and_the_best_on_top() {
     Not measured
       routed, gre     the kernel has no GRE (module ip_gre)
 
-    Medians of 3 rounds in turns, each of 200 ms after 50 ms to warm up; ±: half of what lies between the lowest and the highest. Hosts of the lab, on one machine, Linux 6.12.0, 2 processors, 2026-11-21, tombolo 0.1.0.
+    Medians of 3 rounds in turns, each of 200 ms after 50 ms to warm up; ±: half the distance of the quartiles. Hosts of the lab, on one machine, Linux 6.12.0, 2 processors, 2026-11-21, tombolo 0.1.0.
     "#);
 }
 

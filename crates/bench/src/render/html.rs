@@ -56,8 +56,8 @@ pub fn html(report: &Report) -> String {
     }
     if !drawn.is_empty() {
         out.push_str(
-            "<h2>By size of messages</h2>\n<p>Both axes double or multiply with each step. The band \
-             around a line reaches from the lowest round to the highest.</p>\n<div class=\"plots\">\n",
+            "<h2>By size of messages</h2>\n<p>The band around a line holds the middle \
+             half of the rounds.</p>\n<div class=\"plots\">\n",
         );
         for (_, svg) in &drawn {
             put(&mut out, format_args!("<div class=\"card\">{svg}</div>\n"));

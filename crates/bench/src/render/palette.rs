@@ -15,7 +15,7 @@ text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-seri
 .axis{stroke:var(--soft);stroke-width:1}
 .line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
 .leader{fill:none;stroke-width:1;opacity:.5}
-.band{opacity:.13;stroke:none}
+.band{opacity:.1;stroke:none}
 ";
 
 const COLOURS: [&str; 8] = [

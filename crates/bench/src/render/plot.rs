@@ -1,4 +1,4 @@
-//! A figure by the size of messages: one line for each contender, with the spread as a band.
+//! A figure by the size of messages: one line for each contender, with quartiles as a band.
 
 use std::fmt::Write as _;
 
@@ -144,14 +144,14 @@ fn points(report: &Report, name: &str, plot: &Plot) -> Vec<(u32, Spread)> {
     let points = report.by_size(name, plot.kind, plot.figure);
     if !plot.is_share {
         // On an axis of powers there is no place for nothing.
-        return points.into_iter().filter(|(_, s)| s.low > 0.0).collect();
+        return points.into_iter().filter(|(_, s)| s.lower > 0.0).collect();
     }
     let share = |(size, spread): (u32, Spread)| {
         let factor = spread.ratio? / spread.median * 100.0;
         let spread = Spread {
             median: spread.median * factor,
-            low: spread.low * factor,
-            high: spread.high * factor,
+            lower: spread.lower * factor,
+            upper: spread.upper * factor,
             ..spread
         };
         Some((size, spread))
@@ -277,7 +277,7 @@ fn draw(out: &mut String, scale: &Scale, line: &Line) {
         let points = line.points.iter();
         points.map(|(size, s)| place((*size, pick(s)))).collect()
     };
-    let (middle, mut band, low) = (of(|s| s.median), of(|s| s.high), of(|s| s.low));
+    let (middle, mut band, low) = (of(|s| s.median), of(|s| s.upper), of(|s| s.lower));
     band.extend(low.into_iter().rev());
     let colour = colour(line.index);
     put(

@@ -49,8 +49,8 @@ pub fn table(report: &Report) -> String {
 pub(super) fn foot(report: &Report) -> String {
     let scene = &report.scene;
     let mut text = format!(
-        "Medians of {} rounds in turns, each of {} ms after {} ms to warm up; ±: half of what lies \
-         between the lowest and the highest. {}, Linux {}, {} processors, {}, tombolo {}.",
+        "Medians of {} rounds in turns, each of {} ms after {} ms to warm up; ±: half the distance \
+         of the quartiles. {}, Linux {}, {} processors, {}, tombolo {}.",
         report.rounds,
         report.window.measured,
         report.window.warm_up,
@@ -86,7 +86,7 @@ fn block(text: &mut String, report: &Report, headline: &Headline, width: usize) 
         let ratio = spread
             .ratio
             .map_or_else(String::new, |ratio| format!("{:>5.0} %", ratio * 100.0));
-        let half = (spread.high - spread.low) / 2.0;
+        let half = (spread.upper - spread.lower) / 2.0;
         let around = if spread.median > 0.0 {
             format!("±{:.0} %", half / spread.median * 100.0)
         } else {

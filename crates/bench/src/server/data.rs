@@ -34,6 +34,7 @@ pub(super) struct Data {
 struct Shared {
     trial: Trial,
     cookie: [u8; 8],
+    /// Bytes of streams; a datagram is as long as the trial says.
     bytes: AtomicU64,
     datagrams: AtomicU64,
     knocks: AtomicU64,
@@ -82,11 +83,14 @@ impl Data {
     /// Bytes, datagrams, and how often somebody knocked.
     pub fn counted(&self) -> (u64, u64, u64) {
         let shared = &self.shared;
-        (
-            shared.bytes.load(Ordering::Relaxed),
-            shared.datagrams.load(Ordering::Relaxed),
-            shared.knocks.load(Ordering::Relaxed),
-        )
+        let datagrams = shared.datagrams.load(Ordering::Relaxed);
+        // Two counters that are read one after the other would not be of one moment.
+        let bytes = if shared.trial.kind.is_udp() {
+            datagrams * u64::from(shared.trial.message)
+        } else {
+            shared.bytes.load(Ordering::Relaxed)
+        };
+        (bytes, datagrams, shared.knocks.load(Ordering::Relaxed))
     }
 
     /// Waits until so many datagrams have arrived, or no more come.
@@ -209,12 +213,6 @@ impl Shared {
         !self.is_over() && !is_complete
     }
 
-    fn count(&self, datagrams: usize, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.datagrams
-            .fetch_add(datagrams as u64, Ordering::Relaxed);
-    }
-
     /// Counts datagrams one by one, and sends them back where round trips are measured.
     fn take_each(&self, socket: &UdpSocket) -> io::Result<()> {
         let is_echo = self.trial.kind == Kind::UdpLatency;
@@ -229,7 +227,7 @@ impl Shared {
                 }
                 Ok(length) => {
                     quiet = 0;
-                    self.count(1, length);
+                    self.datagrams.fetch_add(1, Ordering::Relaxed);
                     if is_echo {
                         let _ = socket.send(&datagram[..length]);
                     }
@@ -263,12 +261,8 @@ impl Shared {
             match received.map_err(io::Error::from) {
                 Ok(messages) => {
                     quiet = 0;
-                    let (mut datagrams, mut bytes) = (0, 0);
-                    for message in messages {
-                        datagrams += 1;
-                        bytes += message.bytes;
-                    }
-                    self.count(datagrams, bytes);
+                    let count = messages.count() as u64;
+                    self.datagrams.fetch_add(count, Ordering::Relaxed);
                 }
                 Err(error) if is_early(&error) => quiet += 1,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
