@@ -111,12 +111,17 @@ impl Candidate {
 
     /// Why this kernel cannot do it, as far as that can be tried.
     pub fn lacks(&self) -> Option<String> {
-        match (self.transport, self.driver) {
+        let why = match (self.transport, self.driver) {
             (Some(transport), _) => trial::lacks_transport(transport),
             (None, "macvlan") => trial::segments().0,
             (None, "vlan") => trial::segments().1,
             (None, name) => trial::features().ok()?.remove(name).flatten(),
-        }
+        }?;
+        // What was attempted in the trial is of no interest where the kernel's lack has a name.
+        let named = why
+            .find("the kernel has no ")
+            .map(|at| why[at..].to_owned());
+        Some(named.unwrap_or(why))
     }
 
     /// What to say of it in the report.
