@@ -52,7 +52,8 @@ fn what_an_operator_says_there_is_read_here() {
 #[test]
 fn what_an_operator_does_here_is_read_there() {
     let (stopped, reset) = ("we are shut down", "reset by an operator");
-    for (name, start) in DAEMONS {
+    // ExaBGP 4.2 cannot decode words in a Cease, and ends the session for that.
+    for (name, start) in DAEMONS.into_iter().filter(|(name, _)| *name != "exabgp") {
         let lab = lab(&format!("bgp-said-{name}"), &Shape::hosts(2));
         let ours = Speaking::start(&lab, "a", options(config(&[(OTHER, peer(65002))])));
         let other = start(&lab, PLAIN);
@@ -67,33 +68,14 @@ fn what_an_operator_does_here_is_read_there() {
             (session.flaps > flaps).then_some(())
         });
         other.until("it was told of the reset", |router| {
-            is_told(name, router, reset, 4).then_some(())
+            last_word(name, router).contains(reset).then_some(())
         });
         established();
         ours.stop(Stop::Cease);
         other.until("it was told of the end", |router| {
-            is_told(name, router, stopped, 2).then_some(())
+            last_word(name, router).contains(stopped).then_some(())
         });
         other.forgets("10.1.0.0/24");
-    }
-}
-
-/// Whether a daemon was told these words; ExaBGP says the subcode of the Cease, and no words.
-fn is_told(name: &str, router: &Router<'_>, words: &str, subcode: u8) -> bool {
-    let ceased = |line: &Value| {
-        let told = &line["neighbor"]["message"]["notification"];
-        let told = if told.is_null() {
-            &line["neighbor"]["notification"]
-        } else {
-            told
-        };
-        told["code"] == 6 && told["subcode"] == subcode
-    };
-    match name {
-        "exabgp" => router.heard().iter().any(ceased),
-        // Once the session stands again, it knows no more than why the last one ended.
-        "frr" if subcode == 4 => last_word(name, router).contains("Administrative Reset"),
-        _ => last_word(name, router).contains(words),
     }
 }
 
@@ -101,7 +83,7 @@ fn is_told(name: &str, router: &Router<'_>, words: &str, subcode: u8) -> bool {
 fn last_word(name: &str, router: &Router<'_>) -> String {
     match name {
         "bird" => router.ask("show protocols all peer0"),
-        "frr" => router.ask(&format!("show bgp neighbors {US} json")),
+        "frr" => router.ask(&format!("show bgp neighbors {US} json")) + &router.log(),
         "gobgp" => router.ask(&format!("neighbor {US}")) + &router.log(),
         _ => {
             let lines = router.heard();
@@ -154,11 +136,15 @@ fn a_hard_reset_takes_routes_along_and_another_reset_does_not() {
         other.knows("10.1.0.0/24");
         // We end it.
         ours.handle.reset(OTHER.parse().unwrap(), hard);
+        // Once the session stands again, only its log knows how the last one ended.
+        let kind = if hard {
+            "NOTIFICATION(Hard Reset)"
+        } else {
+            "NOTIFICATION"
+        };
+        let line = format!("%{kind}: received from neighbor {US} 6/4 (Cease/Administrative Reset)");
         other.until("it is told how it ended", |router| {
-            let all = router.json(&format!("show bgp neighbors {US} json"));
-            let told = &all[US];
-            let reset = told["lastNotificationReason"] == "Cease/Administrative Reset";
-            (reset && told["lastNotificationHardReset"] == hard).then_some(())
+            router.log().contains(&line).then_some(())
         });
         ours.established(OTHER);
         ours.knows("10.2.0.0/24");
@@ -311,6 +297,8 @@ fn a_daemon_that_tears_a_session_down_is_understood() {
         (8, "out of resources"),
     ] {
         ours.established(OTHER);
+        // It takes no such command before the session stands on its side as well.
+        other.established(US);
         let flaps = ours.session(OTHER).flaps;
         other.tell(&format!("neighbor {US} teardown {subcode}"));
         ours.until(OTHER, "the session ended", |session| {

@@ -204,7 +204,10 @@ fn either_side_may_ask_to_hear_everything_again() {
         other.knows("10.1.0.0/24");
         let flaps = ours.session(OTHER).flaps;
         let before = ours.session(OTHER).messages;
-        ours.handle.refresh(OTHER.parse().unwrap());
+        // ExaBGP 4.2 asks, but cannot decode the question, and ends the session for that.
+        if name != "exabgp" {
+            ours.handle.refresh(OTHER.parse().unwrap());
+        }
         if name == "frr" {
             // It takes the question, and leaves out what it has said already.
             other.until("it is asked", |router| {
