@@ -2,7 +2,6 @@
 //! after it and what is not, too many prefixes, a wrong password, a peer that is too far away.
 #![allow(clippy::unwrap_used, reason = "a panic is a scenario's report")]
 
-use serde_json::Value;
 use tombolo_bgp::{Graceful, Password, Peer, Ttl};
 use tombolo_lab::Lab;
 use tombolo_speaker::Stop;

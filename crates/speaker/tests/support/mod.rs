@@ -238,8 +238,9 @@ pub fn peer(asn: u32) -> Peer {
 pub fn with_bfd(asn: u32) -> Peer {
     let mut peer = peer(asn);
     peer.bfd = Some(Bfd {
-        interval: Duration::from_millis(50),
-        multiplier: 3,
+        // Less than a large table takes, more than a busy machine lets a thread wait.
+        interval: Duration::from_millis(100),
+        multiplier: 5,
     });
     peer
 }
