@@ -47,7 +47,7 @@ impl Gossip {
             let at = |family| net(self.spot, family, other + 1).addr();
             if let (Some(hop), Some(peer)) = (hop.map(at), self.underlay.first()) {
                 routes.push_str(&format!(
-                    "\n  - {{prefix: '{prefix}', nextHops: [{{address: '{hop}', interface: eth0}}], from: ['{}']}}",
+                    "\n  - {{prefix: '{prefix}', nextHops: [{{address: '{hop}', interface: eth0, from: '{}'}}]}}",
                     at(*peer)
                 ));
             }
