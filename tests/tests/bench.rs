@@ -263,8 +263,9 @@ fn what_there_is_to_compare_is_listed_and_what_there_is_not_is_refused() {
 fn filtered(name: &str, rule: &str, kind: Kind) -> Result<Measured, String> {
     let lab = lab(name, &Shape::hosts(2));
     let mut measuring = Measuring::between_hosts(&lab);
-    let rules =
-        format!("table inet wall {{ chain wall {{ type filter hook input priority 0; {rule} }} }}");
+    let rules = format!(
+        "table inet wall {{ chain wall {{ type filter hook input priority 0; {rule}; }}; }}"
+    );
     let control = measuring.server.port().to_string();
     let rules = rules.replace("CONTROL", &control);
     lab.output("b", &["nft", &rules]).unwrap();
