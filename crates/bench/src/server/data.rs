@@ -131,7 +131,7 @@ impl Shared {
             };
             if self.trial.kind == Kind::Connections {
                 // A connection that breaks is the client's to tell.
-                let _ = answer_once(stream);
+                let _ = answer_once(stream, &self.over);
                 continue;
             }
             let shared = Arc::clone(self);
@@ -275,8 +275,11 @@ impl Shared {
 
 /// One byte in, one byte out, and we close first: so it is this side that remembers the connection
 /// for a minute (RFC 9293 section 3.6.1), and the client does not run out of ports.
-fn answer_once(mut stream: TcpStream) -> io::Result<()> {
+fn answer_once(mut stream: TcpStream, over: &AtomicBool) -> io::Result<()> {
     let mut byte = [0];
-    stream.read_exact(&mut byte)?;
-    stream.write_all(&byte)
+    // The listener's tick is the stream's, too: a byte may take longer to come.
+    if fill(&stream, &mut byte, over)? {
+        stream.write_all(&byte)?;
+    }
+    Ok(())
 }

@@ -140,8 +140,8 @@ impl Speaking {
             match status.bfd.get(&peer.parse().unwrap()) {
                 Some(bfd)
                     if bfd.state == "Up"
-                        && bfd.detection_time.is_some_and(|t| t < 0.2)
-                        && self.session(peer).seconds > 0.2 =>
+                        && bfd.detection_time.is_some_and(|t| t < 0.6)
+                        && self.session(peer).seconds > 0.6 =>
                 {
                     Ok(())
                 }
@@ -234,7 +234,7 @@ pub fn peer(asn: u32) -> Peer {
     peer
 }
 
-/// A peer with BFD that takes 150 ms to find that it is gone.
+/// A peer with BFD that takes half a second to find that it is gone.
 pub fn with_bfd(asn: u32) -> Peer {
     let mut peer = peer(asn);
     peer.bfd = Some(Bfd {
