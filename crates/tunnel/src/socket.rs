@@ -6,15 +6,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, getsockname, socket,
-    sockopt,
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, getsockname,
+    setsockopt, socket, sockopt,
 };
 
 use crate::error::TunnelError;
 use crate::sys;
 
 /// As much may wait on a socket. The kernel counts its own overhead too.
-const BUFFER_BYTES: libc::c_int = 8 << 20;
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// A UDP socket of the tunnel.
 #[derive(Debug)]
@@ -62,35 +62,17 @@ fn open(address: SocketAddr) -> Result<Socket, TunnelError> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let fd = socket(family, SockType::Datagram, flags, SockProtocol::Udp)
         .map_err(step("open a socket"))?;
-    nix::sys::socket::setsockopt(&fd, sockopt::ReusePort, &true)
+    setsockopt(&fd, sockopt::ReusePort, &true)
         .map_err(step("share the port among our own sockets"))?;
-    let set = |operation, level, option, value| {
-        sys::set_option(fd.as_fd(), level, option, value).map_err(step(operation))
-    };
     if address.is_ipv6() {
-        set("keep IPv4 apart", libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-        let probe = libc::IPV6_PMTUDISC_PROBE;
-        set(
-            "forbid fragments",
-            libc::IPPROTO_IPV6,
-            libc::IPV6_MTU_DISCOVER,
-            probe,
-        )?;
-    } else {
-        let probe = libc::IP_PMTUDISC_PROBE;
-        set(
-            "forbid fragments",
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            probe,
-        )?;
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true).map_err(step("keep IPv4 apart"))?;
     }
+    sys::forbid_fragments(fd.as_fd(), address.is_ipv6()).map_err(step("forbid fragments"))?;
     // A kernel without it (before Linux 5.0) hands the datagrams over one by one.
-    let _ = sys::set_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
-    for option in [libc::SO_RCVBUFFORCE, libc::SO_SNDBUFFORCE] {
-        // Without the right to it the usual room has to do.
-        let _ = sys::set_option(fd.as_fd(), libc::SOL_SOCKET, option, BUFFER_BYTES);
-    }
+    let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
+    // Without the right to it the usual room has to do.
+    let _ = setsockopt(&fd, sockopt::RcvBufForce, &BUFFER_BYTES);
+    let _ = setsockopt(&fd, sockopt::SndBufForce, &BUFFER_BYTES);
     bind(fd.as_raw_fd(), &SockaddrStorage::from(address)).map_err(step("bind"))?;
     let address = local(&fd).map_err(step("ask for the port"))?;
     Ok(Socket { address, fd })

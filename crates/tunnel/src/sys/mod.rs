@@ -19,13 +19,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-/// Sets an integer option of a socket.
-pub(crate) fn set_option(
-    fd: BorrowedFd<'_>,
-    level: libc::c_int,
-    option: libc::c_int,
-    value: libc::c_int,
-) -> Result<(), Errno> {
+/// Has datagrams that are larger than the way refused, whatever the kernel believes of the way (ip(7),
+/// `IP_PMTUDISC_PROBE`). Other options of sockets are `nix`'s.
+pub(crate) fn forbid_fragments(fd: BorrowedFd<'_>, ipv6: bool) -> Result<(), Errno> {
+    let (level, option, value) = if ipv6 {
+        let probe = libc::IPV6_PMTUDISC_PROBE;
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, probe)
+    } else {
+        let probe = libc::IP_PMTUDISC_PROBE;
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, probe)
+    };
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is open for as long as it is borrowed; the pointer and the size are
     // those of one live integer, which the kernel only reads.
